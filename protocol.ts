@@ -1,0 +1,567 @@
+/**
+ * What the five programs share: errors that name the guilty, header fields, a
+ * wire that is read with limits and one deadline, and the start and the stop of
+ * a program. It knows octets, lines and fields; it knows no protocol.
+ *
+ * The programs open the sockets, here the octets become lines. No read is
+ * without a limit, and nothing waits longer than the deadline allows.
+ *
+ * @module
+ */
+
+// ---- Errors ------------------------------------------------------------
+
+/** How a conversation can break through the peer's or the network's fault. */
+export class WireError extends Error {
+  /** The name of the class. */
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+/** The peer sent what the grammar forbids. */
+export class MalformedError extends WireError {}
+/** The peer sent more than we are willing to hold. */
+export class LimitError extends WireError {}
+/** The connection ended in the middle of something; `cause` may tell why. */
+export class ClosedError extends WireError {}
+/** The peer took longer than the deadline allowed. */
+export class DeadlineError extends WireError {}
+
+/** The user asked for something that makes no sense: exit status 2. */
+export class UsageError extends Error {
+  /** The name of the class. */
+  override name = "UsageError";
+}
+
+// ---- Header fields -----------------------------------------------------
+
+/** A token, RFC 9110 §5.6.2: what a field name is made of. */
+export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** A field value, RFC 9110 §5.5: no control octet but the tab. */
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\u{10ffff}]*$/u;
+
+/** Header fields in the order they came, every duplicate kept (RFC 9110 §5.3). */
+export class Fields implements Iterable<readonly [name: string, value: string]> {
+  readonly #fields: (readonly [name: string, value: string])[] = [];
+
+  /** The number of field lines. */
+  get size(): number {
+    return this.#fields.length;
+  }
+
+  /**
+   * Adds a field line; white space around the value does not belong to it.
+   *
+   * @throws {MalformedError} If the name is no token or the value holds a
+   * control octet: nobody smuggles a line through a field.
+   */
+  append(name: string, value: string): this {
+    if (!TOKEN.test(name)) throw new MalformedError(`Field name "${printable(name)}" is no token`);
+    if (!FIELD_VALUE.test(value)) {
+      throw new MalformedError(`Value of field ${name} holds a control octet`);
+    }
+    this.#fields.push([name, value.replace(/^[\t ]+|[\t ]+$/g, "")]);
+    return this;
+  }
+
+  /**
+   * Adds a line `name ":" OWS value OWS`, as RFC 9112 §5 writes it.
+   *
+   * @throws {MalformedError} If there is no colon, or white space before it.
+   */
+  appendLine(line: string): this {
+    const colon = line.indexOf(":");
+    if (colon < 0) throw new MalformedError("Field line has no colon");
+    return this.append(line.slice(0, colon), line.slice(colon + 1));
+  }
+
+  /** All values of a field, in order; the case of its name does not matter. */
+  all(name: string): string[] {
+    const wanted = name.toLowerCase();
+    return this.#fields.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value);
+  }
+
+  /** The values of a field, joined by a comma (RFC 9110 §5.3); undefined if there is none. */
+  get(name: string): string | undefined {
+    const values = this.all(name);
+    return values.length === 0 ? undefined : values.join(", ");
+  }
+
+  /** The fields as lines, each with its CRLF. */
+  toString(): string {
+    return this.#fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  }
+
+  /** The fields as pairs of name and value. */
+  [Symbol.iterator](): Iterator<readonly [name: string, value: string]> {
+    return this.#fields.values();
+  }
+}
+
+// ---- Octets and text ---------------------------------------------------
+
+/** Turns octets into a string of one char each, so that lengths count octets. */
+export function toByteString(octets: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < octets.length; at += 8192) {
+    text += String.fromCharCode(...octets.subarray(at, at + 8192));
+  }
+  return text;
+}
+
+/**
+ * Makes what a peer sent fit for a terminal and for one line of a log: UTF-8 is
+ * decoded, and what could steer a terminal or turn the text around (C0, DEL, C1,
+ * line separators, bidirectional marks) is shown as an escape.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(printable("\x1b[2J caf\xc3\xa9"), "\\x1b[2J café");
+ * ```
+ */
+export function printable(text: string): string {
+  return decodeUtf8(text).replace(
+    // deno-lint-ignore no-control-regex
+    /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\p{Surrogate}/gu,
+    (char) => {
+      const code = char.charCodeAt(0).toString(16);
+      return code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
+    },
+  );
+}
+
+/** Decodes a string of one char an octet as UTF-8; any other text stays as it is. */
+function decodeUtf8(text: string): string {
+  if (!/^[\0-\xff]*[\x80-\xff][\0-\xff]*$/.test(text)) return text;
+  try {
+    const octets = Uint8Array.from(text, (char) => char.charCodeAt(0));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(octets);
+  } catch {
+    return text; // not UTF-8: each char stands for itself
+  }
+}
+
+// ---- The wire ----------------------------------------------------------
+
+/** Sees each line that crosses the wire: ">" sent, "<" received, "*" a note. */
+export type Trace = (mark: ">" | "<" | "*", text: string) => void;
+
+const CR = 0x0d;
+const LF = 0x0a;
+
+/** The first size of a receive buffer, in octets: small, for the idle thousands. */
+const FIRST_BUFFER = 4096;
+
+/** How many octets `hangUp` reads and drops before it closes all the same. */
+const MAX_DRAINED = 1 << 20;
+
+const encoder = new TextEncoder();
+
+/**
+ * Reads and writes one connection, and owns it: closing the wire closes the
+ * connection. One reader and one writer at a time.
+ *
+ * Every call rejects with a {@linkcode WireError}: with the reason given to
+ * `close`, with {@linkcode DeadlineError}, or with {@linkcode ClosedError}
+ * whose `cause` is the error of the system.
+ */
+export class Wire implements Disposable {
+  readonly #conn: Deno.Conn;
+  readonly #trace: Trace | undefined;
+  #buffer = new Uint8Array(FIRST_BUFFER);
+  #start = 0; // of the octets that are received and not yet read
+  #end = 0;
+  #due = Infinity; // in the time of performance.now()
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerDue = Infinity;
+  #reason: WireError | undefined;
+
+  /** Takes over an open connection; the trace sees every line. */
+  constructor(conn: Deno.Conn, options: { trace?: Trace | undefined } = {}) {
+    this.#conn = conn;
+    this.#trace = options.trace;
+  }
+
+  /** The octets that are received and not yet read; a view, good until the next read. */
+  get buffered(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.subarray(this.#start, this.#end);
+  }
+
+  /**
+   * Gives all that follows so many milliseconds from now, until the next call;
+   * null takes the deadline away. At the deadline the wire closes, since after
+   * half a line there is nothing left to say.
+   *
+   * The timer is set again only when it rings or comes too late: a conversation
+   * of many short steps costs no timer a step.
+   */
+  setDeadline(ms: number | null): void {
+    this.#due = ms === null ? Infinity : performance.now() + ms;
+    if (this.#due < this.#timerDue) this.#wind(ms ?? 0);
+  }
+
+  #wind(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timerDue = performance.now() + ms;
+    this.#timer = setTimeout(() => {
+      this.#timerDue = Infinity;
+      const left = this.#due - performance.now();
+      if (left <= 0) this.close(new DeadlineError("Peer took too long"));
+      else if (left < Infinity) this.#wind(left);
+    }, Math.min(ms, 0x7fff_ffff));
+  }
+
+  /** Waits for more octets; false when the peer sends no more. The rung below all reads. */
+  async fill(): Promise<boolean> {
+    if (this.#start === this.#end) {
+      this.#start = this.#end = 0;
+    } else if (this.#end === this.#buffer.length) {
+      this.#makeRoom();
+    }
+    const count = await this.#read(this.#buffer.subarray(this.#end));
+    this.#end += count;
+    return count > 0;
+  }
+
+  #makeRoom(): void {
+    const octets = this.buffered;
+    if (octets.length > this.#buffer.length / 2) this.#buffer = new Uint8Array(octets.length * 2);
+    this.#buffer.set(octets); // set() copes with overlap
+    this.#start = 0;
+    this.#end = octets.length;
+  }
+
+  async #read(target: Uint8Array): Promise<number> {
+    if (this.#reason) throw this.#reason;
+    try {
+      return await this.#conn.read(target) ?? 0;
+    } catch (error) {
+      throw this.#broken(error);
+    }
+  }
+
+  #broken(cause: unknown): WireError {
+    if (this.#reason) return this.#reason;
+    return new ClosedError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+
+  /** Marks so many of the buffered octets as read. */
+  skip(count: number): void {
+    this.#start += count;
+  }
+
+  /**
+   * Reads a line and takes its end off; null if the peer ended before it began.
+   *
+   * @param limit The longest line, its end included, in octets.
+   * @param end What ends a line: CRLF and nothing else, or LF with or without a CR.
+   * @throws {MalformedError} If a CR or LF stands alone (a CR only, where "LF" ends a line).
+   * @throws {LimitError} If the line is too long.
+   * @throws {ClosedError} If the peer ends inside the line.
+   */
+  async readLine(limit: number, end: "CRLF" | "LF" = "CRLF"): Promise<string | null> {
+    let scanned = 0;
+    let length: number;
+    while ((length = this.buffered.indexOf(LF, scanned) + 1) === 0) {
+      scanned = this.buffered.length;
+      if (scanned >= limit) break;
+      if (await this.fill()) continue;
+      if (scanned === 0) return null;
+      throw new ClosedError("Connection closed inside a line");
+    }
+    if (length === 0 || length > limit) {
+      throw new LimitError(`Line is longer than ${limit} octets`);
+    }
+    const octets = this.buffered.subarray(0, length - 1);
+    const cr = octets.indexOf(CR);
+    if (cr === -1 ? end === "CRLF" : cr !== octets.length - 1) {
+      throw new MalformedError("Line holds a CR or LF outside its CRLF");
+    }
+    const line = toByteString(cr === -1 ? octets : octets.subarray(0, cr));
+    this.skip(length);
+    this.#trace?.("<", printable(line));
+    return line;
+  }
+
+  /** Reads what there is into the target, for bodies; 0 when the peer sends no more. */
+  async readInto(target: Uint8Array): Promise<number> {
+    if (this.#start === this.#end) return await this.#read(target);
+    const octets = this.buffered.subarray(0, target.length);
+    target.set(octets);
+    this.skip(octets.length);
+    return octets.length;
+  }
+
+  /**
+   * Sends a line with its CRLF.
+   *
+   * @param shown What the trace sees instead, where the line holds a secret.
+   * @throws {MalformedError} If the line holds CR, LF or NUL: one line is one line.
+   */
+  async writeLine(line: string, shown = line): Promise<void> {
+    if (/[\r\n\0]/.test(line)) throw new MalformedError("Cannot send CR, LF or NUL inside a line");
+    this.#trace?.(">", printable(shown));
+    await this.write(`${line}\r\n`);
+  }
+
+  /** Sends all of the message, a string as UTF-8. Leave the octets alone until it is done. */
+  async write(message: string | Uint8Array): Promise<void> {
+    const octets = typeof message === "string" ? encoder.encode(message) : message;
+    if (this.#reason) throw this.#reason;
+    try {
+      let sent = await this.#conn.write(octets);
+      while (sent < octets.length) sent += await this.#conn.write(octets.subarray(sent));
+    } catch (error) {
+      throw this.#broken(error);
+    }
+  }
+
+  /** Puts a note into the trace. */
+  note(text: string): void {
+    this.#trace?.("*", text);
+  }
+
+  /**
+   * Gives the connection back, to be handed to `Deno.startTls`. The deadline goes on for nobody.
+   *
+   * @throws {MalformedError} If octets are waiting: what was sent in the clear
+   * must not pass for the first words inside TLS.
+   */
+  release(): Deno.Conn {
+    if (this.#start < this.#end) {
+      throw new MalformedError("Peer sent more in the clear than it should have");
+    }
+    clearTimeout(this.#timer);
+    this.#reason = new ClosedError("The wire was released");
+    return this.#conn;
+  }
+
+  /**
+   * Ends the conversation so that the last words arrive (RFC 9112 §9.6): half-closes, drops
+   * what still comes, then closes. A plain close with unread input would send a reset, and
+   * that can overtake the answer.
+   *
+   * @param patience How long the peer may take to end, in milliseconds.
+   */
+  async hangUp(patience: number): Promise<void> {
+    try {
+      this.setDeadline(patience);
+      await this.#conn.closeWrite();
+      const dropped = new Uint8Array(16_384);
+      for (let count = 1, total = 0; count > 0 && total < MAX_DRAINED; total += count) {
+        count = await this.#read(dropped);
+      }
+    } catch {
+      // reset or too slow: nobody is left to be polite to
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Closes the connection; what is in progress, and what follows, rejects with the reason. */
+  close(reason: WireError = new ClosedError("The wire was closed")): void {
+    if (this.#reason) return;
+    this.#reason = reason;
+    clearTimeout(this.#timer);
+    this.#conn[Symbol.dispose]();
+  }
+
+  /** Closes the connection. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+// ---- A program ---------------------------------------------------------
+
+/** The version of all five programs, for `--version`. */
+export const VERSION = "1.0.0";
+
+/** The options of a program, in the form that `parseArgs` of @std/cli takes. */
+export interface OptionNames {
+  /** Options with a value. */
+  readonly string: readonly string[];
+  /** Options without one. */
+  readonly boolean: readonly string[];
+  /** Those that `--no-NAME` turns off. */
+  readonly negatable?: readonly string[];
+  /** The one-letter forms, letter to name, and other spellings of a name. */
+  readonly short: Readonly<Record<string, string>>;
+}
+
+/**
+ * Spells a command line out, so that `parseArgs` has nothing left to guess: each option in
+ * its long form with its value behind "=", then "--", then the rest. Takes bundles (`-sSL`),
+ * glued values (`-p80`), and values that begin with a dash.
+ *
+ * @throws {UsageError} If an option is not known (the nearest is named), a value is missing,
+ * or there is one where none belongs.
+ */
+export function spellOut(args: readonly string[], names: OptionNames): string[] {
+  const spelled: string[] = [];
+  const rest: string[] = [];
+  const left = [...args];
+  for (let arg; (arg = left.shift()) !== undefined;) {
+    if (arg === "--") break;
+    if (arg === "-" || !arg.startsWith("-")) {
+      rest.push(arg);
+      continue;
+    }
+    const long = arg.startsWith("--");
+    const [, given = "", glued] = (long ? /^--([^=]*)(?:=(.*))?$/s : /^-(.)(.+)?$/su).exec(arg) ??
+      [];
+    const option = long ? `--${given}` : `-${given}`;
+    const name = nameOf(given, long, names);
+    if (names.string.includes(name)) {
+      const value = glued ?? left.shift();
+      if (value === undefined || (glued === undefined && isOption(value, names))) {
+        throw new UsageError(`Option "${option}" needs a value`);
+      }
+      spelled.push(value === "" ? `--${name}` : `--${name}=${value}`);
+    } else if (names.boolean.includes(name) || isNegated(name, names)) {
+      if (long && glued !== undefined) throw new UsageError(`Option "${option}" takes no value`);
+      if (glued !== undefined) left.unshift(`-${glued}`);
+      spelled.push(`--${name}`);
+    } else {
+      throw new UsageError(
+        `Unknown option "${printable(option)}": did you mean ${nearest(option, names)}?`,
+      );
+    }
+  }
+  return [...spelled, "--", ...rest, ...left];
+}
+
+/** The name behind a letter or another spelling; "" for a letter that means nothing. */
+function nameOf(given: string, long: boolean, { short }: OptionNames): string {
+  const named = long === given.length > 1 && Object.hasOwn(short, given) ? short[given] : undefined;
+  return named ?? (long ? given : "");
+}
+
+function isNegated(name: string, names: OptionNames): boolean {
+  return name.startsWith("no-") && (names.negatable ?? []).includes(name.slice(3));
+}
+
+/** Whether a word is an option of the program: then it is not the value of the one before. */
+function isOption(word: string, { string, boolean, short }: OptionNames): boolean {
+  if (word.startsWith("--")) return [...string, ...boolean].includes(word.slice(2));
+  return /^-[A-Za-z]$/.test(word) && word.slice(1) in short;
+}
+
+/** The option that takes the fewest changes of a letter to get to. */
+function nearest(option: string, { string, boolean, short }: OptionNames): string {
+  const spellings = [
+    ...[...string, ...boolean].map((name) => `--${name}`),
+    ...Object.keys(short).map((name) => name.length === 1 ? `-${name}` : `--${name}`),
+  ];
+  const distances = spellings.map((spelling) => editDistance(option, spelling));
+  return spellings[distances.indexOf(Math.min(...distances))] ?? "--help";
+}
+
+/** How many letters must be put in, taken out or exchanged (Levenshtein), row by row. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, column) => column);
+  for (const [index, letter] of [...from].entries()) {
+    const next = [index + 1];
+    for (let column = 1; column <= to.length; column++) {
+      const same = letter === to[column - 1] ? 0 : 1;
+      const [above = 0, corner = 0, before = 0] = [row[column], row[column - 1], next[column - 1]];
+      next.push(Math.min(corner + same, above + 1, before + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}
+
+/**
+ * Reads a number from the value of an option: digits, perhaps a sign and decimals, and nothing
+ * that JavaScript would also take ("", "1e3", "0x10").
+ *
+ * @throws {UsageError} If it is none, or outside the range.
+ */
+export function readNumber(
+  option: string,
+  text: string,
+  range: { min: number; max: number; whole?: boolean },
+): number {
+  const value = Number(text);
+  const digits = range.whole ? /^[-+]?\d+$/ : /^[-+]?(\d+\.?\d*|\.\d+)$/;
+  if (digits.test(text) && value >= range.min && value <= range.max) return value;
+  const kind = range.whole ? "a whole number" : "a number";
+  const bounds = range.max < Infinity
+    ? `from ${range.min} to ${range.max}`
+    : `of at least ${range.min}`;
+  throw new UsageError(`Cannot use ${option} "${printable(text)}": expected ${kind} ${bounds}`);
+}
+
+/** Shows a conversation on standard error, with curl's marks. */
+export function showTrace(mark: ">" | "<" | "*", text: string): void {
+  console.error(`${mark} ${text}`);
+}
+
+/**
+ * Writes to standard output at once and whole, a string as UTF-8.
+ *
+ * @throws {Deno.errors.BrokenPipe} If nobody reads any more; `run` then ends quietly.
+ */
+export function print(output: string | Uint8Array): void {
+  let octets = typeof output === "string" ? encoder.encode(output) : output;
+  while (octets.length > 0) octets = octets.subarray(Deno.stdout.writeSync(octets));
+}
+
+/** Aborts at the first Ctrl-C (SIGINT) or SIGTERM; the second ends the program at once. */
+export function shutdownSignal(): AbortSignal {
+  const stop = new AbortController();
+  const listen = (signal: Deno.Signal, status: number) =>
+    Deno.addSignalListener(signal, () => {
+      if (stop.signal.aborted) Deno.exit(status);
+      stop.abort(new Error(signal));
+    });
+  listen("SIGINT", 130);
+  if (Deno.build.os !== "windows") listen("SIGTERM", 143);
+  return stop.signal;
+}
+
+/**
+ * Runs a program and exits with the status it returns. What the user, a peer or the system did
+ * wrong is one line on standard error, and status 2 or 1; standard output closed by its reader
+ * is status 0 and no line. Anything else is our bug, and shows its stack.
+ */
+export async function run(
+  name: string,
+  main: (args: string[]) => Promise<number>,
+): Promise<never> {
+  let status = 1;
+  try {
+    status = await main(Deno.args);
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
+    const line = explain(error);
+    if (line === null) throw error;
+    console.error(`${name}: ${line}`);
+    if (error instanceof UsageError) status = 2;
+  }
+  Deno.exit(status);
+}
+
+/** Says in one line what went wrong; null for a bug, of which only the stack can tell. */
+export function explain(error: unknown): string | null {
+  if (error instanceof Deno.errors.NotCapable) return explainPermission(error.message);
+  if (error instanceof UsageError || error instanceof WireError) return error.message;
+  if (!(error instanceof Error)) return null;
+  const ofTheSystem = "code" in error ||
+    Object.values(Deno.errors).some((kind) => error instanceof kind);
+  return ofTheSystem || error.constructor === Error ? printable(error.message) : null;
+}
+
+function explainPermission(message: string): string {
+  const [, kind = "all", what = ""] = /Requires (\w+) access(?: to "([^"]*)")?/.exec(message) ?? [];
+  const verbs: Record<string, string> = {
+    read: "read",
+    write: "write",
+    net: "use the network at",
+    run: "run",
+  };
+  const verb = verbs[kind] ?? `use ${kind}`;
+  return `Deno was not allowed to ${verb} ${what}; add --allow-${kind}${what && `=${what}`}`;
+}

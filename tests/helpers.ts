@@ -1,0 +1,113 @@
+/**
+ * What the tests share: real sockets on loopback, the ways a network cuts octets up, a peer that
+ * speaks TLS, and a program run as its user runs it.
+ *
+ * @module
+ */
+import { toByteString } from "../protocol.ts";
+
+/** Any free port of this machine. */
+export const LOCAL = { hostname: "127.0.0.1", port: 0 } as const;
+
+/** The folder of the programs, with a slash at its end. */
+export const ROOT: string = new URL("..", import.meta.url).pathname;
+
+/** The folder of the test certificates: `localhost`, `other`, `expired`, `future`, `selfsigned`. */
+export const TLS: string = new URL("testdata/tls/", import.meta.url).pathname;
+
+/** How a network may cut the same octets up. */
+export const CUTS: Record<string, (text: string) => string[]> = {
+  "at once": (text) => [text],
+  "octet by octet": (text) => text.split(""),
+};
+
+/** Turns a string of one char an octet into the octets. */
+export function octetsOf(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
+
+/** Two ends of one connection. */
+export async function socketPair(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
+  using listener = Deno.listen(LOCAL);
+  const accepted = listener.accept();
+  const { hostname, port } = listener.addr;
+  const conn = await Deno.connect({ hostname, port });
+  conn.setNoDelay();
+  return [conn, await accepted];
+}
+
+/** Sends pieces of text, one char an octet, each in a write of its own. */
+export async function send(conn: Deno.Conn, pieces: string[]): Promise<void> {
+  for (const piece of pieces) {
+    const octets = octetsOf(piece);
+    for (let sent = 0; sent < octets.length;) sent += await conn.write(octets.subarray(sent));
+  }
+}
+
+/** Reads all that comes until the peer ends, as a string of one char an octet; a reset is an end. */
+export async function receive(conn: Deno.Conn): Promise<string> {
+  let text = "";
+  const octets = new Uint8Array(65_536);
+  try {
+    for (let count; (count = await conn.read(octets)) !== null;) {
+      text += toByteString(octets.subarray(0, count));
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+  }
+  return text;
+}
+
+/** A certificate of `testdata/tls` with its key. */
+export async function certificate(name: string): Promise<{ key: string; cert: string }> {
+  const [key, cert] = await Promise.all([
+    Deno.readTextFile(`${TLS}${name}.key`),
+    Deno.readTextFile(`${TLS}${name}.pem`),
+  ]);
+  return { key, cert };
+}
+
+/**
+ * The server's end of STARTTLS. Deno upgrades clients only, so the connection is relayed, octet
+ * for octet, to a TLS listener in this same process.
+ */
+export async function acceptTls(conn: Deno.Conn, name = "localhost"): Promise<Deno.TlsConn> {
+  using listener = Deno.listenTls({ ...LOCAL, ...await certificate(name) });
+  const { hostname, port } = listener.addr;
+  const inner = await Deno.connect({ hostname, port });
+  inner.setNoDelay();
+  conn.readable.pipeTo(inner.writable).catch(() => {});
+  inner.readable.pipeTo(conn.writable).catch(() => {});
+  return await listener.accept();
+}
+
+/** What a program left behind. */
+export interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program of ours to its end, as its user does. */
+export async function runProgram(
+  program: string,
+  args: string[],
+  options: { stdin?: string; env?: Record<string, string>; cwd?: string; allow?: string[] } = {},
+): Promise<Outcome> {
+  const { stdin, env = {}, cwd = ROOT, allow = ["--allow-all"] } = options;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", ...allow, `${ROOT}${program}`, ...args],
+    env: { NO_COLOR: "1", ...env },
+    cwd,
+    stdin: stdin === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  if (stdin !== undefined) {
+    const writer = child.stdin.getWriter();
+    await writer.write(octetsOf(stdin)).catch(() => {}); // it may have ended without reading
+    await writer.close().catch(() => {});
+  }
+  const { code, stdout, stderr } = await child.output();
+  return { code, stdout: toByteString(stdout), stderr: new TextDecoder().decode(stderr) };
+}

@@ -1,0 +1,418 @@
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  ClosedError,
+  DeadlineError,
+  explain,
+  Fields,
+  LimitError,
+  MalformedError,
+  printable,
+  readNumber,
+  spellOut,
+  toByteString,
+  UsageError,
+  Wire,
+} from "../protocol.ts";
+import { CUTS, receive, send, socketPair } from "./helpers.ts";
+
+const LINES = [
+  { rule: "a line is what stands before CRLF", sent: "abc\r\n", want: "abc" },
+  { rule: "an empty line", sent: "\r\n", want: "" },
+  {
+    rule: "a line as long as the limit, CRLF included",
+    sent: "a".repeat(14) + "\r\n",
+    want: "a".repeat(14),
+  },
+  { rule: "one octet longer than the limit", sent: "a".repeat(15) + "\r\n", want: LimitError },
+  { rule: "no end within the limit", sent: "a".repeat(40), want: LimitError },
+  { rule: "one char an octet", sent: "\xe9\xff\x80\r\n", want: "\xe9\xff\x80" },
+  { rule: "RFC 9112 §2.2: a bare LF is no line end", sent: "a\nb\r\n", want: MalformedError },
+  { rule: "RFC 9112 §2.2: a bare CR is no line end", sent: "a\rb\r\n", want: MalformedError },
+  { rule: "CR CR LF holds a bare CR", sent: "a\r\r\n", want: MalformedError },
+  { rule: "the end before a line begins is polite", sent: "", want: null },
+  { rule: "the end inside a line is not", sent: "abc", want: ClosedError },
+  { rule: "the end between CR and LF is not", sent: "abc\r", want: ClosedError },
+] as const;
+
+const LENIENT = [
+  { rule: "LF ends a line", sent: "abc\n", want: "abc" },
+  { rule: "so does CRLF", sent: "abc\r\n", want: "abc" },
+  { rule: "a CR inside is refused all the same", sent: "a\rb\n", want: MalformedError },
+  { rule: "two CRs before the LF are refused", sent: "a\r\r\n", want: MalformedError },
+] as const;
+
+for (const [how, cut] of Object.entries(CUTS)) {
+  for (const [end, table] of [["CRLF", LINES], ["LF", LENIENT]] as const) {
+    for (const { rule, sent, want } of table) {
+      Deno.test(`readLine(16, ${end}), ${how}: ${rule}`, async () => {
+        const [ours, theirs] = await socketPair();
+        using wire = new Wire(ours);
+        using _peer = theirs;
+        wire.setDeadline(2000);
+        const sending = send(theirs, cut(sent)).then(() => theirs.closeWrite());
+        if (typeof want === "function") await assertRejects(() => wire.readLine(16, end), want);
+        else assertEquals(await wire.readLine(16, end), want);
+        await sending;
+      });
+    }
+  }
+}
+
+Deno.test("readLine leaves what follows for the next read", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  using _peer = theirs;
+  wire.setDeadline(2000);
+  await send(theirs, ["one\r\ntwo\r\nrest"]);
+  assertEquals(await wire.readLine(16), "one");
+  assertEquals(await wire.readLine(16), "two");
+  const octets = new Uint8Array(2);
+  assertEquals(await wire.readInto(octets), 2);
+  assertEquals(toByteString(octets) + toByteString(wire.buffered), "rest");
+});
+
+Deno.test("fill() grows the buffer, and keeps every octet in its place", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  using _peer = theirs;
+  wire.setDeadline(5000);
+  const text = Array.from({ length: 3000 }, (_, index) => `line ${index}\r\n`).join("");
+  const sending = send(theirs, [text]);
+  while (wire.buffered.length < 9000) await wire.fill();
+  assertEquals(toByteString(wire.buffered).slice(0, 9000), text.slice(0, 9000));
+  for (let index = 0; index < 3000; index++) {
+    assertEquals(await wire.readLine(100), `line ${index}`);
+  }
+  await sending;
+});
+
+Deno.test("readInto goes past the buffer, and is 0 at the end", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  using _peer = theirs;
+  await send(theirs, ["abc"]);
+  await theirs.closeWrite();
+  const octets = new Uint8Array(16);
+  assertEquals(await wire.readInto(octets), 3);
+  assertEquals(await wire.readInto(octets), 0);
+});
+
+Deno.test("setDeadline: a silent peer ends in DeadlineError, and so does all that follows", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  using _peer = theirs;
+  wire.setDeadline(20);
+  await assertRejects(() => wire.readLine(16), DeadlineError);
+  await assertRejects(() => wire.write("late"), DeadlineError);
+});
+
+Deno.test("setDeadline is for all that follows: a drip of octets does not move it", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  wire.setDeadline(100);
+  const drip = setInterval(() => theirs.write(new Uint8Array([97])).catch(() => {}), 10);
+  await assertRejects(() => wire.readLine(1000), DeadlineError);
+  clearInterval(drip);
+  theirs.close();
+});
+
+Deno.test("setDeadline: a later one replaces an earlier one, and an earlier one a later", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  using _peer = theirs;
+  wire.setDeadline(20);
+  wire.setDeadline(5000);
+  const line = wire.readLine(16);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  await send(theirs, ["ok\r\n"]);
+  assertEquals(await line, "ok");
+  wire.setDeadline(20);
+  await assertRejects(() => wire.readLine(16), DeadlineError);
+});
+
+Deno.test("setDeadline(null) takes the deadline away", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  using _peer = theirs;
+  wire.setDeadline(20);
+  wire.setDeadline(null);
+  const line = wire.readLine(16);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  await send(theirs, ["ok\r\n"]);
+  assertEquals(await line, "ok");
+});
+
+Deno.test("close: what is in progress rejects with the reason", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  using _peer = theirs;
+  const line = wire.readLine(16);
+  wire.close(new LimitError("enough"));
+  await assertRejects(() => line, LimitError, "enough");
+});
+
+Deno.test("write sends all of a long message", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  using _peer = theirs;
+  wire.setDeadline(10_000);
+  const writing = wire.write("x".repeat(12_000_000)).then(() => wire.hangUp(5000));
+  assertEquals((await receive(theirs)).length, 12_000_000);
+  theirs.close();
+  await writing;
+});
+
+Deno.test("write to a peer that is gone is a ClosedError with the cause", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  theirs.close();
+  const writing = async () => {
+    for (;;) await wire.write("x".repeat(100_000));
+  };
+  const error = await assertRejects(writing, ClosedError);
+  assertEquals(
+    error.cause instanceof Deno.errors.BrokenPipe ||
+      error.cause instanceof Deno.errors.ConnectionReset,
+    true,
+  );
+});
+
+Deno.test("writeLine refuses CR, LF and NUL, and shows the trace no secret", async () => {
+  const [ours, theirs] = await socketPair();
+  const trace: string[] = [];
+  using wire = new Wire(ours, { trace: (mark, text) => trace.push(`${mark} ${text}`) });
+  using _peer = theirs;
+  for (const line of ["a\rb", "a\nb", "a\0b"]) {
+    await assertRejects(() => wire.writeLine(line), MalformedError);
+  }
+  await wire.writeLine("PASS hunter2", "PASS [credentials]");
+  wire.note("done");
+  assertEquals(trace, ["> PASS [credentials]", "* done"]);
+});
+
+Deno.test("the trace escapes what a peer sent", async () => {
+  const [ours, theirs] = await socketPair();
+  const trace: string[] = [];
+  using wire = new Wire(ours, { trace: (mark, text) => trace.push(`${mark} ${text}`) });
+  using _peer = theirs;
+  await send(theirs, ["\x1b]0;title\x07\r\n"]);
+  await wire.readLine(100);
+  assertEquals(trace, ["< \\x1b]0;title\\x07"]);
+});
+
+Deno.test("hangUp: the answer arrives although the input was never read", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  await send(theirs, ["x".repeat(100_000)]);
+  await wire.fill();
+  await wire.write("refused");
+  const hangingUp = wire.hangUp(2000);
+  assertEquals(await receive(theirs), "refused");
+  theirs.close();
+  await hangingUp;
+});
+
+Deno.test("hangUp loses its patience with a peer that never ends", async () => {
+  const [ours, theirs] = await socketPair();
+  using _peer = theirs;
+  await new Wire(ours).hangUp(20);
+});
+
+Deno.test("release gives the connection back, unless octets are waiting", async () => {
+  const [ours, theirs] = await socketPair();
+  using _ours = ours;
+  using _peer = theirs;
+  const wire = new Wire(ours);
+  await send(theirs, ["220 go\r\n"]);
+  await wire.readLine(100);
+  assertEquals(wire.release(), ours);
+  await assertRejects(() => wire.write("x"), ClosedError);
+
+  const second = new Wire(ours);
+  await send(theirs, ["220 go\r\n250 injected\r\n"]);
+  await second.readLine(100);
+  assertThrows(() => second.release(), MalformedError);
+});
+
+const FIELD_LINES = [
+  { line: "Host: a", want: [["Host", "a"]] },
+  { line: "Host:a", want: [["Host", "a"]] },
+  { line: "X: \t a b \t", want: [["X", "a b"]] },
+  { line: "X:", want: [["X", ""]] },
+  { line: "X: \xe9\xff", want: [["X", "\xe9\xff"]] },
+  { line: "X: a\tb", want: [["X", "a\tb"]] },
+  { line: "Host : a", want: MalformedError },
+  { line: " Host: a", want: MalformedError },
+  { line: ": a", want: MalformedError },
+  { line: "Host", want: MalformedError },
+  { line: "Ho\x00st: a", want: MalformedError },
+  { line: "H\xe9: a", want: MalformedError },
+  { line: "X: a\x00b", want: MalformedError },
+  { line: "X: a\x7fb", want: MalformedError },
+  { line: "X: a\x0bb", want: MalformedError },
+  { line: "X: a\r\nY: b", want: MalformedError },
+] as const;
+
+for (const { line, want } of FIELD_LINES) {
+  Deno.test(`RFC 9112 §5: field line ${JSON.stringify(line)}`, () => {
+    const read = () => [...new Fields().appendLine(line)];
+    if (typeof want === "function") assertThrows(read, want);
+    else assertEquals(read(), want.map(([name, value]) => [name, value]));
+  });
+}
+
+Deno.test("Fields: duplicates are kept in order, names compare without case", () => {
+  const fields = new Fields().append("A", "1").append("b", "2").append("a", "3");
+  assertEquals(fields.all("A"), ["1", "3"]);
+  assertEquals(fields.get("a"), "1, 3");
+  assertEquals(fields.get("c"), undefined);
+  assertEquals(fields.size, 3);
+  assertEquals(fields.toString(), "A: 1\r\nb: 2\r\na: 3\r\n");
+});
+
+const PRINTED = [
+  { text: "plain", want: "plain" },
+  { text: "caf\xc3\xa9", want: "café", rule: "octets that are UTF-8 are decoded" },
+  { text: "caf\xe9", want: "café", rule: "others stand for themselves" },
+  { text: "日本", want: "日本", rule: "text beyond octets is text" },
+  { text: "\x00\x07\x1b[31m\x7f", want: "\\x00\\x07\\x1b[31m\\x7f", rule: "C0 and DEL" },
+  {
+    text: "a\r\n\tb",
+    want: "a\\x0d\\x0a\\x09b",
+    rule: "line ends and tabs: a log line is one line",
+  },
+  { text: "\x9b31m", want: "\\x9b31m", rule: "C1 as an octet" },
+  { text: "\xc2\x9b31m", want: "\\x9b31m", rule: "C1 as UTF-8" },
+  { text: "a\u202eb\u2066c", want: "a\\u202eb\\u2066c", rule: "marks that turn text around" },
+  { text: "\xe2\x80\xae", want: "\\u202e", rule: "the same as UTF-8" },
+  { text: "\ud800", want: "\\ud800", rule: "half a surrogate pair" },
+];
+
+for (const { text, want, rule = "as it is" } of PRINTED) {
+  Deno.test(`printable(${JSON.stringify(text)}): ${rule}`, () =>
+    assertEquals(printable(text), want));
+}
+
+const NAMES = {
+  string: ["port", "header", "cache"],
+  boolean: ["quiet", "listing", "ipv4"],
+  negatable: ["listing"],
+  short: { p: "port", H: "header", c: "cache", q: "quiet", 4: "ipv4", host: "port" },
+} as const;
+
+const COMMAND_LINES: { args: string[]; want: string[] | string }[] = [
+  { args: [], want: ["--"] },
+  { args: ["--port", "80"], want: ["--port=80", "--"] },
+  { args: ["--port=80"], want: ["--port=80", "--"] },
+  { args: ["-p", "80"], want: ["--port=80", "--"] },
+  { args: ["-p80"], want: ["--port=80", "--"] },
+  { args: ["--host", "a"], want: ["--port=a", "--"] },
+  { args: ["-q4", "x"], want: ["--quiet", "--ipv4", "--", "x"] },
+  { args: ["-qp80"], want: ["--quiet", "--port=80", "--"] },
+  { args: ["-c", "-1"], want: ["--cache=-1", "--"] },
+  { args: ["-c-1"], want: ["--cache=-1", "--"] },
+  { args: ["-c", "-"], want: ["--cache=-", "--"] },
+  { args: ["--header", ""], want: ["--header", "--"] },
+  { args: ["--header="], want: ["--header", "--"] },
+  { args: ["--header", "a=b"], want: ["--header=a=b", "--"] },
+  { args: ["--header", "- a"], want: ["--header=- a", "--"] },
+  { args: ["--no-listing"], want: ["--no-listing", "--"] },
+  { args: ["a", "-q", "b"], want: ["--quiet", "--", "a", "b"] },
+  { args: ["a", "--", "-q"], want: ["--", "a", "-q"] },
+  { args: ["-"], want: ["--", "-"] },
+  { args: ["--prot", "80"], want: 'Unknown option "--prot": did you mean --port?' },
+  { args: ["--quite"], want: 'Unknown option "--quite": did you mean --quiet?' },
+  { args: ["-x"], want: 'Unknown option "-x": did you mean -' },
+  { args: ["-qx"], want: 'Unknown option "-x": did you mean -' },
+  { args: ["--no-quiet"], want: 'Unknown option "--no-quiet"' },
+  { args: ["--p", "80"], want: 'Unknown option "--p"' },
+  { args: ["--q\x1b[31m"], want: 'Unknown option "--q\\x1b[31m"' },
+  { args: ["--constructor"], want: 'Unknown option "--constructor"' },
+  { args: ["-p"], want: 'Option "-p" needs a value' },
+  { args: ["--port", "--quiet"], want: 'Option "--port" needs a value' },
+  { args: ["-p", "-q"], want: 'Option "-p" needs a value' },
+  { args: ["--quiet=yes"], want: 'Option "--quiet" takes no value' },
+];
+
+for (const { args, want } of COMMAND_LINES) {
+  Deno.test(`spellOut ${JSON.stringify(args)}`, () => {
+    if (typeof want === "string") assertThrows(() => spellOut(args, NAMES), UsageError, want);
+    else assertEquals(spellOut(args, NAMES), want);
+  });
+}
+
+const NUMBERS = [
+  { text: "8000", range: { min: 0, max: 65_535, whole: true }, want: 8000 },
+  { text: "0", range: { min: 0, max: 65_535, whole: true }, want: 0 },
+  { text: "-1", range: { min: -1, max: 10, whole: true }, want: -1 },
+  { text: "0.2", range: { min: 0, max: 10 }, want: 0.2 },
+  { text: ".5", range: { min: 0, max: Infinity }, want: 0.5 },
+  {
+    text: "65536",
+    range: { min: 0, max: 65_535, whole: true },
+    want: "expected a whole number from 0 to 65535",
+  },
+  { text: "-1", range: { min: 0, max: Infinity }, want: "expected a number of at least 0" },
+  { text: "1.5", range: { min: 0, max: 9, whole: true }, want: "expected a whole number" },
+  ...["", " 1", "1e3", "0x10", "1_000", "http", "1,5", "NaN", "Infinity", "--1"].map((text) => (
+    { text, range: { min: 0, max: 1e9 }, want: `Cannot use --port "${text}"` }
+  )),
+];
+
+for (const { text, range, want } of NUMBERS) {
+  Deno.test(`readNumber("--port", ${JSON.stringify(text)}, ${JSON.stringify(range)})`, () => {
+    if (typeof want === "number") assertEquals(readNumber("--port", text, range), want);
+    else assertThrows(() => readNumber("--port", text, range), UsageError, want);
+  });
+}
+
+const EXPLAINED = [
+  { error: new UsageError("Cannot use it"), want: "Cannot use it" },
+  { error: new LimitError("Line is longer"), want: "Line is longer" },
+  { error: new Deno.errors.AddrInUse("Address already in use"), want: "Address already in use" },
+  {
+    error: new Error("failed to lookup address information"),
+    want: "failed to lookup address information",
+  },
+  {
+    error: new Deno.errors.NotCapable(
+      'Requires read access to "./public", run again with the --allow-read flag',
+    ),
+    want: "Deno was not allowed to read ./public; add --allow-read=./public",
+  },
+  {
+    error: new Deno.errors.NotCapable(
+      'Requires net access to "127.0.0.1:80", run again with the --allow-net flag',
+    ),
+    want: "Deno was not allowed to use the network at 127.0.0.1:80; add --allow-net=127.0.0.1:80",
+  },
+  { error: new TypeError("undefined is not a function"), want: null },
+  { error: "thrown text", want: null },
+];
+
+for (const { error, want } of EXPLAINED) {
+  Deno.test(`explain(${error})`, () => assertEquals(explain(error), want));
+}
+
+Deno.test("no octets make a reader do anything but return or throw a WireError", async () => {
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  let state = seed;
+  const random = (below: number) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor(state / 2 ** 32 * below);
+  };
+  for (let round = 0; round < 200; round++) {
+    const text = Array.from({ length: random(60) }, () => "\r\n:a \x00\xff"[random(7)]).join("");
+    const [ours, theirs] = await socketPair();
+    using wire = new Wire(ours);
+    using _peer = theirs;
+    await send(theirs, [text]);
+    await theirs.closeWrite();
+    try {
+      while (await wire.readLine(16, random(2) ? "LF" : "CRLF") !== null);
+    } catch (error) {
+      const fine = [ClosedError, LimitError, MalformedError].some((kind) => error instanceof kind);
+      assertStringIncludes(fine ? "WireError" : String(error), "WireError", `seed ${seed}`);
+    }
+  }
+});
