@@ -10,6 +10,7 @@ export { equal };
 
 /** A claim that does not hold. */
 export class AssertionError extends Error {
+  /** The name of the class. */
   override name = "AssertionError";
 }
 
@@ -20,11 +21,11 @@ export type Falsy = false | 0 | 0n | "" | null | undefined;
 export type ArrayLikeArg<T> = ArrayLike<T> & object;
 
 /** A class whose instances are of type T, whatever its constructor takes. */
-export type ClassOf<T> = new (...args: never[]) => T;
+export type ClassOf<T> = abstract new (...args: never[]) => T;
 
-/** Fails, with the caller's message behind the reason. */
-function refuse(reason: string, msg?: string): never {
-  throw new AssertionError(msg ? `${reason}: ${msg}` : reason);
+/** Fails with a reason, the caller's message behind it, and what there is to see below. */
+function refuse(reason: string, msg?: string, details = ""): never {
+  throw new AssertionError((msg ? `${reason}: ${msg}` : reason) + details);
 }
 
 // ---- One value ---------------------------------------------------------
@@ -45,11 +46,11 @@ export function assertExists<T>(actual: T, msg?: string): asserts actual is NonN
 }
 
 /** Claims that a value is an instance of a class or of one that extends it. */
-export function assertInstanceOf<T>(
+export function assertInstanceOf<T extends ClassOf<unknown>>(
   actual: unknown,
-  expectedType: ClassOf<T>,
+  expectedType: T,
   msg?: string,
-): asserts actual is T {
+): asserts actual is InstanceType<T> {
   if (actual instanceof expectedType) return;
   refuse(`Got ${kindOf(actual)}, expected an instance of ${expectedType.name}`, msg);
 }
@@ -74,7 +75,7 @@ export function unreachable(msg?: string): never {
 /** Claims that two values are equal through and through, by {@linkcode equal}. */
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
   if (equal(actual, expected)) return;
-  refuse(`Values differ${difference(actual, expected)}`, msg);
+  refuse("Values differ", msg, difference(actual, expected));
 }
 
 /** Claims that two values are not equal, by {@linkcode equal}. */
@@ -89,7 +90,7 @@ export function assertStrictEquals<T>(
   msg?: string,
 ): asserts actual is T {
   if (Object.is(actual, expected)) return;
-  refuse(`Values are not the same${difference(actual, expected)}`, msg);
+  refuse("Values are not the same", msg, difference(actual, expected));
 }
 
 /** Claims that two numbers are no further apart than `tolerance` (default: a ten millionth). */
@@ -158,39 +159,34 @@ export function assertArrayIncludes<T>(
  * may go on, and a class does not matter.
  */
 export function assertObjectMatch(
-  actual: Record<PropertyKey, unknown>,
+  actual: object, // the original says Record<PropertyKey, any>, which takes the same
   expected: Record<PropertyKey, unknown>,
   msg?: string,
 ): void {
-  assertEquals(part(actual, expected, new Map()), part(expected, expected, new Map()), msg);
+  assertEquals(part(actual, expected), part(expected, expected), msg);
 }
 
-/** As much of a value as another has places for, in plain objects. */
-function part(value: unknown, pattern: unknown, done: Map<unknown, unknown>): unknown {
+/** As much of a value as a pattern has places for, in plain objects. */
+function part(value: unknown, pattern: unknown): unknown {
   if (!isTree(value) || !isTree(pattern)) return value;
-  if (done.has(pattern)) return done.get(pattern);
+  if (Array.isArray(value) && Array.isArray(pattern)) {
+    return value.slice(0, pattern.length).map((item, index) => part(item, pattern[index]));
+  }
   if (value instanceof Set && pattern instanceof Set) return value.intersection(pattern);
-  const result: Record<PropertyKey, unknown> | Map<unknown, unknown> | unknown[] =
-    value instanceof Map ? new Map() : Array.isArray(value) ? [] : {};
-  done.set(pattern, result);
-  if (value instanceof Map && pattern instanceof Map && result instanceof Map) {
-    for (const [key, below] of pattern) {
-      if (value.has(key)) result.set(key, part(value.get(key), below, done));
-    }
-    return result;
+  if (value instanceof Map && pattern instanceof Map) {
+    const keys = [...pattern.keys()].filter((key) => value.has(key));
+    return new Map(keys.map((key) => [key, part(value.get(key), pattern.get(key))]));
   }
-  for (const key of Reflect.ownKeys(pattern)) {
-    if (!Object.hasOwn(value, key)) continue;
-    const below = part(Reflect.get(value, key), Reflect.get(pattern, key), done);
-    Reflect.set(result, key, below);
-  }
-  return result;
+  const keys = Reflect.ownKeys(pattern).filter((key) => Object.hasOwn(value, key));
+  return Object.fromEntries(
+    keys.map((key) => [key, part(Reflect.get(value, key), Reflect.get(pattern, key))]),
+  );
 }
 
 /** Whether a value is made of others, each of which may have a pattern of its own. */
 function isTree(value: unknown): value is object {
   return typeof value === "object" && value !== null && !ArrayBuffer.isView(value) &&
-    !(value instanceof Date) && !(value instanceof RegExp);
+    ![Date, RegExp, URL].some((leaf) => value instanceof leaf);
 }
 
 // ---- What is thrown ----------------------------------------------------

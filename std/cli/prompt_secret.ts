@@ -12,13 +12,17 @@ export interface PromptSecretOptions {
   clear?: boolean;
 }
 
-const WIPE_LINE = "\r\x1b[K";
+/** Back to the first column, and erase the row. */
+const WIPE = "\r\x1b[K";
 
-/** Backspace: ^H on some terminals, DEL on others. */
+/** To the row above. */
+const UP = "\x1b[A";
+
+/** The backspace key: ^H on some terminals, DEL on others. */
 const ERASE = ["\b", "\x7f"];
 
 /**
- * Asks for a line of text on standard output and reads it from the terminal without showing it.
+ * Asks on standard output for a line of text, and reads it from the terminal without showing it.
  * Ctrl-C is the signal it always is.
  *
  * @returns What was typed, or `null` if standard input is no terminal.
@@ -26,39 +30,41 @@ const ERASE = ["\b", "\x7f"];
 export function promptSecret(message = "Secret", options: PromptSecretOptions = {}): string | null {
   if (!Deno.stdin.isTerminal()) return null;
   const { mask = "*", clear = false } = options;
-  const { columns } = Deno.consoleSize();
   const prompt = `${message} `;
-  write(prompt);
-  Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" }); // Windows cannot
+  Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" }); // Windows has no such mode
   try {
-    return readLine((length) => {
-      if (mask !== "") write(WIPE_LINE + lastRow(prompt + mask.repeat(length), columns));
+    write(prompt);
+    return readLine((erased, length) => {
+      if (mask !== "") write(erased ? redrawn(prompt + mask.repeat(length)) : mask);
     });
   } finally {
-    write(clear ? WIPE_LINE : "\n");
+    write(clear ? WIPE : "\n");
     Deno.stdin.setRaw(false);
   }
 }
 
 /** Reads up to CR or LF, octet by octet, so that nothing typed behind it is lost. */
-function readLine(typed: (length: number) => void): string {
+function readLine(changed: (erased: boolean, length: number) => void): string {
   const decoder = new TextDecoder();
   const octet = new Uint8Array(1);
   const chars: string[] = [];
   while (Deno.stdin.readSync(octet)) {
-    const char = decoder.decode(octet, { stream: true }); // "" until a character is whole
-    if (char === "\r" || char === "\n") break;
-    if (ERASE.includes(char)) chars.pop();
-    else chars.push(...char);
-    if (char !== "") typed(chars.length);
+    for (const char of decoder.decode(octet, { stream: true })) { // none until one is whole
+      if (char === "\r" || char === "\n") return chars.join("");
+      const erases = ERASE.includes(char);
+      if (erases && chars.pop() === undefined) continue;
+      if (!erases) chars.push(char);
+      changed(erases, chars.length);
+    }
   }
   return chars.join("") + decoder.decode();
 }
 
-/** What of a line stands in the last row of the terminal, where the cursor is. */
-function lastRow(line: string, columns: number): string {
-  if (columns === 0 || line.length <= columns) return line; // 0: the terminal does not tell
-  return line.slice(-(line.length % columns || columns));
+/** What draws a line again that has become one column shorter, perhaps by the whole last row. */
+function redrawn(line: string): string {
+  const width = Deno.consoleSize().columns || Infinity; // 0: the terminal does not say
+  const inLastRow = line.length % width;
+  return WIPE + (inLastRow === 0 ? UP : "") + line.slice(-(inLastRow || width));
 }
 
 function write(text: string): void {
