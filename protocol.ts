@@ -177,6 +177,7 @@ export class Wire implements Disposable {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerDue = Infinity;
   #reason: WireError | undefined;
+  #received = 0;
 
   /** Takes over an open connection; the trace sees every line. */
   constructor(conn: Deno.Conn, options: { trace?: Trace | undefined } = {}) {
@@ -187,6 +188,11 @@ export class Wire implements Disposable {
   /** The octets that are received and not yet read; a view, good until the next read. */
   get buffered(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(this.#start, this.#end);
+  }
+
+  /** How many octets have come in all. */
+  get received(): number {
+    return this.#received;
   }
 
   /**
@@ -236,7 +242,9 @@ export class Wire implements Disposable {
   async #read(target: Uint8Array): Promise<number> {
     if (this.#reason) throw this.#reason;
     try {
-      return await this.#conn.read(target) ?? 0;
+      const count = await this.#conn.read(target) ?? 0;
+      this.#received += count;
+      return count;
     } catch (error) {
       throw this.#broken(error);
     }
