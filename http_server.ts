@@ -1639,7 +1639,7 @@ async function main(args: string[]): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run("http_server", main);
-else if ("WorkerGlobalScope" in globalThis) {
+// A Worker is the main module of its own thread, so it is asked first.
+if ("WorkerGlobalScope" in globalThis) {
   addEventListener("message", (event) => event instanceof MessageEvent && work(event.data));
-}
+} else if (import.meta.main) await run("http_server", main);
