@@ -1099,7 +1099,7 @@ const HTTP_DATE = new RegExp(
 );
 
 /** Reads an HTTP-date, in seconds since 1970; null if it is none, and so to be ignored. */
-function parseDate(text = ""): number | null {
+export function parseDate(text = ""): number | null {
   const match = HTTP_DATE.exec(text);
   if (!match) return null;
   const full = text.replace(/-(\d\d) /, (_, year) => `-${fullYear(Number(year))} `);
