@@ -945,9 +945,9 @@ interface Entry {
 
 /** Lists a folder as HTML, or as JSON for those who like it better. */
 async function listFolder({ fields }: Request, segments: readonly string[], site: Site) {
-  const [json = 0, html = 0] = ["application/json", "text/html"].map((type) =>
-    weigh(fields.get("Accept"), [type])
-  );
+  const accepted = fields.get("Accept");
+  const json = weigh(accepted, ["application/json", "application/*"]) ?? 0;
+  const html = weigh(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
   const entries = readEntries(segments, site);
   const own: Field[] = [["Vary", "Accept"]];
   if (json > html) {
