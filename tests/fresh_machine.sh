@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 
 work=$(mktemp -d)
 server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
+stop() { [ -z "$server" ] || kill -TERM -- "-$server" 2>/dev/null || true; server=; }
+trap 'stop; rm -rf "$work"' EXIT
 git clone -q . "$work/clone"
 mkdir "$work/home" "$work/elsewhere" "$work/bin"
 for tool in node npm npx sh bash env git; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
@@ -36,19 +37,17 @@ fetch() {
 }
 
 echo "1. npx deno task serve shows the page"
-npx --yes deno@2.9.6 task serve > serve.log 2>&1 &
+setsid npx --yes deno@2.9.6 task serve > serve.log 2>&1 & # a process group of its own, to end all of it
 server=$!
 for _ in $(seq 600); do grep -q 'http://' serve.log && break; sleep 0.1; done
 fetch "$(grep -o 'http://[^ ]*/' serve.log | head -n 1)" | grep -q 'It works'
-pkill -INT -P "$server" || kill -INT "$server"
-wait "$server" || true
-server=
+stop
 
 echo "2. npx deno task test passes"
 npx --yes deno@2.9.6 task test > test.log 2>&1 || { tail -n 40 test.log; exit 1; }
 tail -n 3 test.log
 
-deno=$(find "$HOME" -path '*/node_modules/.bin/deno' | head -n 1)
+deno=$(npx --yes deno@2.9.6 eval 'console.log(Deno.execPath())')
 cd "$work/elsewhere"
 ln -s "$deno" "$work/bin/deno"
 programs="http_server http_client udp_ping_server udp_pinger smtp_client"
