@@ -948,36 +948,55 @@ async function listFolder({ fields }: Request, segments: readonly string[], site
   const accepted = fields.get("Accept");
   const json = weigh(accepted, ["application/json", "application/*"]) ?? 0;
   const html = weigh(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
-  const entries = readEntries(segments, site);
+  const { entries, more } = readEntries(segments, site);
   const own: Field[] = [["Vary", "Accept"]];
   if (json > html) {
     return await hold(encoder.encode(listAsJson(entries)), "application/json", own);
   }
   own.push(["Content-Security-Policy", LISTING_POLICY]);
-  const octets = encoder.encode(listAsHtml(segments, entries));
+  const octets = encoder.encode(listAsHtml(segments, entries, more));
   return await hold(octets, "text/html; charset=utf-8", own);
 }
 
 /** The entries that we would serve, folders first, numbers in the order of their value. */
-function readEntries(segments: readonly string[], site: Site): Entry[] {
-  const entries: Entry[] = [];
-  const folder = attempt(() => Deno.readDirSync(join(site.root, segments))) ?? [];
-  for (const { name, isSymlink } of folder) {
-    const path = [...segments, name];
-    try {
-      if (hides(path, site) || (isSymlink && confine(path, site) === null)) continue;
-      const { isFile, isDirectory, size, mtime } = Deno.statSync(join(site.root, path));
-      if (isFile || isDirectory) entries.push({ name, folder: isDirectory, size, modified: mtime });
-    } catch {
-      // gone, a broken link, or a name that is not UTF-8: nothing that we could serve
+function readEntries(segments: readonly string[], site: Site): { entries: Entry[]; more: number } {
+  const names: Record<"folders" | "files", string[]> = { folders: [], files: [] };
+  for (const entry of attempt(() => Deno.readDirSync(join(site.root, segments))) ?? []) {
+    if (!hides([...segments, entry.name], site)) {
+      names[isFolder(entry, segments, site) ? "folders" : "files"].push(entry.name);
     }
   }
+  // Millions of names cost little in the order of their octets; the better order is for the few.
+  const all = [...names.folders.sort(), ...names.files.sort()];
   const { compare } = new Intl.Collator("en", { numeric: true });
-  return entries.sort((a, b) => Number(b.folder) - Number(a.folder) || compare(a.name, b.name));
+  const entries = all.slice(0, MAX_LISTED)
+    .map((name) => describeEntry(name, segments, site)).filter((entry) => entry !== null)
+    .sort((a, b) => Number(b.folder) - Number(a.folder) || compare(a.name, b.name));
+  return { entries, more: Math.max(all.length - MAX_LISTED, 0) };
+}
+
+function isFolder(entry: Deno.DirEntry, segments: readonly string[], site: Site): boolean {
+  if (!entry.isSymlink) return entry.isDirectory;
+  return describeEntry(entry.name, segments, site)?.folder ?? false;
+}
+
+/** An entry that we would serve; null for a broken link, one that leads out, a fifo, a bad name. */
+function describeEntry(name: string, segments: readonly string[], site: Site): Entry | null {
+  const path = [...segments, name];
+  try {
+    const info = Deno.lstatSync(join(site.root, path));
+    if (info.isSymlink && confine(path, site) === null) return null;
+    const { isFile, isDirectory, size, mtime } = info.isSymlink
+      ? Deno.statSync(join(site.root, path))
+      : info;
+    return isFile || isDirectory ? { name, folder: isDirectory, size, modified: mtime } : null;
+  } catch {
+    return null;
+  }
 }
 
 function listAsJson(entries: readonly Entry[]): string {
-  const rows = entries.slice(0, MAX_LISTED).map(({ name, folder, size, modified }) => (
+  const rows = entries.map(({ name, folder, size, modified }) => (
     { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified }
   ));
   return `${JSON.stringify(rows, null, 1)}\n`;
@@ -995,9 +1014,9 @@ td,th{padding:.3rem .5rem;text-align:left;border-bottom:1px solid #8883;overflow
 td+td,th+th{text-align:right;white-space:nowrap;color:#888;font-variant-numeric:tabular-nums}
 a{text-decoration:none}a:hover{text-decoration:underline}`;
 
-function listAsHtml(segments: readonly string[], entries: readonly Entry[]): string {
+function listAsHtml(segments: readonly string[], entries: readonly Entry[], more: number) {
   const title = escapeHtml(printable(`/${segments.map((name) => `${name}/`).join("")}`));
-  const rows = entries.slice(0, MAX_LISTED).map(({ name, folder, size, modified }) => {
+  const rows = entries.map(({ name, folder, size, modified }) => {
     const slash = folder ? "/" : "";
     // "./", or a name with a colon would pass for a scheme (RFC 3986 §4.2)
     const link = `./${escapeHtml(encodeURIComponent(name))}${slash}`;
@@ -1008,7 +1027,6 @@ function listAsHtml(segments: readonly string[], entries: readonly Entry[]): str
     }${slash}</a><td>${amount}<td>${time}\n`;
   });
   const up = segments.length > 0 ? '<tr><td><a href="../">../</a><td><td>\n' : "";
-  const more = entries.length - rows.length;
   return `<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>${title}</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
