@@ -8,6 +8,7 @@ import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert"
 import {
   type Exchange,
   type Listener,
+  parseDate,
   serve,
   type ServeOptions,
   type Summary,
@@ -227,6 +228,53 @@ async function ask(
   assertEquals(answers.length, 1);
   return answers[0] ?? { status: 0, fields: new Fields(), body: "" };
 }
+
+// ---- Folders made for one test -----------------------------------------
+
+/** When the files of a test folder were written, unless it says otherwise. */
+const WRITTEN = new Date("2020-01-01T00:00:00Z");
+
+/** A folder inside a temporary one, so that there is a place outside of it too. */
+class Folder implements Disposable {
+  readonly #around = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "http_server_test_" }));
+  readonly root = `${this.#around}/root`;
+
+  constructor(files: Record<string, string | Uint8Array> = {}) {
+    Deno.mkdirSync(this.root);
+    for (const [name, content] of Object.entries(files)) this.write(name, content);
+  }
+
+  path(name: string): string {
+    return `${this.root}/${name}`;
+  }
+
+  /** Writes a file, and the folders on the way; a name with a slash at its end is a folder. */
+  write(name: string, content: string | Uint8Array = "", modified = WRITTEN): void {
+    const path = this.path(name);
+    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    if (name.endsWith("/")) return;
+    Deno.writeFileSync(path, typeof content === "string" ? octetsOf(content) : content);
+    Deno.utimeSync(path, modified, modified);
+  }
+
+  link(target: string, name: string): void {
+    Deno.symlinkSync(target, this.path(name));
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.#around, { recursive: true });
+  }
+}
+
+/** So many octets, no two stretches of them alike. */
+function octets(count: number): string {
+  let text = "";
+  for (let at = 0; text.length < count; at++) text += `${at.toString(36)},`;
+  return text.slice(0, count);
+}
+
+/** More than the server keeps in memory. */
+const LARGE = octets(300_000);
 
 // ---- Messages: what a client may send, RFC 9112 ------------------------
 
@@ -899,4 +947,935 @@ Deno.test("RFC 9112 §9.6: an error arrives though the client goes on sending", 
     assertMatch(text, /^HTTP\/1\.1 400 /);
     readAnswers(text);
   }
+});
+
+// ---- Meaning: preconditions and ranges, RFC 9110 -----------------------
+
+const DATE = "Wed, 01 Jan 2020 00:00:00 GMT";
+const BEFORE = "Tue, 31 Dec 2019 23:59:59 GMT";
+const AFTER = "Wed, 01 Jan 2020 00:00:01 GMT";
+
+/** Conditions, ETAG standing for the tag of the file that was modified at DATE, and the status. */
+const CONDITIONS: readonly [rule: string, fields: string[], status: number][] = [
+  ["no condition", [], 200],
+  ["§13.1.1: If-Match, the tag", ["If-Match: ETAG"], 200],
+  ["If-Match, any", ["If-Match: *"], 200],
+  ["If-Match, another", ['If-Match: "x"'], 412],
+  ["If-Match, in a list", ['If-Match: "x" , ETAG,"y"'], 200],
+  ["If-Match, not in a list", ['If-Match: "x", "y"'], 412],
+  ["If-Match, in the second line", ['If-Match: "x"', "If-Match: ETAG"], 200],
+  ["If-Match compares strongly", ["If-Match: W/ETAG"], 412],
+  ["If-Match, tags with commas", ['If-Match: "a,b", "c, d", ETAG'], 200],
+  ["§13.1.4: If-Unmodified-Since, the date", [`If-Unmodified-Since: ${DATE}`], 200],
+  ["If-Unmodified-Since, later", [`If-Unmodified-Since: ${AFTER}`], 200],
+  ["If-Unmodified-Since, earlier", [`If-Unmodified-Since: ${BEFORE}`], 412],
+  ["If-Unmodified-Since, no date", ["If-Unmodified-Since: yesterday"], 200],
+  ["If-Match hides If-Unmodified-Since", ["If-Match: ETAG", `If-Unmodified-Since: ${BEFORE}`], 200],
+  ["so does one that is false", ['If-Match: "x"', `If-Unmodified-Since: ${AFTER}`], 412],
+  ["§13.1.2: If-None-Match, the tag", ["If-None-Match: ETAG"], 304],
+  ["If-None-Match, any", ["If-None-Match: *"], 304],
+  ["If-None-Match, another", ['If-None-Match: "x"'], 200],
+  ["If-None-Match compares weakly", ["If-None-Match: W/ETAG"], 304],
+  ["If-None-Match, in a list", ['If-None-Match: "x",W/"y" ,\tETAG'], 304],
+  ["If-None-Match, in the second line", ['If-None-Match: "x"', "If-None-Match: ETAG"], 304],
+  ["If-None-Match, tags with commas", ['If-None-Match: "a,b", "c, d", ETAG'], 304],
+  ["If-None-Match, empty members", ["If-None-Match: , ,ETAG,"], 304],
+  ["If-None-Match, the tag inside another", ['If-None-Match: "xETAGx"'], 200],
+  ["If-None-Match, a lower-case w/", ["If-None-Match: w/ETAG"], 200],
+  ["§13.1.3: If-Modified-Since, the date", [`If-Modified-Since: ${DATE}`], 304],
+  ["If-Modified-Since, later", [`If-Modified-Since: ${AFTER}`], 304],
+  ["If-Modified-Since, earlier", [`If-Modified-Since: ${BEFORE}`], 200],
+  ["If-Modified-Since, no date", ["If-Modified-Since: tomorrow"], 200],
+  ["If-Modified-Since, a number", ["If-Modified-Since: 9999999999"], 200],
+  ["If-Modified-Since twice is no date", [
+    `If-Modified-Since: ${AFTER}`,
+    `If-Modified-Since: ${AFTER}`,
+  ], 200],
+  ["If-Modified-Since, RFC 850", ["If-Modified-Since: Wednesday, 01-Jan-20 00:00:00 GMT"], 304],
+  ["If-Modified-Since, asctime", ["If-Modified-Since: Wed Jan  1 00:00:00 2020"], 304],
+  [
+    "If-None-Match hides If-Modified-Since",
+    ['If-None-Match: "x"', `If-Modified-Since: ${AFTER}`],
+    200,
+  ],
+  ["also one that is true", ["If-None-Match: ETAG", `If-Modified-Since: ${BEFORE}`], 304],
+  ["§13.2.2: If-Match before If-None-Match", ['If-Match: "x"', "If-None-Match: ETAG"], 412],
+  ["the other way round", ["If-None-Match: ETAG", 'If-Match: "x"'], 412],
+  ["both true", ["If-Match: ETAG", "If-None-Match: ETAG"], 304],
+  ["If-Unmodified-Since before If-None-Match", [
+    `If-Unmodified-Since: ${BEFORE}`,
+    "If-None-Match: ETAG",
+  ], 412],
+  ["If-Unmodified-Since before If-Modified-Since", [
+    `If-Unmodified-Since: ${BEFORE}`,
+    `If-Modified-Since: ${DATE}`,
+  ], 412],
+];
+
+/** A range comes after all conditions; If-Range after the others. For GET; to HEAD it is nothing. */
+const RANGED: readonly [rule: string, fields: string[], status: number][] = [
+  ["a range", [], 206],
+  ["§13.1.5: If-Range, the tag", ["If-Range: ETAG"], 206],
+  ["If-Range, another tag", ['If-Range: "x"'], 200],
+  ["If-Range compares strongly", ["If-Range: W/ETAG"], 200],
+  ["If-Range, the date", [`If-Range: ${DATE}`], 206],
+  ["If-Range, an earlier date", [`If-Range: ${BEFORE}`], 200],
+  ["If-Range, a later date", [`If-Range: ${AFTER}`], 200],
+  ["If-Range, neither tag nor date", ["If-Range: x"], 200],
+  ["If-Range, a list is no tag", ['If-Range: "x", ETAG'], 200],
+  ["If-Range, any is no tag", ["If-Range: *"], 200],
+  ["If-None-Match before the range", ["If-None-Match: ETAG"], 304],
+  ["If-None-Match before If-Range", ["If-None-Match: ETAG", "If-Range: ETAG"], 304],
+  ["If-Modified-Since before the range", [`If-Modified-Since: ${DATE}`], 304],
+  ["If-Match before the range", ['If-Match: "x"'], 412],
+  ["If-Match and If-Range, both true", ["If-Match: ETAG", "If-Range: ETAG"], 206],
+  ["If-Unmodified-Since before the range", [`If-Unmodified-Since: ${BEFORE}`], 412],
+];
+
+for (const [size, content] of [["small", "0123456789"], ["large", LARGE]] as const) {
+  Deno.test(`conditions, a ${size} file`, async (test) => {
+    using folder = new Folder({ "file.bin": content });
+    await using service = start({ root: folder.root });
+    const { port } = service;
+    const whole = await ask(port, "/file.bin");
+    assertEquals([whole.body, whole.fields.get("Last-Modified")], [content, DATE]);
+    const etag = whole.fields.get("ETag") ?? "";
+    assertMatch(etag, /^"[!#-~]+"$/, "the tag is a strong one");
+    for (const method of ["GET", "HEAD"]) {
+      for (const [table, more] of [[CONDITIONS, []], [RANGED, ["Range: bytes=2-5"]]] as const) {
+        for (const [rule, fields, status] of table) {
+          await test.step(`${method}: ${rule}`, async () => {
+            const sent = fields.map((field) =>
+              field.replace("ETAG", field.includes('"xETAGx"') ? etag.slice(1, -1) : etag)
+            );
+            const answer = await ask(port, "/file.bin", [...more, ...sent], method);
+            const want = method === "HEAD" && status === 206 ? 200 : status;
+            assertEquals(answer.status, want);
+            if (want === 200) {
+              assertEquals(answer.fields.get("Content-Length"), `${content.length}`);
+              if (method === "GET") assertEquals(answer.body, content);
+            }
+            if (want === 206) assertEquals(answer.body, content.slice(2, 6));
+            if (want !== 412) assertEquals(answer.fields.get("ETag"), etag, "§15.4.5");
+            if (want === 304) {
+              assertEquals(answer.fields.get("Cache-Control"), "no-cache", "§15.4.5");
+              assertMatch(
+                answer.fields.get("Content-Length") ?? `${content.length}`,
+                new RegExp(`^${content.length}$`),
+                "§8.6",
+              );
+            }
+          });
+        }
+      }
+    }
+  });
+}
+
+const ELSEWHERE: readonly [
+  rule: string,
+  target: string,
+  fields: string[],
+  method: string,
+  status: string,
+][] = [
+  ["no condition helps where nothing is", "/nothing", ["If-None-Match: *"], "GET", "404"],
+  ["nor does one hide it", "/nothing", ['If-Match: "x"'], "GET", "404"],
+  ["nor a range", "/nothing", ["Range: bytes=0-1"], "GET", "404"],
+  ["§13.2.1: not for OPTIONS", "/hello.txt", ['If-Match: "x"'], "OPTIONS", "20[04]"],
+  ["nor for what is refused", "/hello.txt", ['If-Match: "x"'], "PUT", "405"],
+  ["a redirect has none", "/folder", ['If-Match: "x"'], "GET", "307"],
+  ["a range of POST", "/hello.txt", ["Range: bytes=0-1"], "POST", "405"],
+  ["a range of a listing", "/bare/", ["Range: bytes=0-1"], "GET", "200"],
+];
+
+for (const [rule, target, fields, method, status] of ELSEWHERE) {
+  Deno.test(`conditions: ${rule}`, async () => {
+    await using service = start();
+    assertMatch(
+      `${(await ask(service.port, target, fields, method)).status}`,
+      new RegExp(`^${status}$`),
+    );
+  });
+}
+
+Deno.test("conditions: a listing has a tag, and 304", async () => {
+  await using service = start();
+  const etag = (await ask(service.port, "/bare/")).fields.get("ETag");
+  assertEquals((await ask(service.port, "/bare/", [`If-None-Match: ${etag}`])).status, 304);
+});
+
+/** The three forms of a date, RFC 9110 §5.6.7, and what is none. */
+const year = new Date().getUTCFullYear();
+const DATES: readonly [text: string | undefined, date: string | null][] = [
+  ["Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z"],
+  ["Sunday, 06-Nov-94 08:49:37 GMT", "1994-11-06T08:49:37Z"],
+  ["Sun Nov  6 08:49:37 1994", "1994-11-06T08:49:37Z"],
+  ["Wed Nov 16 08:49:37 1994", "1994-11-16T08:49:37Z"],
+  ["Thu, 29 Feb 2024 23:59:59 GMT", "2024-02-29T23:59:59Z"],
+  ["Thu, 01 Jan 1970 00:00:00 GMT", "1970-01-01T00:00:00Z"],
+  ["Fri, 31 Dec 9999 23:59:59 GMT", "9999-12-31T23:59:59Z"],
+  // a year of two digits is the last with them that is not more than 50 years ahead
+  [`Monday, 01-Jan-${`${year + 40}`.slice(2)} 00:00:00 GMT`, `${year + 40}-01-01T00:00:00Z`],
+  [`Monday, 01-Jan-${`${year + 60}`.slice(2)} 00:00:00 GMT`, `${year - 40}-01-01T00:00:00Z`],
+  ["Monday, 01-Jan-00 00:00:00 GMT", "2000-01-01T00:00:00Z"],
+  [undefined, null],
+  ["", null],
+  ["0", null],
+  ["now", null],
+  ["1994-11-06T08:49:37Z", null],
+  ["Sun, 6 Nov 1994 08:49:37 GMT", null],
+  ["sun, 06 nov 1994 08:49:37 gmt", null],
+  ["Sun, 06 Nov 1994 08:49:37 UTC", null],
+  ["Sun, 06 Nov 1994 08:49:37 +0000", null],
+  ["Sun, 06 Nov 1994 08:49:37", null],
+  ["Sun, 06 Nov 94 08:49:37 GMT", null],
+  ["Sun 06 Nov 1994 08:49:37 GMT", null],
+  ["06 Nov 1994 08:49:37 GMT", null],
+  ["Sun, 06-Nov-1994 08:49:37 GMT", null],
+  ["Sun, 06-Nov-94 08:49:37 GMT", null],
+  ["Sun, 06 Nov 1994 8:49:37 GMT", null],
+  ["Sun, 06 Nov 1994 24:00:01 GMT", null],
+  ["Sun, 06 Nov 1994 08:60:37 GMT", null],
+  ["Sun, 32 Nov 1994 08:49:37 GMT", null],
+  ["Sun, 00 Nov 1994 08:49:37 GMT", null],
+  ["Sun, 06 Foo 1994 08:49:37 GMT", null],
+  ["Sun Nov 6 08:49:37 1994", null],
+  ["Sun Nov  6 08:49:37 1994 GMT", null],
+  [" Sun, 06 Nov 1994 08:49:37 GMT", null],
+  ["Sun, 06 Nov 1994 08:49:37 GMT, x", null],
+];
+
+for (const [text, date] of DATES) {
+  Deno.test(`dates: ${JSON.stringify(text)}`, () => {
+    assertEquals(parseDate(text), date === null ? null : Date.parse(date) / 1_000);
+  });
+}
+
+/** Ranges of ten octets, and the parts that come; or 200 for all of it, or 416. */
+const RANGES: readonly [range: string, want: string][] = [
+  ["bytes=0-0", "0-0"],
+  ["bytes=2-5", "2-5"],
+  ["bytes=0-9", "0-9"],
+  ["bytes=9-9", "9-9"],
+  ["bytes=5-", "5-9"],
+  ["bytes=0-", "0-9"],
+  ["bytes=5-99", "5-9"],
+  ["bytes=-3", "7-9"],
+  ["bytes=-10", "0-9"],
+  ["bytes=-99", "0-9"],
+  ["bytes=0000-0003", "0-3"],
+  [`bytes=1-${"9".repeat(24)}`, "1-9"],
+  [`bytes=-${"9".repeat(400)}`, "0-9"],
+  ["BYTES=2-5", "2-5"],
+  ["Bytes=2-5", "2-5"],
+  ["bytes=0-1,4-5", "0-1 4-5"],
+  ["bytes=0-1 ,\t4-5", "0-1 4-5"],
+  ["bytes=0-0,-1", "0-0 9-9"],
+  ["bytes=8-9,0-1", "8-9 0-1"],
+  ["bytes=0-3,2-5", "0-3 2-5|0-5"],
+  ["bytes=,0-1,,4-5,", "0-1 4-5"],
+  ["bytes=0-1,99-", "0-1"],
+  ["bytes=99-,0-1", "0-1"],
+  ["bytes=0-1,-0", "0-1"],
+  ["bytes=10-", "416"],
+  ["bytes=10-10", "416"],
+  ["bytes=99-100", "416"],
+  ["bytes=99-,100-200", "416"],
+  ["bytes=-0", "416"],
+  ["bytes=-0,-0", "416"],
+  [`bytes=${"9".repeat(24)}-`, "416"],
+  [`bytes=${"9".repeat(400)}-${"9".repeat(400)}`, "416"],
+  ["bytes=4-1", "200"],
+  ["bytes=0-1,4-1", "200"],
+  ["bytes=99-98", "200"],
+  ["bytes=", "200"],
+  ["bytes=,", "200"],
+  ["bytes=-", "200"],
+  ["bytes=--1", "200"],
+  ["bytes=1", "200"],
+  ["bytes=a-b", "200"],
+  ["bytes=0-a", "200"],
+  ["bytes=0x0-0x5", "200"],
+  ["bytes=+1-5", "200"],
+  ["bytes=1.0-5", "200"],
+  ["bytes=1e0-5", "200"],
+  ["bytes=1 -5", "200"],
+  ["bytes=1- 5", "200"],
+  ["bytes=1-5-7", "200"],
+  ["bytes=0-1;2-3", "200"],
+  ["bytes=0-1, x", "200"],
+  ["bytes =0-1", "200"],
+  ["bytes:0-1", "200"],
+  ["bytes 0-1", "200"],
+  ["bytes", "200"],
+  ["0-1", "200"],
+  ["=0-1", "200"],
+  ["lines=0-1", "200"],
+  ["seconds=0-1", "200"],
+  ["bytes=0-1, lines=2-3", "200"],
+  // RFC 9110 §17.15: what no honest client asks for
+  [`bytes=${Array(300).fill("0-").join(",")}`, "200"],
+  [`bytes=${Array(17).fill("0-0").join(",")}`, "200"],
+  ["bytes=0-8,1-9", "200"],
+  ["bytes=0-5,1-5,2-5,3-5,4-5", "200"],
+];
+
+/** The parts of an answer to a request for ranges, checked against what the file holds. */
+function partsOf({ status, fields, body }: Answer, content: string): string {
+  const [, boundary] = /^multipart\/byteranges; *boundary="?([^"; ]+)"?$/
+    .exec(fields.get("Content-Type") ?? "") ?? [];
+  if (status !== 206) return `${status}`;
+  if (boundary === undefined) {
+    const [, first, last, size] =
+      /^bytes (\d+)-(\d+)\/(\d+)$/.exec(fields.get("Content-Range") ?? "") ?? [];
+    assertEquals(Number(size), content.length);
+    assertEquals(body, content.slice(Number(first), Number(last) + 1));
+    return `${first}-${last}`;
+  }
+  assertEquals(fields.get("Content-Range"), undefined, "§15.3.7.2: not with several parts");
+  assert(!content.includes(`--${boundary}`), "the boundary is not in the file");
+  const parts: string[] = [];
+  let rest = body.replace(/^\r\n/, "");
+  while (rest !== `--${boundary}--\r\n`) {
+    const [head = "", first, last] =
+      /^--([!-~]+)\r\n(?:[A-Za-z-]+: [ -~]+\r\n)*?Content-Range: bytes (\d+)-(\d+)\/\d+\r\n(?:[A-Za-z-]+: [ -~]+\r\n)*\r\n/
+        .exec(rest)?.toSpliced(1, 1) ?? [];
+    assert(head.startsWith(`--${boundary}\r\n`), JSON.stringify(rest.slice(0, 300)));
+    assertMatch(head, /\r\nContent-Type: [a-z]+\//);
+    assertMatch(head, new RegExp(`/${content.length}\\r\\n`));
+    const part = content.slice(Number(first), Number(last) + 1);
+    assert(rest.startsWith(`${part}\r\n`, head.length), "each part is what it says");
+    parts.push(`${first}-${last}`);
+    rest = rest.slice(head.length + part.length + 2);
+  }
+  assert(parts.length > 1, "§15.3.7.2: one part is no multipart");
+  return parts.join(" ");
+}
+
+Deno.test("ranges of ten octets", async (test) => {
+  await using service = start();
+  for (const [range, want] of RANGES) {
+    await test.step(range.slice(0, 80), async () => {
+      const answer = await ask(service.port, "/digits.txt", [`Range: ${range}`]);
+      assertMatch(partsOf(answer, "0123456789"), new RegExp(`^(?:${want})$`));
+      if (answer.status === 416) assertEquals(answer.fields.get("Content-Range"), "bytes */10");
+      const head = await ask(service.port, "/digits.txt", [`Range: ${range}`], "HEAD");
+      assertEquals(
+        [head.status, head.fields.get("Content-Length")],
+        [200, "10"],
+        "§14.2: for GET only",
+      );
+    });
+  }
+});
+
+Deno.test("ranges of a large file", async (test) => {
+  using folder = new Folder({ "large.bin": LARGE });
+  await using service = start({ root: folder.root });
+  for (
+    const [range, want] of [
+      ["bytes=0-0", "0-0"],
+      ["bytes=1000-1999", "1000-1999"],
+      ["bytes=-1", "299999-299999"],
+      ["bytes=131071-131073", "131071-131073"],
+      ["bytes=262143-262145", "262143-262145"],
+      ["bytes=299999-", "299999-299999"],
+      ["bytes=0-", "0-299999"],
+      ["bytes=0-9,1000-1999,-100", "0-9 1000-1999 299900-299999"],
+      ["bytes=100000-299000,50-60", "100000-299000 50-60"],
+      ["bytes=300000-", "416"],
+      ["bytes=2-1", "200"],
+      [`bytes=${Array(300).fill("0-").join(",")}`, "200"],
+      [
+        `bytes=${Array(16).fill(0).map((_, at) => `${at * 100}-${at * 100 + 9}`).join(",")}`,
+        Array(16).fill(0).map((_, at) => `${at * 100}-${at * 100 + 9}`).join(" "),
+      ],
+    ] as const
+  ) {
+    await test.step(range.slice(0, 80), async () => {
+      assertEquals(
+        partsOf(await ask(service.port, "/large.bin", [`Range: ${range}`]), LARGE),
+        want,
+      );
+    });
+  }
+});
+
+Deno.test("ranges: two fields are one list, and so malformed", async () => {
+  await using service = start();
+  const answer = await ask(service.port, "/digits.txt", ["Range: bytes=0-1", "Range: bytes=3-4"]);
+  assertEquals(answer.body, "0123456789");
+});
+
+Deno.test("ranges: nothing of an empty file can be had", async () => {
+  await using service = start();
+  for (const range of ["bytes=0-", "bytes=-5", "bytes=0-0", "bytes=-0"]) {
+    const { status, fields } = await ask(service.port, "/empty.txt", [`Range: ${range}`]);
+    assert(status === 200 || fields.get("Content-Range") === "bytes */0", range);
+  }
+});
+
+Deno.test("ranges are announced", async () => {
+  await using service = start();
+  assertEquals((await ask(service.port, "/hello.txt")).fields.get("Accept-Ranges"), "bytes");
+});
+
+// ---- Meaning: validators and freshness ---------------------------------
+
+for (const size of [1_000, 300_000]) {
+  Deno.test(`ETag: every change gives another, ${size} octets`, async (test) => {
+    using folder = new Folder({ "file.bin": octets(size) });
+    await using service = start({ root: folder.root });
+    let count = 0;
+    // no two requests are alike, so that the server must look each time
+    const look = async () => {
+      const { body, fields } = await ask(service.port, `/file.bin?${count++}`);
+      return { body: `${body.slice(0, 20)}… ${body.length}`, etag: fields.get("ETag") };
+    };
+    const changes: Record<string, () => void> = {
+      "longer": () => folder.write("file.bin", octets(size + 1)),
+      "as long, another time": () =>
+        folder.write("file.bin", octets(size + 1).toUpperCase(), new Date()),
+      "as long, the time put back": () => folder.write("file.bin", "x" + octets(size), WRITTEN),
+      "another file in its place": () => {
+        folder.write("other.bin", "y" + octets(size), WRITTEN);
+        Deno.renameSync(folder.path("other.bin"), folder.path("file.bin"));
+      },
+    };
+    let before = await look();
+    for (const [change, make] of Object.entries(changes)) {
+      await test.step(change, async () => {
+        make();
+        const now = await look();
+        assertNotEquals(now.body, before.body);
+        assertNotEquals(now.etag, before.etag);
+        before = now;
+      });
+    }
+    await test.step("no change gives the same", async () => {
+      assertEquals(await look(), before);
+    });
+    await test.step("changes that follow each other at once", async () => {
+      const tags = new Map<string | undefined, string>();
+      for (let round = 0; round < 100; round++) {
+        Deno.writeTextFileSync(folder.path("file.bin"), `${1_000 + round}` + octets(size));
+        const { body, etag } = await look();
+        const known = tags.get(etag);
+        assert(
+          known === undefined || known === body || etag?.startsWith("W/"),
+          `round ${round}: ${etag} means two things`,
+        );
+        tags.set(etag, body);
+      }
+    });
+  });
+}
+
+for (const size of [1_000, 300_000]) {
+  Deno.test(`a changed file is served new within a second, ${size} octets`, async () => {
+    using folder = new Folder({ "file.txt": `old${octets(size)}` });
+    await using service = start({ root: folder.root });
+    using client = await Client.open(service.port);
+    const look = async (): Promise<Answer> => {
+      client.text = "";
+      await client.send(request("/file.txt"));
+      for (let known: Answer[] = [];;) {
+        await client.read();
+        const end = client.text.indexOf("\r\n\r\n") + 4;
+        if (end < 4) continue;
+        const length = Number(/\r\nContent-Length: (\d+)/.exec(client.text)?.[1]);
+        if (client.text.length < end + length) continue;
+        known = readAnswers(client.text);
+        const [answer] = known;
+        assert(answer);
+        return answer;
+      }
+    };
+    const before = await look();
+    folder.write("file.txt", `new, longer${octets(size)}`, new Date());
+    const changed = performance.now();
+    let now = before;
+    for (let asked = changed; now.body === before.body;) {
+      assert(asked - changed < 1_500, "an old answer, long after the change");
+      asked = performance.now();
+      now = await look();
+      assertEquals(now.fields.get("ETag") === before.fields.get("ETag"), now.body === before.body);
+    }
+    assert(now.body.startsWith("new"));
+    assertNotEquals(now.fields.get("Last-Modified"), before.fields.get("Last-Modified"));
+    Deno.removeSync(folder.path("file.txt"));
+    const removed = performance.now();
+    for (let asked = removed; (await look()).status !== 404; asked = performance.now()) {
+      assert(asked - removed < 1_500, "an answer from a file long gone");
+    }
+  });
+}
+
+Deno.test("Last-Modified is never later than Date", async () => {
+  using folder = new Folder();
+  const future = new Date(Date.now() + 86_400_000);
+  folder.write("small.txt", "x", future);
+  folder.write("large.txt", LARGE, future);
+  folder.write("epoch.txt", "x", new Date(0));
+  folder.write("early.txt", "x", new Date("1960-01-01T00:00:00Z"));
+  folder.write("late.txt", "x", new Date("2400-01-01T00:00:00Z"));
+  await using service = start({ root: folder.root });
+  for (const name of ["small", "large", "epoch", "early", "late"]) {
+    const answer = await ask(service.port, `/${name}.txt`); // readHead compares the two
+    assertEquals(answer.status, 200, name);
+  }
+  assertEquals((await ask(service.port, "/small.txt", [`If-Modified-Since: ${DATE}`])).status, 200);
+});
+
+// ---- Meaning: codings --------------------------------------------------
+
+/** What is accepted, and which of "style.css", ".br" and ".gz" comes. */
+const CODINGS: readonly [accepted: string | null, want: string][] = [
+  [null, "identity"],
+  ["", "identity"],
+  ["identity", "identity"],
+  ["deflate, zstd", "identity"],
+  ["gzip", "gzip"],
+  ["GZip", "gzip"],
+  ["br", "br"],
+  ["gzip, br", "br"],
+  ["br, gzip", "br"],
+  ["gzip, deflate, br, zstd", "br"],
+  ["*", "br"],
+  ["gzip;q=1.0, *;q=0.5", "gzip"],
+  ["br;q=0.5, gzip", "gzip"],
+  ["br;q=0.5, gzip;q=0.8", "gzip"],
+  ["br;q=0.9,gzip;q=0.8", "br"],
+  ["br ; q=0.5 ,\tgzip ; q=0.8", "gzip"],
+  ["br;Q=0.5, gzip;Q=0.8", "gzip"],
+  ["br;q=0.001", "br"],
+  ["gzip;q=0", "identity"],
+  ["gzip;q=0.0", "identity"],
+  ["gzip;q=0.000, br;q=0", "identity"],
+  ["br;q=0, gzip", "gzip"],
+  ["br;q=0, *", "gzip"],
+  ["*;q=0", "identity"],
+  ["gzip;q=0.5, identity", "identity"],
+  ["gzip;q=0.5, identity;q=0.1", "gzip"],
+  ["identity;q=0, gzip", "gzip"],
+  ["gzipx", "identity"],
+  ["xbr", "identity"],
+];
+
+Deno.test("codings: siblings", async (test) => {
+  const files = { identity: "css", br: "css.br", gzip: "css.gz" };
+  using folder = new Folder({
+    "style.css": "plain",
+    "style.css.br": "brotli",
+    "style.css.gz": "gz",
+  });
+  await using service = start({ root: folder.root });
+  const tags = new Map<string, string>();
+  for (const [accepted, want] of CODINGS) {
+    await test.step(`Accept-Encoding: ${accepted}`, async () => {
+      const fields = accepted === null ? [] : [`Accept-Encoding: ${accepted}`];
+      const answer = await ask(service.port, "/style.css", fields);
+      assertEquals(answer.fields.get("Content-Encoding") ?? "identity", want);
+      assertEquals(answer.body, { identity: "plain", br: "brotli", gzip: "gz" }[want]);
+      assertEquals(answer.fields.get("Content-Type"), "text/css; charset=utf-8");
+      assertMatch(answer.fields.get("Vary") ?? "", /Accept-Encoding/i, "§12.5.5");
+      const etag = answer.fields.get("ETag") ?? "";
+      assertEquals(tags.get(want) ?? etag, etag);
+      tags.set(want, etag);
+      const head = await ask(service.port, "/style.css", fields, "HEAD");
+      assertEquals(head.fields.get("Content-Length"), `${answer.body.length}`);
+      const fresh = await ask(service.port, "/style.css", [...fields, `If-None-Match: ${etag}`]);
+      assertEquals([fresh.status, fresh.fields.get("ETag")], [304, etag]);
+      assertMatch(fresh.fields.get("Vary") ?? "", /Accept-Encoding/i, "§15.4.5");
+      const part = await ask(service.port, "/style.css", [...fields, "Range: bytes=1-"]);
+      assertEquals(part.body, answer.body.slice(1), "a range of what is sent");
+      assertEquals(part.fields.get("Content-Encoding"), answer.fields.get("Content-Encoding"));
+    });
+  }
+  await test.step("§8.8.3.3: each has its own tag", () => {
+    assertEquals(new Set(tags.values()).size, Object.keys(files).length);
+  });
+});
+
+Deno.test("codings: what is no sibling", async (test) => {
+  using folder = new Folder({
+    "plain.txt": "plain",
+    "old.txt": "new",
+    "dir.txt": "plain",
+    "dir.txt.br/": "",
+    "dir.txt.gz/": "",
+    "out.txt": "plain",
+    "a.tar": "tar",
+    "a.tar.gz": "packed",
+    "only.txt.gz": "packed",
+    "../secret.br": "secret",
+  });
+  folder.write("old.txt.br", "stale", new Date(WRITTEN.getTime() - 60_000));
+  folder.link("../secret.br", "out.txt.br");
+  await using service = start({ root: folder.root });
+  const get = async (target: string) => {
+    const { status, fields, body } = await ask(service.port, target, ["Accept-Encoding: br, gzip"]);
+    return [status, body, fields.get("Content-Encoding"), fields.get("Content-Type")];
+  };
+  const TEXT = "text/plain; charset=utf-8";
+  await test.step("none at all", async () => {
+    assertEquals(await get("/plain.txt"), [200, "plain", undefined, TEXT]);
+  });
+  await test.step("one that is older than the file", async () => {
+    assertEquals(await get("/old.txt"), [200, "new", undefined, TEXT]);
+  });
+  await test.step("a folder", async () => {
+    assertEquals(await get("/dir.txt"), [200, "plain", undefined, TEXT]);
+  });
+  await test.step("a link out", async () => {
+    assertEquals(await get("/out.txt"), [200, "plain", undefined, TEXT]);
+  });
+  await test.step("asked for by its own name it is itself", async () => {
+    assertEquals(await get("/a.tar.gz"), [200, "packed", undefined, "application/gzip"]);
+  });
+  await test.step("but beside a.tar it is a sibling", async () => {
+    assertEquals(await get("/a.tar"), [200, "packed", "gzip", "application/x-tar"]);
+  });
+  await test.step("without an original it stands for nothing", async () => {
+    assertEquals((await get("/only.txt"))[0], 404);
+  });
+});
+
+// ---- Files: names and what they lead to --------------------------------
+
+const UNIX = Deno.build.os !== "windows";
+
+/** Where a target leads in the folder below: a status, or the content. */
+const TARGETS: readonly [target: string, want: string][] = [
+  ["/plain.txt", "plain"],
+  ["/%70lain.txt", "plain"],
+  ["/plain%2etxt", "plain"],
+  ["/a%20b.txt", "blank"],
+  ["/a+b.txt", "plus"],
+  ["/a%2Bb.txt", "plus"],
+  ["/a&b;c=d.txt", "sub-delims"],
+  ["/%c3%a4.txt", "umlaut"],
+  ["/100%25.txt", "per cent"],
+  ["/%2541.txt", "encoded"],
+  ["/A.txt", "404"],
+  ["/%41.txt", "404"],
+  ["/q%3F.txt", "question"],
+  ["/q?.txt", "404"],
+  ["/h%23.txt", "hash"],
+  ["/%3Cb%3E.txt", "tag"],
+  ["/dir/x.txt", "x"],
+  ["/dir//x.txt", "x|404|30\\d"],
+  ["//plain.txt", "plain|404|30\\d"],
+  ["/plain.txt/", "404"],
+  ["/plain.txt//", "404"],
+  ["/plain.txt/x", "404"],
+  ["/plain.txt/.", "40[04]"],
+  ["/nothing", "404"],
+  ["/dir/nothing/x", "404"],
+  ["/Plain.txt", "404"],
+  ["/./plain.txt", "plain|40[04]"],
+  ["/dir/../plain.txt", "plain|40[04]"],
+  ["/dir/%2e%2e/plain.txt", "plain|40[04]"],
+  ["/..", "40[04]"],
+  ["/../secret.txt", "40[04]"],
+  ["/../root/plain.txt", "plain|40[04]"],
+  ["/../root-evil/secret.txt", "40[04]"],
+  ["/dir/../../secret.txt", "40[04]"],
+  ["/%2e%2e/secret.txt", "40[04]"],
+  ["/%2E%2E/secret.txt", "40[04]"],
+  ["/.%2e/secret.txt", "40[04]"],
+  ["/..%2fsecret.txt", "40[04]"],
+  ["/..%5csecret.txt", "40[04]"],
+  ["/..\\secret.txt", "40[04]"],
+  ["/%252e%252e/secret.txt", "40[04]"],
+  ["/%c0%ae%c0%ae/secret.txt", "40[04]"],
+  ["/%e0%80%ae%e0%80%ae/secret.txt", "40[04]"],
+  ["/..;/secret.txt", "40[04]"],
+  ["/../../../../../../../../etc/passwd", "40[04]"],
+  ["//etc/passwd", "40[04]"],
+  ["/%2fetc/passwd", "40[04]"],
+  ["/%2Fetc%2Fpasswd", "40[04]"],
+  ["/dir%2fx.txt", "40[04]"],
+  ["/dir%5cx.txt", "40[04]"],
+  ["/plain.txt%00", "40[04]"],
+  ["/plain.txt%00.html", "40[04]"],
+  ["/%00", "40[04]"],
+  ["/plain.txt%0a", "40[04]"],
+  ["/plain.txt%20", "40[04]"],
+  ["/%zz", "400"],
+  ["/%", "400"],
+  ["/plain.txt%", "400"],
+  ["/%4", "400"],
+  ["/%u0041", "400"],
+  ["/%ff", "40[04]"],
+  ["/%c3", "40[04]"],
+  ["/%ed%a0%80", "40[04]"],
+  [`/${"x".repeat(300)}`, "404"],
+  [`/${"x".repeat(7_990)}`, "404"],
+  [`/${"%41".repeat(2_600)}`, "404"],
+  [`/${"x/".repeat(3_900)}`, "404"],
+  [`${"/".repeat(7_900)}plain.txt`, "plain|40[04]|30\\d"],
+  [`/${"../".repeat(2_600)}`, "40[04]"],
+  ["/.env", "404"],
+  ["/%2eenv", "404"],
+  ["/.git/config", "404"],
+  ["/.git/", "404"],
+  ["/.git", "404"],
+  ["/dir/.secret", "404"],
+  ["/...", "404"],
+  ["/.well-known/acme", "acme"],
+  ["/.well-known/.secret", "404"],
+  ["/dir/.well-known/acme", "404"],
+  ["/.well-known/../.env", "40[04]"],
+  ["/link-in", "plain"],
+  ["/link-in-dir/x.txt", "x"],
+  ["/dir/up", "plain"],
+  ["/self/self/plain.txt", "plain"],
+  ["/link-absolute", "plain"],
+  ["/link-out", "40[34]"],
+  ["/link-out-dir/secret.txt", "40[34]"],
+  ["/link-out-dir/", "40[34]"],
+  ["/link-out-dir", "40[34]"],
+  ["/link-out-dir/nothing", "40[34]"],
+  ["/link-prefix/secret.txt", "40[34]"],
+  ["/link-hidden", "40[34]"],
+  ["/link-hidden-dir/config", "40[34]"],
+  ["/link-broken", "404"],
+  ["/link-loop", "404"],
+  ["/link-zero", "40[34]"],
+  ["/link-about", "40[34]"],
+  ["/fifo", "40[34]"],
+  ["/dir/fifo", "40[34]"],
+];
+
+Deno.test({ name: "files: what a target leads to", ignore: !UNIX }, async (test) => {
+  using folder = new Folder({
+    "plain.txt": "plain",
+    "a b.txt": "blank",
+    "a+b.txt": "plus",
+    "a&b;c=d.txt": "sub-delims",
+    "ä.txt": "umlaut",
+    "100%.txt": "per cent",
+    "%41.txt": "encoded",
+    "q?.txt": "question",
+    "h#.txt": "hash",
+    "<b>.txt": "tag",
+    "dir/x.txt": "x",
+    "dir/.secret": "secret",
+    "dir/.well-known/acme": "secret",
+    ".env": "secret",
+    ".git/config": "secret",
+    "...": "secret",
+    ".well-known/acme": "acme",
+    ".well-known/.secret": "secret",
+    "../secret.txt": "secret",
+    "../root-evil/secret.txt": "secret",
+    "../about.html": "secret",
+  });
+  const links = {
+    "link-in": "plain.txt",
+    "link-in-dir": "dir",
+    "dir/up": "../plain.txt",
+    "self": ".",
+    "link-absolute": folder.path("plain.txt"),
+    "link-out": "../secret.txt",
+    "link-out-dir": "..",
+    "link-prefix": "../root-evil",
+    "link-hidden": ".env",
+    "link-hidden-dir": ".git",
+    "link-broken": "nowhere",
+    "link-loop": "link-loop",
+    "link-zero": "/dev/zero",
+    "link-about.html": "../about.html",
+  };
+  for (const [name, target] of Object.entries(links)) folder.link(target, name);
+  for (const name of ["fifo", "dir/fifo"]) {
+    await new Deno.Command("mkfifo", { args: [folder.path(name)] }).output();
+  }
+  await using service = start({ root: folder.root });
+  for (const [target, want] of TARGETS) {
+    for (const method of ["GET", "HEAD"]) {
+      await test.step(`${method} ${target.slice(0, 80)}`, async () => {
+        const { status, body } = await ask(service.port, target, [], method);
+        assert(!body.includes("secret") && !body.includes("root:"), "nothing from outside");
+        if (status === 200 && method === "HEAD") assertMatch(want, /^[a-z]/);
+        else assertMatch(status === 200 ? body : `${status}`, new RegExp(`^(?:${want})$`));
+      });
+    }
+  }
+  await test.step("a fifo, ten times at once, holds nobody up", async () => {
+    const statuses = await Promise.all(
+      Array.from({ length: 10 }, () => ask(service.port, "/fifo")),
+    );
+    assert(statuses.every(({ status }) => status === 403 || status === 404));
+    assertEquals((await ask(service.port, "/plain.txt")).body, "plain");
+  });
+  await test.step("with dotfiles: true they are served, but none outside", async () => {
+    await using open = start({ root: folder.root, dotfiles: true });
+    for (const target of ["/.env", "/.git/config", "/dir/.secret", "/link-hidden", "/..."]) {
+      assertEquals((await ask(open.port, target)).body, "secret", target);
+    }
+    for (const target of ["/../secret.txt", "/%2e%2e/secret.txt", "/link-out"]) {
+      assertMatch(`${(await ask(open.port, target)).status}`, /^40[034]$/, target);
+    }
+  });
+});
+
+Deno.test({ name: "files: a socket is refused", ignore: !UNIX }, async () => {
+  using folder = new Folder();
+  const listen = `Deno.listen({ transport: "unix", path: "${folder.path("socket")}" })`;
+  await new Deno.Command(Deno.execPath(), { args: ["eval", listen] }).output(); // it stays behind
+  assert(Deno.statSync(folder.path("socket")).isSocket);
+  await using service = start({ root: folder.root });
+  assertMatch(`${(await ask(service.port, "/socket")).status}`, /^40[34]$/);
+});
+
+Deno.test(
+  { name: "files: a link changed while it is asked for never leads out", ignore: !UNIX },
+  async () => {
+    using folder = new Folder({ "in.txt": "inside", "../out.txt": "secret" });
+    folder.link("in.txt", "link");
+    await using service = start({ root: folder.root });
+    let on = true;
+    const changing = (async () => {
+      for (let out = false; on; out = !out) {
+        folder.link(out ? "../out.txt" : "in.txt", "next");
+        await Deno.rename(folder.path("next"), folder.path("link"));
+      }
+    })();
+    for (let round = 0; round < 200; round++) {
+      const { status, body } = await ask(service.port, `/link?${round}`);
+      assertMatch(status === 200 ? body : `${status}`, /^(inside|40[34])$/);
+    }
+    on = false;
+    await changing;
+  },
+);
+
+Deno.test("files: types, and nosniff", async (test) => {
+  const types = {
+    "a.html": "text/html; charset=utf-8",
+    "a.css": "text/css; charset=utf-8",
+    "a.js": "text/javascript; charset=utf-8",
+    "a.mjs": "text/javascript; charset=utf-8",
+    "a.txt": "text/plain; charset=utf-8",
+    "a.md": "text/markdown; charset=utf-8",
+    "a.csv": "text/csv; charset=utf-8",
+    "a.json": "application/json",
+    "a.svg": "image/svg+xml",
+    "a.png": "image/png",
+    "A.JPG": "image/jpeg",
+    "a.webp": "image/webp",
+    "a.avif": "image/avif",
+    "a.woff2": "font/woff2",
+    "a.wasm": "application/wasm",
+    "a.pdf": "application/pdf",
+    "a.mp4": "video/mp4",
+    "a.webm": "video/webm",
+    "a.mp3": "audio/mpeg",
+    "a.webmanifest": "application/manifest+json",
+    "a.zip": "application/zip",
+    "a.unheard-of": "application/octet-stream",
+    "README": "application/octet-stream",
+  };
+  using folder = new Folder(Object.fromEntries(Object.keys(types).map((name) => [name, "x"])));
+  await using service = start({ root: folder.root });
+  for (const [name, type] of Object.entries(types)) {
+    await test.step(name, async () => {
+      const { fields } = await ask(service.port, `/${name}`);
+      assertEquals(fields.get("Content-Type"), type);
+      assertEquals(fields.get("X-Content-Type-Options"), "nosniff");
+    });
+  }
+});
+
+Deno.test("files: one with an awkward name, from the repository", async () => {
+  await using service = start();
+  const target = `/${encodeURIComponent("an awkward näme, 100% & #1.txt")}`;
+  assertEquals((await ask(service.port, target)).body, "awkward\n");
+});
+
+// ---- Files that change while they are sent -----------------------------
+
+/** What no socket buffers take in one go. */
+const HUGE = 24_000_000;
+
+/** Asks for a huge file, changes it when the first octets have come, and reads to the end. */
+async function duringTransfer(
+  change: (folder: Folder) => void,
+): Promise<[Client, Service, Folder]> {
+  const folder = new Folder({ "huge.bin": "", "end.txt": "the end\n" });
+  Deno.writeFileSync(folder.path("huge.bin"), new Uint8Array(HUGE).fill(0x61));
+  const service = start({ root: folder.root });
+  const client = await Client.open(service.port);
+  await client.send(request("/huge.bin"));
+  await client.until(/\r\n\r\n/);
+  change(folder);
+  await client.send(SENTINEL);
+  return [client, service, folder];
+}
+
+Deno.test("changes: a file that grows does not touch the next answer", async () => {
+  const [client, service, folder] = await duringTransfer((folder) => {
+    const forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged".repeat(100_000);
+    Deno.writeTextFileSync(folder.path("huge.bin"), forged, { append: true });
+  });
+  using _folder = folder;
+  await using _service = service;
+  using _client = client;
+  const [first, second, ...others] = readAnswers(await client.until());
+  assertEquals([first?.body.length, second?.body, others], [HUGE, "the end\n", []]);
+  assert(!first?.body.includes("forged"));
+});
+
+Deno.test("changes: a file that shrinks ends the connection, and nothing is made up", async () => {
+  const [client, service, folder] = await duringTransfer((folder) => {
+    Deno.truncateSync(folder.path("huge.bin"), 1_000_000);
+  });
+  using _folder = folder;
+  await using running = service;
+  using _client = client;
+  const begun = performance.now();
+  const text = await client.until();
+  assert(performance.now() - begun < 3_000, "it ends within a second");
+  const [, body = ""] = /^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\n([^]*)$/.exec(text) ?? [];
+  assert(body.length < HUGE && /^a*$/.test(body), "no padding, no next answer");
+  assertEquals((await ask(running.port, "/end.txt")).body, "the end\n");
+  const [exchange] = running.exchanges.filter(({ promised }) => promised === HUGE);
+  assert(exchange && exchange.sent < HUGE, "the log tells");
+  running.complaints.length = 0; // it may say so
+});
+
+Deno.test("changes: a file that is replaced or removed is sent as it was", async () => {
+  const [client, service, folder] = await duringTransfer((folder) => {
+    folder.write("other.bin", "other");
+    if (UNIX) Deno.renameSync(folder.path("other.bin"), folder.path("huge.bin"));
+    if (UNIX) Deno.removeSync(folder.path("huge.bin"));
+  });
+  using _folder = folder;
+  await using _service = service;
+  using _client = client;
+  const [first, second] = readAnswers(await client.until());
+  assertEquals([first?.body.length, second?.body], [HUGE, "the end\n"]);
+});
+
+Deno.test("changes: while a file is written again and again, every answer is in order", async () => {
+  using folder = new Folder({ "file.bin": octets(1_000) });
+  await using service = start({ root: folder.root });
+  let on = true;
+  const changing = (async () => {
+    for (let size = 1_000; on; size = (size * 7919) % 400_000) {
+      await Deno.writeTextFile(folder.path("file.bin"), octets(size));
+    }
+  })();
+  for (let round = 0; round < 100; round++) {
+    const text = await talk(service.port, [request(`/file.bin?${round}`, ["Connection: close"])]);
+    const [head, length] =
+      /^HTTP\/1\.1 200 OK\r\n[^]*?Content-Length: (\d+)\r\n[^]*?\r\n\r\n/.exec(text) ?? [];
+    assert(head && text.length - head.length <= Number(length), text.slice(0, 300));
+  }
+  on = false;
+  await changing;
+  service.complaints.length = 0;
 });
