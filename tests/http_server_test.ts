@@ -7,6 +7,7 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import {
   type Exchange,
+  formatExchange,
   type Listener,
   parseDate,
   serve,
@@ -14,7 +15,7 @@ import {
   type Summary,
 } from "../http_server.ts";
 import { Fields, toByteString } from "../protocol.ts";
-import { CUTS, LOCAL, octetsOf, ROOT, send } from "./helpers.ts";
+import { certificate, CUTS, LOCAL, octetsOf, ROOT, send, TLS } from "./helpers.ts";
 
 // ---- The service under test --------------------------------------------
 
@@ -1335,8 +1336,7 @@ for (const size of [1_000, 300_000]) {
     };
     const changes: Record<string, () => void> = {
       "longer": () => folder.write("file.bin", octets(size + 1)),
-      "as long, another time": () =>
-        folder.write("file.bin", octets(size + 1).toUpperCase(), new Date()),
+      "as long, another time": () => folder.write("file.bin", `w${octets(size)}`, new Date()),
       "as long, the time put back": () => folder.write("file.bin", "x" + octets(size), WRITTEN),
       "another file in its place": () => {
         folder.write("other.bin", "y" + octets(size), WRITTEN);
@@ -1347,10 +1347,10 @@ for (const size of [1_000, 300_000]) {
     for (const [change, make] of Object.entries(changes)) {
       await test.step(change, async () => {
         make();
-        const now = await look();
-        assertNotEquals(now.body, before.body);
-        assertNotEquals(now.etag, before.etag);
+        const [old, now] = [before, await look()];
         before = now;
+        assertNotEquals(now.body, old.body);
+        assertNotEquals(now.etag, old.etag);
       });
     }
     await test.step("no change gives the same", async () => {
@@ -1724,11 +1724,19 @@ Deno.test({ name: "files: what a target leads to", ignore: !UNIX }, async (test)
 
 Deno.test({ name: "files: a socket is refused", ignore: !UNIX }, async () => {
   using folder = new Folder();
-  const listen = `Deno.listen({ transport: "unix", path: "${folder.path("socket")}" })`;
-  await new Deno.Command(Deno.execPath(), { args: ["eval", listen] }).output(); // it stays behind
-  assert(Deno.statSync(folder.path("socket")).isSocket);
+  const path = folder.path("socket");
+  const holder = new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      `Deno.listen({ transport: "unix", path: "${path}" }); setTimeout(() => {}, 9e4)`,
+    ],
+  }).spawn();
+  const made = () => Deno.readDirSync(folder.root).some(({ name }) => name === "socket");
+  while (!made()) await new Promise((resolve) => setTimeout(resolve, 20));
   await using service = start({ root: folder.root });
   assertMatch(`${(await ask(service.port, "/socket")).status}`, /^40[34]$/);
+  holder.kill();
+  await holder.status;
 });
 
 Deno.test(
@@ -1878,4 +1886,563 @@ Deno.test("changes: while a file is written again and again, every answer is in 
   on = false;
   await changing;
   service.complaints.length = 0;
+});
+
+// ---- Redirects and listings --------------------------------------------
+
+/** Where a client is sent on to: always a path, never another host. */
+const REDIRECTS: readonly [target: string, location: string][] = [
+  ["/dir", "/dir/"],
+  ["/dir?a=b&c=//d", "/dir/\\?a=b&c=//d"],
+  ["/dir?", "/dir/\\??"],
+  ["/dir/sub", "/dir/sub/"],
+  ["/%64ir", "/dir/"],
+  ["/a%20b", "/a%20b/"],
+  ["/%c3%a4", "/%C3%A4/"],
+  ["/q%3F%23%25", "/q%3F%23%25/"],
+  ["//dir", "/dir/|404"],
+  ["//evil.test", "/evil.test/|404"],
+  ["////evil.test", "/evil.test/|404"],
+  ["/.//evil.test", "/evil.test/|40[04]"],
+  ["//evil.test/%2e%2e", "40[04]"],
+  ["//evil.test/..", "40[04]"],
+  ["/%5cevil.test", "/%5Cevil.test/|40[04]"],
+  ["/\\evil.test", "400"],
+  ["/dir%0d%0aX-Forged:%20y", "40[04]"],
+  ["/line%0d%0aX-Forged:%20y", "/line%0D%0AX-Forged%3A%20y/|40[04]"],
+  ["http://evil.test/dir", "/dir/"],
+  ["http://evil.test//evil.test", "/evil.test/|404"],
+];
+
+Deno.test({ name: "redirects to folders", ignore: !UNIX }, async (test) => {
+  using folder = new Folder({
+    "dir/sub/": "",
+    "a b/": "",
+    "ä/": "",
+    "q?#%/": "",
+    "evil.test/": "",
+    "\\evil.test/": "",
+    "line\r\nX-Forged: y/": "",
+  });
+  await using service = start({ root: folder.root });
+  for (const [target, want] of REDIRECTS) {
+    for (const method of ["GET", "HEAD"]) {
+      await test.step(`${method} ${target}`, async () => {
+        const text = `${method} ${target} HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n`;
+        const [answer] = readAnswers(await talk(service.port, [text]), [method]);
+        const location = answer?.fields.get("Location");
+        if (location !== undefined) assertMatch(`${answer?.status}`, /^30[1278]$/);
+        assertMatch(location ?? `${answer?.status}`, new RegExp(`^(?:${want})$`));
+        assertEquals(answer?.fields.get("X-Forged"), undefined);
+      });
+    }
+  }
+});
+
+/** Names that whoever may write into a folder could choose. */
+const NAMES = [
+  "<img src=x onerror=alert(1)>",
+  "<script>alert(1)<",
+  "javascript:alert(1)",
+  "data:text,html",
+  "%41",
+  "#",
+  "?",
+  "a?b#c",
+  "a&amp;b",
+  "&lt;",
+  '"double"',
+  "'single'",
+  "back\\slash",
+  "new\nline",
+  "tab\tstop",
+  "\x1b[2J",
+  "-dash",
+  "~tilde",
+  " blanks ",
+  "a+b",
+  "ä",
+  "a\u0308",
+  "日本語.txt",
+  "\u202egnp.txt",
+  "🙂",
+  "[::1]",
+  "*",
+  "x".repeat(255),
+];
+
+Deno.test({ name: "listings", ignore: !UNIX }, async (test) => {
+  const files = Object.fromEntries(
+    NAMES.map((name) => [name, `content of ${encodeURIComponent(name)}`]),
+  );
+  using folder = new Folder({
+    ...files,
+    "9.txt": "nine",
+    "10.txt": "ten",
+    "zoo/a.txt": "",
+    "Dir/b.txt": "",
+    "<b>bold/x.txt": "",
+    ".hidden": "",
+    ".dir/": "",
+    "../out.txt": "secret",
+  });
+  folder.link("../out.txt", "link-out");
+  folder.link("..", "link-out-dir");
+  folder.link("9.txt", "link-in");
+  folder.link("nowhere", "link-broken");
+  folder.link(".hidden", "link-hidden");
+  await new Deno.Command("mkfifo", { args: [folder.path("fifo")] }).output();
+  await new Deno.Command("sh", {
+    args: ["-c", `: > "$(printf 'not\\377utf8')"; mkdir "$(printf 'dir\\377')"`],
+    cwd: folder.root,
+  }).output();
+  await using service = start({ root: folder.root });
+  const { port } = service;
+  const page = await ask(port, "/");
+
+  await test.step("it is a page without script", () => {
+    assertEquals(page.status, 200);
+    assertEquals(page.fields.get("Content-Type"), "text/html; charset=utf-8");
+    assertMatch(page.fields.get("Content-Security-Policy") ?? "", /default-src 'none'/);
+    assertMatch(page.body, /^<!doctype html>/i);
+    assert(!/<script|<img|<b>|onerror=alert\(1\)>/.test(page.body));
+  });
+  const links = [...page.body.matchAll(/<a href=(?:"([^"]*)"|'([^']*)')/g)].map(([, a, b]) =>
+    (a ?? b ?? "").replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)))
+      .replaceAll("&amp;", "&").replaceAll("&quot;", '"')
+  );
+  const base = `http://localhost:${port}/`;
+  const targets = links.map((link) => new URL(link, base));
+
+  await test.step("every link stays here and works", async () => {
+    for (const target of targets) {
+      assertEquals(target.origin, new URL(base).origin);
+      const path = target.href.slice(base.length - 1);
+      assertEquals([path, (await ask(port, path)).status], [path, 200]);
+    }
+  });
+  await test.step("every name is there once, with its content", async () => {
+    for (const name of NAMES) {
+      const found = targets.filter(({ pathname }) => decodeURIComponent(pathname) === `/${name}`);
+      assertEquals([name, found.length], [name, 1]);
+      const { body } = await ask(port, found[0]?.pathname ?? "");
+      assertEquals(body, `content of ${encodeURIComponent(name)}`);
+    }
+  });
+  const paths = targets.map(({ pathname }) => decodeURIComponent(pathname));
+  await test.step("folders first, numbers in their order", () => {
+    const last = paths.findLastIndex((path) => path.endsWith("/"));
+    assert(paths.slice(0, last).every((path) => path.endsWith("/")));
+    assert(paths.indexOf("/Dir/") < paths.indexOf("/zoo/"));
+    assert(paths.indexOf("/9.txt") < paths.indexOf("/10.txt"));
+  });
+  await test.step("what is not served is not linked", () => {
+    for (
+      const name of [
+        ".hidden",
+        ".dir/",
+        "link-out",
+        "link-out-dir/",
+        "link-broken",
+        "link-hidden",
+        "fifo",
+      ]
+    ) {
+      assert(!paths.includes(`/${name}`), name);
+    }
+    assert(paths.includes("/link-in"));
+    assert(!/\.hidden|secret/.test(page.body));
+  });
+  await test.step("HEAD says the same", async () => {
+    const head = await ask(port, "/", [], "HEAD");
+    const shown = ({ fields }: Answer) => [...fields].filter(([name]) => name !== "Date");
+    assertEquals(shown(head), shown(page));
+  });
+  await test.step("JSON for those who ask for it", async () => {
+    const answer = await ask(port, "/", ["Accept: application/json"]);
+    assertMatch(answer.fields.get("Content-Type") ?? "", /^application\/json/);
+    assertMatch(answer.fields.get("Vary") ?? "", /\bAccept\b/);
+    assertMatch(page.fields.get("Vary") ?? "", /\bAccept\b/);
+    const text = new TextDecoder().decode(octetsOf(answer.body));
+    const entries: { name: string; type: string; size?: number }[] = JSON.parse(text);
+    const names = entries.map(({ name }) => name);
+    for (const name of [...NAMES, "Dir", "zoo", "link-in"]) assert(names.includes(name), name);
+    assertEquals(entries.find(({ name }) => name === "10.txt")?.size, 3);
+    assert(!names.some((name) => /hidden|out|broken|fifo/.test(name)));
+  });
+  for (
+    const [accept, want] of [
+      ["*/*", "text/html"],
+      ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"],
+      ["application/json, text/plain, */*", "application/json"],
+      ["application/json;q=0.5, text/html", "text/html"],
+      ["application/json;q=0", "text/html"],
+      ["application/*", "application/json"],
+    ]
+  ) {
+    await test.step(`Accept: ${accept}`, async () => {
+      const type = (await ask(port, "/", [`Accept: ${accept}`])).fields.get("Content-Type") ?? "";
+      assertEquals(type.split(";")[0], want);
+    });
+  }
+  await test.step("a folder with such a name has a listing too", async () => {
+    const { status, body } = await ask(port, "/%3Cb%3Ebold/");
+    assertEquals(status, 200);
+    assert(!body.includes("<b>"));
+  });
+});
+
+Deno.test("listings: a sub-folder links up, the root does not", async () => {
+  await using service = start();
+  assertMatch((await ask(service.port, "/bare/")).body, /href="\.\.\/"/);
+  using folder = new Folder({ "a.txt": "" });
+  await using other = start({ root: folder.root });
+  assert(!(await ask(other.port, "/")).body.includes('"../"'));
+});
+
+Deno.test("listings: an index.html, none, or none at all", async () => {
+  await using service = start();
+  assertMatch((await ask(service.port, "/")).body, /home/);
+  assertMatch((await ask(service.port, "/folder/")).body, /folder/);
+  await using strict = start({ listing: false });
+  assertEquals((await ask(strict.port, "/bare/")).status, 404);
+  assertEquals((await ask(strict.port, "/bare")).status, 307);
+  assertMatch((await ask(strict.port, "/folder/")).body, /folder/);
+  await using open = start({ dotfiles: true });
+  assertMatch((await ask(open.port, "/bare/../", ["Accept: */*"])).body, /home|40[04]/);
+});
+
+Deno.test("listings: 10,000 entries are quick, the rest is told", async () => {
+  using folder = new Folder();
+  for (let count = 0; count < 10_000; count++) {
+    Deno.createSync(folder.path(`a file of a usual length ${count}.txt`)).close();
+  }
+  await using service = start({ root: folder.root });
+  const begun = performance.now();
+  const { status, body } = await ask(service.port, "/");
+  assert(performance.now() - begun < 600, "0.2 s are wanted");
+  assertEquals(status, 200);
+  assert(body.length < 1_500_000, `${body.length} octets`);
+  assertEquals(body.match(/<a href="/g)?.length, 10_000);
+  for (let count = 0; count < 7; count++) folder.write(`more ${count}`);
+  const more = await ask(service.port, "/?more");
+  assertMatch(more.body, /\b7 more\b/);
+});
+
+// ---- Settings ----------------------------------------------------------
+
+/** Requests to a service with some settings: the status, and a part of the body or a field. */
+type Use = readonly [
+  target: string,
+  fields: string[],
+  status: number,
+  part?: RegExp,
+  method?: string,
+];
+
+const HTML = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
+const BASIC = (credentials: string) =>
+  `Authorization: Basic ${new TextEncoder().encode(credentials).toBase64()}`;
+
+const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly Use[] }> = {
+  "about.html is /about": {
+    settings: {},
+    uses: [
+      ["/about", [], 200, /about/],
+      ["/about?x", [], 200, /about/],
+      ["/about", [], 200, /Content-Type: text\/html/],
+      ["/about.html", [], 200, /about/],
+      ["/about/", [], 404],
+      ["/about.html/", [], 404],
+      ["/about.htm", [], 404],
+      ["/index", [], 200, /home/],
+      ["/index.html", [], 200, /home/],
+      ["/.html", [], 404],
+      ["/folder/index", [], 200, /folder/],
+    ],
+  },
+  "spa": {
+    settings: { spa: true },
+    uses: [
+      ["/nothing", [HTML], 200, /home/],
+      ["/deep/er/still", [HTML], 200, /home/],
+      ["/deep/", [HTML], 200, /home/],
+      ["/v1.2/users", [HTML], 200, /home/],
+      ["/nothing?q=a.b", [HTML], 200, /home/],
+      ["/nothing", [HTML], 200, /Content-Length: 44/, "HEAD"],
+      ["/nothing.css", [HTML], 404],
+      ["/deep/app.js", [HTML], 404],
+      ["/nothing", [], 404],
+      ["/nothing", ["Accept: */*"], 404],
+      ["/nothing", ["Accept: application/json"], 404],
+      ["/nothing", ["Accept: text/html;q=0"], 404],
+      ["/nothing", [HTML], 405, undefined, "POST"],
+      ["/hello.txt", [HTML], 200, /Hello/],
+      ["/about", [HTML], 200, /about/],
+      ["/folder", [HTML], 307],
+      ["/bare/", [HTML], 200, /10\.txt/],
+      ["/%00", [HTML], 400],
+      ["/../x", [HTML], 404],
+    ],
+  },
+  "CORS": {
+    settings: { cors: true },
+    uses: [
+      ["/hello.txt", ["Origin: http://a.test"], 200, /Access-Control-Allow-Origin: \*/],
+      ["/hello.txt", [], 200, /Access-Control-Allow-Origin: \*/, "HEAD"],
+      ["/digits.txt", ["Range: bytes=0-1"], 206, /Access-Control-Expose-Headers: .*Content-Range/],
+      ["/nothing", [], 404, /Access-Control-Allow-Origin: \*/],
+      ["/hello.txt", ["If-None-Match: *"], 304, /Access-Control-Allow-Origin: \*/],
+      [
+        "/hello.txt",
+        [
+          "Origin: http://a.test",
+          "Access-Control-Request-Method: GET",
+          "Access-Control-Request-Headers: range, x-a",
+        ],
+        204,
+        /Access-Control-Allow-Headers: (range, x-a|\*)/,
+        "OPTIONS",
+      ],
+      [
+        "/hello.txt",
+        ["Origin: http://a.test", "Access-Control-Request-Method: GET"],
+        204,
+        /Access-Control-Allow-Methods: .*GET/,
+        "OPTIONS",
+      ],
+    ],
+  },
+  "fields of the user's": {
+    settings: {
+      fields: [["X-A", "b"], ["X-A", "c"], ["cache-control", "max-age=5"], ["Server", "mine"]],
+    },
+    uses: [
+      ["/hello.txt", [], 200, /X-A: b\r\nX-A: c\r\n/],
+      ["/hello.txt", [], 200, /Server: mine/],
+      ["/hello.txt", [], 200, /^(?![^]*no-cache)[^]*cache-control: max-age=5/i],
+      ["/hello.txt", ["If-None-Match: *"], 304, /X-A: b/],
+      ["/nothing", [], 404, /X-A: b/],
+      ["/hello.txt", [], 405, /X-A: b/, "POST"],
+      ["/folder", [], 307, /X-A: b/],
+      ["/hello.txt", ["Bad"], 400, /X-A: b/],
+    ],
+  },
+  "no cache, by default": {
+    settings: {},
+    uses: [
+      ["/hello.txt", [], 200, /Cache-Control: no-cache/],
+      ["/hello.txt", [], 200, /^(?![^]*Access-Control)/],
+    ],
+  },
+  "cache": {
+    settings: { cache: "public, max-age=3600" },
+    uses: [
+      ["/hello.txt", [], 200, /Cache-Control: public, max-age=3600/],
+      ["/hello.txt", ["If-None-Match: *"], 304, /Cache-Control: public, max-age=3600/],
+      ["/digits.txt", ["Range: bytes=0-1"], 206, /Cache-Control: public, max-age=3600/],
+    ],
+  },
+  "one file": {
+    settings: { only: "hello.txt" },
+    uses: [
+      ["/", [], 200, /Hello/],
+      ["/hello.txt", [], 200, /Hello/],
+      ["/hello.txt", ["Range: bytes=0-4"], 206, /\r\n\r\nHello$/],
+      ["/", [], 200, /Content-Type: text\/plain/, "HEAD"],
+      ["/hello.txt/", [], 404],
+      ["/hello", [], 404],
+      ["/end.txt", [], 404],
+      ["/index.html", [], 404],
+      ["/folder/", [], 404],
+      ["/bare", [], 404],
+      ["/folder/../end.txt", [], 404],
+      ["/%2e/end.txt", [], 404],
+    ],
+  },
+  "one file, hidden": {
+    settings: { only: ".hidden" },
+    uses: [["/", [], 200, /secret/], ["/.hidden", [], 200, /secret/]],
+  },
+  "Basic authentication": {
+    settings: { credentials: "ann:s:cr\u00e9t" },
+    uses: [
+      ["/hello.txt", [], 401, /WWW-Authenticate: Basic realm="[^"]+"/],
+      ["/hello.txt", [], 401, /^(?![^]*Hello)/],
+      ["/hello.txt", [BASIC("ann:s:cr\u00e9t")], 200, /Hello/],
+      ["/hello.txt", [BASIC("ann:s:cr\u00e9t").replace("Basic", "bASIC")], 200, /Hello/],
+      ["/hello.txt", [BASIC("ann:s:cr\u00e9t").replace("Basic", "Basic  ")], 200, /Hello/],
+      ["/hello.txt", [BASIC("ann:")], 401],
+      ["/hello.txt", [BASIC("ann")], 401],
+      ["/hello.txt", [BASIC(":")], 401],
+      ["/hello.txt", [BASIC("ann:s:cr\u00e9tx")], 401],
+      ["/hello.txt", [BASIC("ann:s:cr\u00e9")], 401],
+      ["/hello.txt", [BASIC("Ann:s:cr\u00e9t")], 401],
+      ["/hello.txt", [BASIC("ann:s:cr\u00e9t").replace("Basic", "Bearer")], 401],
+      ["/hello.txt", ["Authorization: Basic"], 401],
+      ["/hello.txt", ["Authorization: Basic !!!"], 401],
+      ["/hello.txt", ["Authorization: Basic ="], 401],
+      ["/hello.txt", ["Authorization:"], 401],
+      ["/hello.txt", [BASIC("ann:s:cr\u00e9t"), BASIC("x:y")], 401],
+      ["/nothing", [], 401],
+      ["/folder", [], 401],
+      ["/fifo", [], 401],
+      ["*", [], 401, undefined, "OPTIONS"],
+      ["/nothing", [BASIC("ann:s:cr\u00e9t")], 404],
+      ["/hello.txt", [BASIC("ann:s:cr\u00e9t")], 200, /Content-Length: 14/, "HEAD"],
+    ],
+  },
+};
+
+for (const [title, { settings, uses }] of Object.entries(SETTINGS)) {
+  Deno.test(`settings: ${title}`, async (test) => {
+    await using service = start(settings);
+    for (const [target, fields, status, part = /^/, method = "GET"] of uses) {
+      const name = `${method} ${target} ${fields.join(", ").slice(0, 60)}: ${status} ${part}`;
+      await test.step(name, async () => {
+        const text = request(target, [...fields, "Connection: close"], method);
+        const came = await talk(service.port, [text]);
+        const [answer] = readAnswers(came, [method]);
+        assertEquals(answer?.status, status);
+        assertMatch(came, part);
+      });
+    }
+  });
+}
+
+Deno.test("settings: 404.html", async (test) => {
+  using folder = new Folder({ "404.html": "<p>lost", "a/b.txt": "", "../out.html": "secret" });
+  await using service = start({ root: folder.root });
+  for (const target of ["/nothing", "/a/nothing", "/a/b.txt/", "/a/b/c", "/.hidden"]) {
+    await test.step(target, async () => {
+      const { status, fields, body } = await ask(service.port, target);
+      assertEquals([status, body], [404, "<p>lost"]);
+      assertEquals(fields.get("Content-Type"), "text/html; charset=utf-8");
+    });
+  }
+  await test.step("conditions and ranges do not matter", async () => {
+    const fields = ["If-None-Match: *", "Range: bytes=0-1", `If-Modified-Since: ${AFTER}`];
+    const { status, body } = await ask(service.port, "/nothing", fields);
+    assertEquals([status, body], [404, "<p>lost"]);
+  });
+  await test.step("HEAD", async () => {
+    const { status, fields } = await ask(service.port, "/nothing", [], "HEAD");
+    assertEquals([status, fields.get("Content-Length")], [404, "7"]);
+  });
+  await test.step("by its own name it is a page like others", async () => {
+    assertEquals((await ask(service.port, "/404.html")).status, 200);
+  });
+  await test.step("a large one", async () => {
+    folder.write("404.html", LARGE);
+    const { status, body } = await ask(service.port, "/nothing?large");
+    assertEquals([status, body.length], [404, LARGE.length]);
+    const head = await ask(service.port, "/nothing?large", [], "HEAD");
+    assertEquals([head.status, head.fields.get("Content-Length")], [404, `${LARGE.length}`]);
+  });
+  await test.step("a link out is none", async () => {
+    Deno.removeSync(folder.path("404.html"));
+    if (UNIX) folder.link("../out.html", "404.html");
+    const { status, body } = await ask(service.port, "/nothing?link");
+    assertEquals([status, body.includes("secret")], [404, false]);
+  });
+});
+
+/** Host names, and whether a service that is bound to loopback answers to them. */
+const OWN = [
+  "localhost",
+  "LOCALHOST:80",
+  "localhost.",
+  "app.localhost",
+  "127.0.0.1",
+  "127.1.2.3:9",
+  "[::1]",
+  "[::1]:80",
+];
+const FOREIGN = [
+  "evil.test",
+  "localhost.evil.test",
+  "evil-localhost",
+  "127.0.0.1.evil.test",
+  "127.0.0.1x",
+  "128.0.0.1",
+  "192.168.1.1",
+  "[::2]",
+  "local%68ost.evil.test",
+  "localhost%2eevil.test",
+];
+
+Deno.test("settings: only our own host names while bound to loopback", async (test) => {
+  await using service = start({ hosts: ["dev.test"] });
+  await using behindProxy = start({ hosts: ["*"] });
+  const status = async (port: number, target: string, host: string) => {
+    const text = `GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+    const [answer] = readAnswers(await talk(port, [text]));
+    assert(answer?.status === 200 || !answer?.body.includes("Hello"));
+    return answer?.status;
+  };
+  for (const host of [...OWN, "dev.test", "DEV.test:8000"]) {
+    await test.step(host, async () => {
+      assertEquals(await status(service.port, "/hello.txt", host), 200);
+    });
+  }
+  for (const host of FOREIGN) {
+    await test.step(host, async () => {
+      assertEquals(await status(service.port, "/hello.txt", host), 421);
+      assertEquals(await status(service.port, "/nothing", host), 421);
+      assertEquals(await status(behindProxy.port, "/hello.txt", host), 200);
+    });
+  }
+  await test.step("the host of an absolute target wins", async () => {
+    assertEquals(await status(service.port, "http://evil.test/hello.txt", "localhost"), 421);
+    assertEquals(await status(service.port, "http://localhost/hello.txt", "evil.test"), 200);
+  });
+  await test.step("malformed is malformed first", async () => {
+    assertEquals(await status(service.port, "/hello.txt", "evil.test:x"), 400);
+  });
+});
+
+// ---- TLS ---------------------------------------------------------------
+
+Deno.test("HTTPS", async (test) => {
+  using folder = new Folder({ "hello.txt": "Hello, world!\n", "large.bin": LARGE, "dir/": "" });
+  const listener = Deno.listenTls({ ...LOCAL, ...await certificate("localhost") });
+  await using service = start({ root: folder.root, secure: true }, listener);
+  const caCerts = [await Deno.readTextFile(`${TLS}ca.pem`)];
+  const connect = async () => {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: service.port });
+    conn.setNoDelay();
+    return new Client(await Deno.startTls(conn, { hostname: "localhost", caCerts }));
+  };
+  const told = async (text: string, methods: string[] = []) => {
+    using client = await connect();
+    await client.send(text);
+    return readAnswers(await client.until(), methods);
+  };
+  const LAST = ["Connection: close"];
+  await test.step("three requests on one connection", async () => {
+    const text = request("/hello.txt") + request("/nothing") + request("/hello.txt", LAST);
+    assertEquals((await told(text)).map(({ status }) => status), [200, 404, 200]);
+  });
+  await test.step("a large file, and a range of it", async () => {
+    const text = request("/large.bin") + request("/large.bin", [...LAST, "Range: bytes=-9"]);
+    const answers = await told(text);
+    assert(answers[0]?.body === LARGE);
+    assertEquals(answers[1]?.body, LARGE.slice(-9));
+  });
+  await test.step("an https target is at home here, an http one is not", async () => {
+    assertEquals((await told(request("https://localhost/hello.txt", LAST)))[0]?.status, 200);
+    assertMatch(
+      `${(await told(request("http://localhost/hello.txt", LAST)))[0]?.status}`,
+      /^4(00|21)$/,
+    );
+  });
+  await test.step("an error arrives", async () => {
+    assertEquals((await told(`BAD\r\n\r\n${"x".repeat(100_000)}`))[0]?.status, 400);
+  });
+  await test.step("plain text, rubbish and a silent end disturb nobody", async () => {
+    for (const text of [request("/hello.txt"), "\x16\x03\x01\x02\x00\x01\x00rubbish", ""]) {
+      assert(!(await talk(service.port, [text], true)).includes("Hello"));
+    }
+    assertEquals((await told(request("/hello.txt", LAST)))[0]?.status, 200);
+  });
 });
