@@ -1425,7 +1425,9 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
   const what = printable(target || line) + printable(range) + cut;
   const amount = due === 0 ? "–" : formatOctets(sent);
   const verdict = `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`;
-  return `${verdict} ${method.slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${amount.padStart(9)} ` +
+  return `${verdict} ${printable(method).slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${
+    amount.padStart(9)
+  } ` +
     `${ms.toFixed(0).padStart(5)} ms  ${remote}`;
 }
 
