@@ -15,7 +15,18 @@ import {
   type Summary,
 } from "../http_server.ts";
 import { Fields, toByteString } from "../protocol.ts";
-import { certificate, CUTS, LOCAL, octetsOf, ROOT, send, TLS } from "./helpers.ts";
+import {
+  certificate,
+  CUTS,
+  LOCAL,
+  octetsOf,
+  ROOT,
+  type Running,
+  send,
+  type StartOptions,
+  startProgram,
+  TLS,
+} from "./helpers.ts";
 
 // ---- The service under test --------------------------------------------
 
@@ -2898,77 +2909,9 @@ Deno.test("trace: it shows both sides, and no secret", async () => {
 
 // ---- The command line --------------------------------------------------
 
-/** A program that serves, until it is stopped. */
-interface Running extends AsyncDisposable {
-  port: number;
-  pid: number;
-  readonly stderr: string;
-  stop(signal?: Deno.Signal): Promise<{ code: number; stdout: string; stderr: string }>;
-}
-
-interface Start {
-  /** A command that the program is run by. */
-  by?: string[];
-  allow?: string[];
-  env?: Record<string, string>;
-  cwd?: string;
-  /** Nobody reads what it prints. */
-  unread?: boolean;
-}
-
 /** Starts the program as its user does; port 0 means that it has ended without one. */
-async function startProgram(args: string[], options: Start = {}): Promise<Running> {
-  const { by = [], allow = ["--allow-all"], env = {}, cwd = ROOT, unread = false } = options;
-  const [command = "", ...words] = [
-    ...by,
-    Deno.execPath(),
-    ...["run", "--no-prompt", ...allow, `${ROOT}http_server.ts`, ...args],
-  ];
-  const child = new Deno.Command(command, {
-    args: words,
-    env: { NO_COLOR: "1", ...env },
-    cwd,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const { promise: port, resolve } = Promise.withResolvers<number>();
-  let stderr = "";
-  const listening = (async () => {
-    for await (const octets of child.stderr) {
-      stderr += new TextDecoder().decode(octets);
-      const [, found] = /at https?:\/\/\S+:(\d+)\//.exec(stderr) ?? [];
-      if (found) resolve(Number(found));
-    }
-    resolve(0);
-  })();
-  const product = unread ? child.stdout.cancel().then(() => "") : new Response(child.stdout).text();
-  let over: Promise<{ code: number; stdout: string; stderr: string }> | undefined;
-  const end = async () => {
-    const { code } = await child.status;
-    await listening;
-    return { code, stdout: await product, stderr };
-  };
-  const stop = (signal?: Deno.Signal) => {
-    try {
-      child.kill(signal);
-    } catch {
-      // it has ended
-    }
-    return over ??= end();
-  };
-  return {
-    port: await port,
-    pid: child.pid,
-    get stderr() {
-      return stderr;
-    },
-    stop,
-    async [Symbol.asyncDispose]() {
-      if (over === undefined) await stop();
-      await over;
-    },
-  };
+function startServer(args: string[], options: StartOptions = {}): Promise<Running> {
+  return startProgram("http_server.ts", args, /at https?:\/\/\S+:(\d+)\//, options);
 }
 
 /** Command lines that come to nothing: the exit status, and what the one line says. */
@@ -3025,7 +2968,7 @@ Deno.test("command line: what comes to nothing is one line", async (test) => {
         name: args.join(" "),
         ...apart,
         fn: async () => {
-          await using program = await startProgram(args);
+          await using program = await startServer(args);
           const outcome = await program.stop();
           assertEquals([outcome.code, outcome.stdout], [code, ""], outcome.stderr);
           assertMatch(outcome.stderr, /^http_server: [^\n]+\n$/);
@@ -3045,7 +2988,7 @@ Deno.test("command line: what comes to nothing is one line", async (test) => {
 Deno.test("command line: help and version", async (test) => {
   for (const flag of ["--help", "-h"]) {
     await test.step(flag, async () => {
-      await using program = await startProgram([flag], { allow: [] });
+      await using program = await startServer([flag], { allow: [] });
       const { code, stdout, stderr } = await program.stop();
       assertEquals([code, stderr], [0, ""]);
       const options =
@@ -3061,7 +3004,7 @@ Deno.test("command line: help and version", async (test) => {
   }
   for (const flag of ["--version", "-V"]) {
     await test.step(flag, async () => {
-      await using program = await startProgram([flag], { allow: [] });
+      await using program = await startServer([flag], { allow: [] });
       const { code, stdout } = await program.stop();
       assertEquals(code, 0);
       assertMatch(stdout, /^http_server \d+\.\d+\.\d+\n$/);
@@ -3072,7 +3015,7 @@ Deno.test("command line: help and version", async (test) => {
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.test({ name: `program: from banner to summary, ${signal}`, ignore: !UNIX }, async () => {
     const begun = performance.now();
-    await using program = await startProgram(["-p0", WWW]);
+    await using program = await startServer(["-p0", WWW]);
     assert(program.port > 0, program.stderr);
     assertEquals((await ask(program.port, "/hello.txt")).body, "Hello, world!\n");
     assert(performance.now() - begun < 3_000, "60 ms are wanted");
@@ -3103,7 +3046,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 Deno.test({ name: "program: the second signal ends it at once", ignore: !UNIX }, async () => {
   using folder = new Folder({ "huge.bin": new Uint8Array(HUGE) });
-  await using program = await startProgram(["-p", "0", folder.root]);
+  await using program = await startServer(["-p", "0", folder.root]);
   using client = await Client.open(program.port);
   await client.send(request("/huge.bin"));
   await client.until(/\r\n\r\n/);
@@ -3118,7 +3061,7 @@ Deno.test({ name: "program: the second signal ends it at once", ignore: !UNIX },
 
 Deno.test({ name: "program: a signal lets a transfer finish", ignore: !UNIX }, async () => {
   using folder = new Folder({ "huge.bin": new Uint8Array(HUGE) });
-  await using program = await startProgram(["-p", "0", "--log", "json", folder.root]);
+  await using program = await startServer(["-p", "0", "--log", "json", folder.root]);
   using client = await Client.open(program.port);
   await client.send(request("/huge.bin"));
   await client.until(/\r\n\r\n/);
@@ -3133,7 +3076,7 @@ Deno.test({ name: "program: a signal lets a transfer finish", ignore: !UNIX }, a
 Deno.test("program: a port that is busy, named and not", async () => {
   using busy = Deno.listen(LOCAL);
   const { port } = busy.addr;
-  await using named = await startProgram(["-p", `${port}`, WWW]);
+  await using named = await startServer(["-p", `${port}`, WWW]);
   const { code, stderr } = await named.stop();
   assertEquals(code, 1);
   assertMatch(stderr, new RegExp(`^http_server: [^\\n]*${port}[^\\n]*-p[^\\n]*\\n$`));
@@ -3144,7 +3087,7 @@ Deno.test("program: a port that is busy, named and not", async () => {
   } catch (error) {
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;
   }
-  await using hopped = await startProgram([WWW]);
+  await using hopped = await startServer([WWW]);
   assert(hopped.port > 8_000 && hopped.port < 8_020, hopped.stderr);
   assertMatch(hopped.stderr, new RegExp(`8000[^\\n]*${hopped.port}`));
   assertEquals((await ask(hopped.port, "/hello.txt")).body, "Hello, world!\n");
@@ -3152,7 +3095,7 @@ Deno.test("program: a port that is busy, named and not", async () => {
 });
 
 Deno.test("program: both addresses of this machine, and no other", async () => {
-  await using program = await startProgram(["-p0", "-q", WWW]);
+  await using program = await startServer(["-p0", "-q", WWW]);
   for (const hostname of ["127.0.0.1", "::1"]) {
     using client = await Client.open(program.port, hostname).catch((error) => {
       if (hostname === "127.0.0.1") throw error;
@@ -3175,7 +3118,7 @@ Deno.test("program: options reach the service", async () => {
     "index.html": "home",
     ".b": "hidden",
   });
-  await using program = await startProgram([
+  await using program = await startServer([
     ...[
       "-sCp0",
       "-c60",
@@ -3234,7 +3177,7 @@ Deno.test(
       ] as const
     ) {
       await test.step(`${named} in ${cwd}`, async () => {
-        await using program = await startProgram(["-p0", named], { cwd });
+        await using program = await startServer(["-p0", named], { cwd });
         const name = named.slice(named.lastIndexOf("/") + 1);
         assertEquals((await ask(program.port, "/")).body, "named", program.stderr);
         assertEquals((await ask(program.port, `/${name}`)).body, "named");
@@ -3248,7 +3191,7 @@ Deno.test(
 
 Deno.test("program: HTTPS", async () => {
   const files = ["--cert", `${TLS}localhost.pem`, "--key", `${TLS}localhost.key`];
-  await using program = await startProgram(["-p0", ...files, WWW]);
+  await using program = await startServer(["-p0", ...files, WWW]);
   assertMatch(program.stderr, /https:\/\/localhost:/);
   const conn = await Deno.connect({ hostname: "127.0.0.1", port: program.port });
   const caCerts = [await Deno.readTextFile(`${TLS}ca.pem`)];
@@ -3258,7 +3201,7 @@ Deno.test("program: HTTPS", async () => {
 });
 
 Deno.test({ name: "program: two threads, one log, one summary", ignore: !UNIX }, async () => {
-  await using program = await startProgram(["-p0", "--threads", "2", WWW]);
+  await using program = await startServer(["-p0", "--threads", "2", WWW]);
   assert(program.port > 0, program.stderr);
   await Promise.all(Array.from({ length: 60 }, async () => {
     assertEquals((await ask(program.port, "/hello.txt")).body, "Hello, world!\n");
@@ -3269,7 +3212,7 @@ Deno.test({ name: "program: two threads, one log, one summary", ignore: !UNIX },
 });
 
 Deno.test({ name: "program: out of descriptors it goes on", ignore: !UNIX }, async () => {
-  await using program = await startProgram(["-p0", WWW], {
+  await using program = await startServer(["-p0", WWW], {
     by: ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"],
   });
   assert(program.port > 0, program.stderr);
@@ -3288,7 +3231,7 @@ Deno.test({ name: "program: out of descriptors it goes on", ignore: !UNIX }, asy
 Deno.test(
   { name: "program: nobody reads the log, so it ends quietly", ignore: !UNIX },
   async () => {
-    await using program = await startProgram(["-p0", WWW], { unread: true });
+    await using program = await startServer(["-p0", WWW], { unread: true });
     const { port } = program;
     for (let count = 0; count < 100; count++) {
       const answered = await ask(port, "/hello.txt").catch(() => null);
@@ -3308,7 +3251,7 @@ Deno.test("program: a missing permission names its flag", async (test) => {
   ];
   for (const [allow, flag] of cases) {
     await test.step(allow.join(" "), async () => {
-      await using program = await startProgram(["-p0", WWW], { allow });
+      await using program = await startServer(["-p0", WWW], { allow });
       const { code, stderr } = await program.stop();
       assertEquals(code, 1);
       assertMatch(stderr, /^http_server: Deno was not allowed to [^\n]+\n$/);
@@ -3317,7 +3260,7 @@ Deno.test("program: a missing permission names its flag", async (test) => {
   }
   await test.step("these two are enough, --lan included", async () => {
     const allow = ["--allow-net", `--allow-read=${WWW}`];
-    await using program = await startProgram(["-p0", "--lan", WWW], { allow });
+    await using program = await startServer(["-p0", "--lan", WWW], { allow });
     assertEquals((await ask(program.port, "/hello.txt")).status, 200, program.stderr);
     assertEquals((await ask(program.port, "/bare/")).status, 200);
   });
@@ -3352,7 +3295,7 @@ Deno.test(
       );
     }
     for (const name of ["", "..", "../cache"]) Deno.chmodSync(folder.path(name), 0o777);
-    await using program = await startProgram(["-p0", folder.root], {
+    await using program = await startServer(["-p0", folder.root], {
       by: isRoot ? asNobody : [],
       env: { DENO_DIR: folder.path("../cache"), HOME: folder.path("../cache") },
     });
@@ -3394,14 +3337,14 @@ Deno.test({
     by: asNobody,
     env: { DENO_DIR: folder.path("../cache"), HOME: folder.path("../cache") },
   };
-  await using low = await startProgram(["-p", "1", folder.root], options);
+  await using low = await startServer(["-p", "1", folder.root], options);
   if (low.port === 0) {
     const { code, stderr } = await low.stop();
     assertEquals(code, 1);
     assertMatch(stderr, /^http_server: [^\n]*\b1\b[^\n]*-p 8080[^\n]*\n$/);
   } // else the ports below 1024 are free for all here
   Deno.chmodSync(folder.root, 0);
-  await using locked = await startProgram(["-p", "0", `${folder.root}/a.txt`], options);
+  await using locked = await startServer(["-p", "0", `${folder.root}/a.txt`], options);
   const { code, stderr } = await locked.stop();
   assertEquals(code, 1);
   assertMatch(stderr, /^http_server: [^\n]*a\.txt[^\n]*\n$/);
