@@ -203,7 +203,7 @@ const MAX_OVERLAPS = 2;
 const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
 /** How coarse the times of a file system may be, in milliseconds. */
-const CLOCK_TICK = 100;
+const CLOCK_TICK = 20;
 /** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
 /** How much of a larger file is read at once, in octets. */
@@ -876,7 +876,7 @@ async function represent(
   const changed = info.ctime?.getTime() ?? 0;
   const stamps = [size, time, changed, info.ino ?? 0];
   // Within a tick of the clock a file can change twice: such a tag is never given again.
-  if (Date.now() - changed < CLOCK_TICK) stamps.push(performance.now());
+  if (Math.abs(Date.now() - changed) < CLOCK_TICK) stamps.push(performance.now());
   const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
   return { file, size, type, etag, modified, fields: own };
 }
