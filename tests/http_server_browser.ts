@@ -291,12 +291,10 @@ function serve(...args: string[]): Promise<Running> {
 // ---- The tests ---------------------------------------------------------
 
 const chromium = await findChromium();
-if (chromium === null) {
-  console.log("http_server_browser: skipped, there is no Chromium (Debian: apt install chromium)");
-}
+const skipped = chromium === null ? ": skipped, no Chromium is here (apt install chromium)" : "";
 const ignore = chromium === null || Deno.build.os === "windows";
 
-Deno.test({ name: "the web server in a browser", ignore }, async (test) => {
+Deno.test({ name: `the web server in a browser${skipped}`, ignore }, async (test) => {
   await using browser = await Browser.open(chromium ?? "");
   const root = await makeFolder();
 

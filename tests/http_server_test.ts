@@ -3274,10 +3274,10 @@ const canBeNobody = !isRoot ||
     args: [...asNobody.slice(1), "test", "-r", `${ROOT}protocol.ts`],
   })
     .output().then(({ success }) => success, () => false);
-if (UNIX && !canBeNobody) console.log("http_server_test: unreadable files are not tested as root");
+const skipped = canBeNobody ? "" : ": skipped as root without setpriv";
 
 Deno.test(
-  { name: "program: what it may not read is 403", ignore: !UNIX || !canBeNobody },
+  { name: `program: what it may not read is 403${skipped}`, ignore: !UNIX || !canBeNobody },
   async () => {
     using folder = new Folder({
       "secret.txt": "secret",
@@ -3327,7 +3327,7 @@ Deno.test(
 );
 
 Deno.test({
-  name: "program: a folder it may not read, a port it may not have",
+  name: `program: a folder it may not read, a port it may not have${skipped}`,
   ignore: !isRoot || !canBeNobody,
 }, async () => {
   using folder = new Folder({ "a.txt": "", "../cache/": "" });
