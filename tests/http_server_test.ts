@@ -2207,6 +2207,7 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
     uses: [
       ["/hello.txt", ["Origin: http://a.test"], 200, /Access-Control-Allow-Origin: \*/],
       ["/hello.txt", [], 200, /Access-Control-Allow-Origin: \*/, "HEAD"],
+      ["/hello.txt", ["Origin: http://a.test"], 204, /^(?![^]*Allow-Methods)/, "OPTIONS"],
       ["/digits.txt", ["Range: bytes=0-1"], 206, /Access-Control-Expose-Headers: .*Content-Range/],
       ["/nothing", [], 404, /Access-Control-Allow-Origin: \*/],
       ["/hello.txt", ["If-None-Match: *"], 304, /Access-Control-Allow-Origin: \*/],
@@ -2840,6 +2841,8 @@ Deno.test("log: one line for each request, with nothing raw in it", async (test)
     request("/hello.txt", [...hostile, "Connection: close"]),
     request("/digits.txt", [...hostile, "Range: bytes=0-1", "Connection: close"]),
     request(`/hello.txt?"\x1b`, hostile),
+    request("/hello.txt", ["Authorization: Bearer \xff", "Connection: close"]),
+    request("/hello.txt", ["Authorization: Basic IiBcIGE6Yg==", "Connection: close"]),
   ];
   for (const text of texts) {
     await test.step(JSON.stringify(text.slice(0, 40)), async () => {
@@ -2954,6 +2957,7 @@ const COMMANDS: readonly [args: string[], code: number, says: string | RegExp][]
   [["--bind", "192.0.2.1", "-p", "0"], 1, "192.0.2.1"],
   [["--bind", "no such host", "-p", "0"], 1, "no such host"],
   [["--auth", "@nowhere"], 1, "nowhere"],
+  [["--auth", "@LICENSE"], 1, "--auth"],
   [["--cert", "nowhere", "--key", "nowhere"], 1, "nowhere"],
   [["--cert", "README.md", "--key", "README.md", "-p", "0"], 1, "README|certificate|cert"],
 ];
@@ -3232,14 +3236,14 @@ Deno.test(
   { name: "program: nobody reads the log, so it ends quietly", ignore: !UNIX },
   async () => {
     await using program = await startServer(["-p0", WWW], { unread: true });
-    const { port } = program;
-    for (let count = 0; count < 100; count++) {
-      const answered = await ask(port, "/hello.txt").catch(() => null);
-      if (answered === null) break;
+    let ended = false;
+    for (let count = 0; !ended && count < 100; count++) {
+      ended = await ask(program.port, "/hello.txt").then(() => false, () => true);
       await pause(20);
     }
-    const { code, stderr } = await program.stop("SIGKILL");
-    assertMatch(`${code}`, /^(0|141)$/, "it ended before it was killed");
+    // SIGCONT does nothing: it is to end by itself
+    const { code, stderr } = await program.stop(ended ? "SIGCONT" : "SIGKILL");
+    assertMatch(`${code}`, /^(0|141)$/, "it ends by itself");
     assert(!/error|pipe/i.test(stderr), stderr);
   },
 );
@@ -3266,6 +3270,49 @@ Deno.test("program: a missing permission names its flag", async (test) => {
   });
 });
 
+/** A terminal, as util-linux makes one. */
+const hasTerminal = UNIX && await new Deno.Command("script", { args: ["--version"] }).output()
+  .then(({ success }) => success, () => false);
+
+Deno.test({ name: "program: on a terminal", ignore: !hasTerminal }, async (test) => {
+  for (
+    const [args, env, want] of [
+      [
+        "",
+        { NO_COLOR: "1" },
+        /serving \S*www[^]*Local +http:\/\/localhost:\d+\/[^]*--lan[^]*Ctrl-C/,
+      ],
+      [
+        "--lan",
+        { NO_COLOR: "1" },
+        /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/,
+      ],
+      // deno-lint-ignore no-control-regex
+      ["", { NO_COLOR: "" }, /\x1b\[\d+m/],
+    ] as const
+  ) {
+    await test.step(`${args} ${JSON.stringify(env)}`, async () => {
+      const command =
+        `timeout 5 ${Deno.execPath()} run -A ${ROOT}http_server.ts -p0 ${args} ${WWW}`;
+      const child = new Deno.Command("script", {
+        args: ["-qefc", command, "/dev/null"],
+        env,
+        stdin: "null",
+        stdout: "piped",
+      }).spawn();
+      let shown = "";
+      for await (const octets of child.stdout) {
+        shown += new TextDecoder().decode(octets);
+        if (want.test(shown)) break;
+      }
+      assertMatch(shown, want);
+      if (env.NO_COLOR !== "") assert(!shown.includes("\x1b["), JSON.stringify(shown));
+      child.kill();
+      await child.status;
+    });
+  }
+});
+
 /** Root may read everything: as root these run as nobody, by way of util-linux. */
 const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 const isRoot = UNIX && Deno.uid() === 0;
@@ -3274,6 +3321,13 @@ const canBeNobody = !isRoot ||
     args: [...asNobody.slice(1), "test", "-r", `${ROOT}protocol.ts`],
   })
     .output().then(({ success }) => success, () => false);
+
+/** Where a nobody may write what Deno itself keeps. */
+function homeless(folder: Folder): Record<string, string> {
+  const cache = folder.path("../cache");
+  return { HOME: cache, DENO_DIR: cache, DENO_COVERAGE_DIR: cache };
+}
+
 const skipped = canBeNobody ? "" : ": skipped as root without setpriv";
 
 Deno.test(
@@ -3288,16 +3342,12 @@ Deno.test(
       "404.html": "lost",
       "../cache/": "",
     });
-    for (const name of ["secret.txt", "locked", "style.css.br"]) {
-      Deno.chmodSync(
-        folder.path(name),
-        0,
-      );
-    }
+    const locked = ["secret.txt", "locked", "style.css.br"];
+    for (const name of locked) Deno.chmodSync(folder.path(name), 0);
     for (const name of ["", "..", "../cache"]) Deno.chmodSync(folder.path(name), 0o777);
     await using program = await startServer(["-p0", folder.root], {
       by: isRoot ? asNobody : [],
-      env: { DENO_DIR: folder.path("../cache"), HOME: folder.path("../cache") },
+      env: homeless(folder),
     });
     assert(program.port > 0, program.stderr);
     const status = async (target: string, fields: string[] = []) =>
@@ -3335,7 +3385,7 @@ Deno.test({
   Deno.chmodSync(folder.path("../cache"), 0o777);
   const options = {
     by: asNobody,
-    env: { DENO_DIR: folder.path("../cache"), HOME: folder.path("../cache") },
+    env: homeless(folder),
   };
   await using low = await startServer(["-p", "1", folder.root], options);
   if (low.port === 0) {
