@@ -152,7 +152,7 @@ const CR = 0x0d;
 const LF = 0x0a;
 
 /** The first size of a receive buffer, in octets: small, for the idle thousands. */
-const FIRST_BUFFER = 4096;
+const FIRST_BUFFER = 2048;
 
 /** How many octets `hangUp` reads and drops before it closes all the same. */
 const MAX_DRAINED = 1 << 20;
