@@ -394,11 +394,13 @@ class Session {
     answer.catch(() => {}); // awaited below, unless the message itself breaks off
     try {
       for await (const octets of dotStuff(message.octets())) {
+        const written = this.#wire.write(octets, this.errand.timeout);
+        written.catch(() => {}); // when nobody waits for it any more
+        await Promise.race([written, answer]);
         if (answered) break;
-        await this.#wire.write(octets, this.errand.timeout);
       }
     } catch (error) {
-      if (!(error instanceof ClosedError)) throw error;
+      if (!(error instanceof protocol.WireError)) throw error;
       answered = true; // or the connection is lost, and that is the answer
     }
     if (answered) {
@@ -720,29 +722,35 @@ function displayName(name: string, before: number): string {
 
 /** Takes a finished message as it is, but for Bcc, and line ends, which are CRLF (§2.3.8). */
 function finished(octets: Uint8Array): Message {
-  const text = protocol.toByteString(octets)
-    .replace(/\r\n?|\n/g, "\r\n").replace(/(?<!\n)$/, "\r\n");
-  const [all = ""] = /^(?:.+\r\n)*/.exec(text) ?? [];
-  const header = all.replace(/^(?:Resent-)?Bcc[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim, "");
-  const lines = new Uint8Array(header.length + text.length - all.length);
-  for (let at = 0; at < lines.length; at++) {
-    lines[at] = at < header.length
-      ? header.charCodeAt(at)
-      : text.charCodeAt(at + all.length - header.length);
+  const lines = new Uint8Array(2 * octets.length + 2);
+  let [length, column, end, bits] = [0, 0, -1, 0];
+  for (let at = 0; at < octets.length || column > 0; at++) {
+    const octet = octets[at] ?? LF;
+    if (octet === CR && octets[at + 1] === LF) continue;
+    if (octet === CR || octet === LF) {
+      if (column === 0 && end < 0) end = length; // of the header: the first empty line
+      lines[length++] = CR;
+      lines[length++] = LF;
+      column = 0;
+      continue;
+    }
+    lines[length++] = octet;
+    bits |= octet;
+    if (octet !== 0 && ++column <= MAX_LINE) continue;
+    const why = octet === 0 ? "it holds a NUL" : `a line is longer than ${MAX_LINE} octets`;
+    throw new Failure(EXIT.data, `Cannot send the message: ${why}`);
   }
-  if (/[^\r\n]{999}|\0/.test(text)) {
-    throw new Failure(
-      EXIT.data,
-      `Cannot send the message: a line has a NUL, or over ${MAX_LINE} octets`,
-    );
-  }
-  const message = { size: lines.length, international: !isAscii(header), eightBit: !isAscii(text) };
-  return {
-    ...message,
-    octets: async function* () {
-      yield lines;
-    },
-  };
+  const bcc = /^(?:Resent-)?Bcc[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim;
+  const header = protocol.toByteString(lines.subarray(0, end < 0 ? length : end)).replace(bcc, "");
+  const body = lines.subarray(end < 0 ? length : end, length);
+  const message = { international: !isAscii(header), eightBit: bits > 0x7f };
+  const size = header.length + body.length;
+  return { ...message, size, octets: () => slices(header, body) };
+}
+
+async function* slices(header: string, body: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield Uint8Array.from(header, (char) => char.charCodeAt(0));
+  for (let at = 0; at < body.length; at += BLOCK) yield body.subarray(at, at + BLOCK);
 }
 
 /** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
