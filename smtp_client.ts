@@ -834,7 +834,7 @@ Usage: smtp_client [options] < text
   --server NAME         gmail, office365, outlook, yahoo, icloud, fastmail,
                         or HOST[:PORT]
   -p, --port N          default 587; 465 begins with TLS
-  --tls MODE            starttls, implicit, try or none; default: implicit on 465,
+  --tls MODE            starttls, implicit, try, none; default: implicit on 465,
                         else starttls, and without TLS nothing is sent
   --ca FILE             trust this CA, too
   --helo NAME           the name for EHLO; default: this machine's address

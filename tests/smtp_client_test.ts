@@ -15,6 +15,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { UsageError, Wire } from "../protocol.ts";
 import { mail } from "../smtp_client.ts";
 import { acceptTls, CUTS, LOCAL, octetsOf, ROOT, runProgram, send, TLS } from "./helpers.ts";
@@ -1069,3 +1070,359 @@ for (const [how, cut] of Object.entries(CUTS)) {
     });
   }
 }
+
+/** A server that knows SCRAM-SHA-256's password, or does not, or lies (RFC 5802 §3). */
+async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
+  using wire = new Wire(conn);
+  wire.setDeadline(10_000);
+  const say = (line: string) => wire.writeLine(line);
+  const hear = async () => await wire.readLine(2000) ?? "";
+  const text = (line: string) => new TextDecoder().decode(Uint8Array.fromBase64(line));
+  const hmac = (key: string | Uint8Array, message: string) =>
+    createHmac("sha256", key).update(message).digest();
+  const first = text((await hear()).slice("AUTH SCRAM-SHA-256 ".length)).slice("n,,".length);
+  const nonce = lie === "nonce" ? "other" : /r=(.*)$/.exec(first)?.[1];
+  const count = lie === "few" ? 1 : lie === "many" ? 99_999_999 : 4096;
+  const challenge = `r=${nonce}xyz,s=${b64("salt")},i=${count}`;
+  await say(`334 ${b64(challenge)}`);
+  const final = await hear();
+  if (final === "*") {
+    await say("501 cancelled");
+  } else {
+    const [bare = "", proof] = text(final).split(/,p=/);
+    const salted = pbkdf2Sync("s3cret", "salt", 4096, 32, "sha256");
+    const dialogue = `${first},${challenge},${bare}`;
+    const key = hmac(salted, "Client Key");
+    const signature = hmac(createHash("sha256").update(key).digest(), dialogue);
+    assertEquals(proof, key.map((octet, at) => octet ^ (signature[at] ?? 0)).toBase64());
+    const verifier = hmac(hmac(salted, "Server Key"), dialogue).toString("base64");
+    if (lie === "early") await say("235 in");
+    else await say(`334 ${b64(`v=${lie === "verifier" ? b64("x") : verifier}`)}`);
+    if (lie === "early") return await hear();
+    const word = await hear();
+    await say(word === "*" ? "501 cancelled" : "235 in");
+  }
+  return await hear();
+}
+
+for (
+  const [lie, code] of [["", 0], ["nonce", 77], ["few", 77], ["many", 77], ["verifier", 77], [
+    "early",
+    77,
+  ]] as const
+) {
+  Deno.test(`RFC 5802 SCRAM-SHA-256: ${lie === "" ? "both sides prove themselves" : `a lie: ${lie}`}`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const serving = listener.accept().then(async (conn) => {
+      using plain = new Wire(conn);
+      const tls = await acceptTls(conn);
+      using wire = new Wire(tls);
+      await wire.writeLine("220 mx");
+      await wire.readLine(100);
+      await wire.write("250-mx\r\n250 AUTH PLAIN SCRAM-SHA-256\r\n");
+      const next = await scramServer(tls, lie);
+      plain.note(next);
+      return next;
+    });
+    const server = `127.0.0.1:${listener.addr.port}`;
+    const args = [
+      "--check",
+      "--server",
+      server,
+      "--tls",
+      "implicit",
+      "--ca",
+      `${TLS}ca.pem`,
+      "-u",
+      "ann",
+    ];
+    const result = await run(args, { env: PASSWORD });
+    assertEquals(result.code, code, result.stderr);
+    assertEquals(await serving, "QUIT");
+  });
+}
+
+Deno.test("552 in the middle of the message is read before the broken pipe is reported", async () => {
+  for (const how of ["closes", "stops reading"]) {
+    using listener = Deno.listen(LOCAL);
+    const serving = listener.accept().then(async (conn) => {
+      const wire = new Wire(conn);
+      await wire.write("220 mx\r\n");
+      for (const reply of ["250 mx", "250 ok", "250 ok", "354 go"]) {
+        await wire.readLine(1000);
+        await wire.write(`${reply}\r\n`);
+      }
+      await wire.fill();
+      await wire.write("552 5.3.4 too much\r\n");
+      if (how === "closes") wire.close();
+      return wire;
+    });
+    const eml = `a: b\n\n${"x".repeat(70)}\n`.repeat(200_000);
+    const args = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none", "--eml", "-"];
+    const result = await run([...args, "-f", "a@x.example", "-t", "b@x.example"], { stdin: eml });
+    assertEquals(result.code, 69, result.stderr);
+    assertStringIncludes(result.stderr, "552 5.3.4 too much");
+    (await serving).close();
+  }
+});
+
+Deno.test("a reply that drips does not outlive the deadline", async () => {
+  using listener = Deno.listen(LOCAL);
+  const serving = listener.accept().then(async (conn) => {
+    try {
+      for (;;) {
+        await send(conn, ["220-x\r\n"]);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    } catch {
+      conn.close(); // the client is gone
+    }
+  });
+  const args = ["--check", "--server", `127.0.0.1:${listener.addr.port}`, "--timeout", "0.3"];
+  assertEquals((await run(args)).code, 75);
+  await serving;
+});
+
+Deno.test("files that change: fewer octets never make a finished message, more are left out", async () => {
+  for (const change of ["shorter", "longer"]) {
+    const file = await Deno.makeTempFile();
+    await Deno.writeFile(file, new Uint8Array(1000));
+    using listener = Deno.listen(LOCAL);
+    const serving = listener.accept().then(async (conn) => {
+      using wire = new Wire(conn);
+      await wire.write("220 mx\r\n");
+      let got = "";
+      for (const reply of ["250-mx\r\n250 SIZE", "250 ok", "250 ok", "354 go"]) {
+        got += await wire.readLine(1000);
+        if (change === "shorter") await Deno.truncate(file, 10);
+        else await Deno.writeFile(file, new Uint8Array(9), { append: true });
+        await wire.write(`${reply}\r\n`);
+      }
+      let message = "";
+      for (let line; (line = await wire.readLine(1000)) !== null && line !== ".";) {
+        message += `${line}\r\n`;
+      }
+      if (change === "longer") await wire.write("250 ok\r\n");
+      return { message, size: /SIZE=(\d+)/.exec(got)?.[1], end: await wire.readLine(100) };
+    });
+    const args = [
+      "--server",
+      `127.0.0.1:${listener.addr.port}`,
+      "--tls",
+      "none",
+      "-m",
+      "x",
+      "-a",
+      file,
+    ];
+    const result = await run([...args, "-f", "a@x.example", "-t", "b@x.example"]);
+    const { message, size, end } = await serving;
+    if (change === "shorter") assertEquals([result.code, end], [75, null]);
+    else assertEquals([result.code, end, message.length], [0, "QUIT", Number(size)]);
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("Ctrl-C ends a session at once, without a word", async () => {
+  using listener = Deno.listen(LOCAL);
+  const stop = new AbortController();
+  const serving = listener.accept().then(async (conn) => {
+    using wire = new Wire(conn);
+    await wire.write("220 mx\r\n");
+    await wire.readLine(100);
+    stop.abort();
+    return await wire.readLine(100).catch(() => null);
+  });
+  const args = ["--check", "--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none"];
+  assertEquals((await run(args, { signal: stop.signal })).code, 130);
+  assertEquals(await serving, null);
+});
+
+Deno.test("the result as JSON", async () => {
+  const dialogue = {
+    rule: "",
+    talk: `${MAIL}\n${rcpt("a")}\n${rcpt("b", "550 no")}\n${DATA}\n${DONE}`,
+    args: ["-t", "a@x.example,b@x.example", "--json"],
+    code: 67,
+  };
+  const { stdout } = await converse(dialogue, "none", (text) => [text]);
+  const { accepted, refused, response, messageId, size, status } = JSON.parse(stdout);
+  assertEquals(accepted, ["a@x.example"]);
+  assertEquals(refused, [{ address: "b@x.example", code: 550, text: "550 no" }]);
+  assertEquals([status, response], [67, "250 2.0.0 Queued as 1"]);
+  assertMatch(messageId, /^<[-0-9a-f]+@example\.org>$/);
+  assert(size > 100);
+});
+
+Deno.test("-v shows the conversation, without the message", async () => {
+  const { stderr } = await converse(
+    { rule: "", talk: SENT, args: ["-t", "bob@example.org", "-v"], code: 0 },
+    "starttls",
+    (text) => [text],
+  );
+  const lines = stderr.split("\n").map((line) => line.replace(/\d+/g, "N"));
+  for (
+    const line of [
+      "< N mx.example ESMTP",
+      "> EHLO [N.N.N.N]",
+      "> STARTTLS",
+      "* TLS, certificate valid for N.N.N.N",
+      "> DATA",
+      "> [N octets]",
+      "> .",
+      "< N N.N.N Queued as N",
+      "> QUIT",
+    ]
+  ) {
+    assert(lines.includes(line), `${line} is not in\n${stderr}`);
+  }
+  assert(!stderr.includes("hi\n"));
+});
+
+Deno.test("--check says what is offered", async () => {
+  const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
+  const dialogue = {
+    rule: "",
+    talk,
+    offers: ["SIZE 1000", "AUTH PLAIN"],
+    args: ["--check", "-u", "ann"],
+    env: PASSWORD,
+    code: 0,
+  };
+  const { stdout, stderr } = await converse(dialogue, "implicit", (text) => [text]);
+  assertEquals(stdout, "SIZE 1000\nAUTH PLAIN\n");
+  assertStringIncludes(stderr, "TLS, login by PLAIN");
+});
+
+const MINIMAL = ["--server", "127.0.0.1:1", "-f", "a@x.example", "-t", "b@x.example", "-m", "x"];
+const BAD: [args: string[], says: string][] = [
+  [["--prot", "1"], "--port"],
+  [["--server"], "needs a value"],
+  [[...MINIMAL, "--port", "http"], "http"],
+  [[...MINIMAL, "--port", "0"], "0"],
+  [[...MINIMAL, "--tls", "maybe"], "maybe"],
+  [[...MINIMAL, "--timeout", "soon"], "soon"],
+  [[...MINIMAL, "--auth", "digest-md5", "-u", "ann"], "digest-md5"],
+  [[...MINIMAL, "--auth", "plain"], "--user"],
+  [[...MINIMAL, "-u", "ann", "--tls", "none"], "--tls none"],
+  [[...MINIMAL, "-u", "ann"], "SMTP_PASSWORD"],
+  [[...MINIMAL, "-u", "ann", "--auth", "xoauth2"], "SMTP_TOKEN"],
+  [[...MINIMAL, "-u", "ann", "--password-file", "/no/such"], "/no/such"],
+  [[...MINIMAL, "--ca", "/dev/null"], "PEM"],
+  [[...MINIMAL, "--ca", "/no/such"], "/no/such"],
+  [[...MINIMAL, "--helo", "a b"], "a b"],
+  [[...MINIMAL, "--helo", "a\r\nQUIT"], "a\\x0d\\x0aQUIT"],
+  [[...MINIMAL, "--server", "a\r\nb"], "a\\x0d\\x0ab"],
+  [[...MINIMAL, "--server", "a b"], "a b"],
+  [[...MINIMAL, "--server", "host:99999"], "99999"],
+  [[...MINIMAL, "-t", "bob"], "bob"],
+  [[...MINIMAL, "-t", "bob@"], "bob@"],
+  [[...MINIMAL, "-t", "bob@example.org\r\nDATA"], "bob@example.org\\x0d\\x0aDATA"],
+  [[...MINIMAL, "-t", "bob@exa\0mple.org"], "\\x00"],
+  [[...MINIMAL, "-t", "b ob@example.org"], "b ob"],
+  [[...MINIMAL, "-t", "a..b@example.org"], "a..b"],
+  [[...MINIMAL, "-t", "a@b@example.org"], "a@b@"],
+  [[...MINIMAL, "-t", "a@-x.example"], "a@-x"],
+  [[...MINIMAL, "-t", "a@x..example"], "x..e"],
+  [[...MINIMAL, "-t", "Doe, John <j@example.org>"], "Doe"],
+  [[...MINIMAL, "-t", '"open <j@example.org>'], "open"],
+  [[...MINIMAL, "-t", `${"x".repeat(65)}@example.org`], "xxx"],
+  [[...MINIMAL, "-f", "a@x.example,b@x.example"], "one address"],
+  [[...MINIMAL, "-f", "a@x.example>\r\nRCPT TO:<eve@x.example"], "\\x0d"],
+  [[...MINIMAL, "-H", "X: y\nBcc: eve@x.example"], "\\x0a"],
+  [[...MINIMAL, "eve@x.example"], "eve@x.example"],
+  [MINIMAL.slice(2), "--server"],
+  [["--server", "x.example", "-m", "x", "-f", "a@x.example"], "--to"],
+  [["--server", "x.example", "-m", "x", "-t", "a@x.example"], "--from"],
+];
+
+for (const [args, says] of BAD) {
+  Deno.test(`usage: ${JSON.stringify(args.slice(-2))}`, async () => {
+    const error = await assertRejects(() => run(args), UsageError);
+    assertStringIncludes(error.message, says);
+    assert(!/\p{Cc}/u.test(error.message), "one line, fit for a terminal");
+  });
+}
+
+const OUTSIDE: {
+  rule: string;
+  args: string[];
+  code: number;
+  says: string;
+  allow?: string[];
+  env?: Record<string, string>;
+  stdin?: string;
+}[] = [
+  { rule: "--help", args: ["--help"], code: 0, says: "Usage: smtp_client", allow: [] },
+  { rule: "--version", args: ["-V"], code: 0, says: "smtp_client 1.", allow: [] },
+  {
+    rule: "a usage error",
+    args: ["--prot", "1"],
+    code: 2,
+    says: 'Unknown option "--prot": did you mean --port?',
+  },
+  {
+    rule: "nobody listens",
+    args: MINIMAL,
+    code: 68,
+    says: "Cannot reach 127.0.0.1",
+    allow: ["--allow-net"],
+  },
+  {
+    rule: "no such host",
+    args: ["--check", "--server", "no.such.host.invalid"],
+    code: 68,
+    says: "Cannot reach no.such.host.invalid",
+  },
+  {
+    rule: "a file may not be read",
+    args: [...MINIMAL, "-a", "README.md"],
+    code: 2,
+    says: "--allow-read",
+    allow: ["--allow-net"],
+  },
+  {
+    rule: "the network may not be used",
+    args: MINIMAL,
+    code: 2,
+    says: "--allow-net=127.0.0.1:1",
+    allow: [],
+  },
+  {
+    rule: "the environment is not asked for",
+    args: ["-m", "x", "-t", "b@x.example"],
+    code: 2,
+    says: "No sender",
+    allow: [],
+    env: { SMTP_FROM: "a@x.example" },
+  },
+  {
+    rule: "SMTP_FROM and standard input",
+    args: ["--dry-run", "-t", "b@x.example"],
+    code: 0,
+    says: "From: a@x.example\r\n",
+    env: { SMTP_FROM: "a@x.example" },
+    stdin: "hi",
+  },
+];
+
+for (const { rule, args, code, says, allow = ["--allow-all"], env = {}, stdin } of OUTSIDE) {
+  Deno.test(`as a program: ${rule}`, async () => {
+    const outcome = await runProgram("smtp_client.ts", args, {
+      allow,
+      env,
+      ...(stdin && { stdin }),
+    });
+    assertStringIncludes(`${outcome.stdout}${outcome.stderr}`, says);
+    assertEquals(outcome.code, code, outcome.stderr);
+    assert(!outcome.stderr.includes("    at "), "no stack trace");
+  });
+}
+
+Deno.test("the help names every option and fits 80 columns", async () => {
+  const { stdout } = await run(["-h"]);
+  const source = await Deno.readTextFile(`${ROOT}smtp_client.ts`);
+  const [, lists = ""] = /const WHERE = (.*?)const SHORT/s.exec(source) ?? [];
+  for (const [, name] of lists.matchAll(/"([a-z-]+)"/g)) assertStringIncludes(stdout, `--${name}`);
+  for (const line of stdout.split("\n")) assert(line.length <= 80, line);
+});
