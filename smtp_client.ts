@@ -70,8 +70,8 @@ interface Message {
 /** A file to send: so many octets of it as there were when it was opened. */
 type OpenFile = { name: string; size: number; file: Deno.FsFile };
 
-/** What a message is made of: text that is ready for the wire, and files to come as base64. */
-type Piece = string | OpenFile;
+/** What a message is made of: what is ready for the wire, and files to come as base64. */
+type Piece = string | Uint8Array | OpenFile;
 
 /** A person ("" for nobody in particular) with an address, whose domain is ASCII. */
 type Mailbox = { name: string; address: string };
@@ -93,8 +93,16 @@ class Failure extends Error {
 // ---- Numbers -----------------------------------------------------------
 
 /** The exit statuses: sysexits' numbers, where it has a word for the matter. */
-const EXIT = { data: 65, partly: 67, host: 68, no: 69, later: 75, protocol: 76, login: 77 };
-const INTERRUPTED = 130;
+const EXIT = {
+  data: 65,
+  partly: 67,
+  host: 68,
+  no: 69,
+  later: 75,
+  protocol: 76,
+  login: 77,
+  stop: 130,
+};
 
 const MAX_REPLY_LINE = 65_536; // octets; RFC 5321 §4.5.3.1.5 says 512: be kind
 const MAX_REPLY_LINES = 512;
@@ -562,13 +570,17 @@ function decode(challenge: string): Uint8Array<ArrayBuffer> {
 function compose(header: string, plain: Piece[], html: Piece[][], attached: Piece[][]): Message {
   const text = multipart("alternative", [plain, multipart('related; type="text/html"', html)]);
   const pieces = [header, ...multipart("mixed", [text, ...attached])];
+  return assemble(pieces, !isAscii(header), !isAscii(header));
+}
+
+function assemble(pieces: Piece[], international: boolean, eightBit: boolean): Message {
   const size = pieces.reduce((sum, piece) => sum + wireSize(piece), 0);
-  const international = !isAscii(header);
-  return { size, international, eightBit: international, octets: () => write(pieces) };
+  return { size, international, eightBit, octets: () => write(pieces) };
 }
 
 function wireSize(piece: Piece): number {
   if (typeof piece === "string") return encoder.encode(piece).length;
+  if (piece instanceof Uint8Array) return piece.length;
   const chars = 4 * Math.ceil(piece.size / 3);
   return chars + 2 * Math.ceil(chars / CODED_LINE);
 }
@@ -576,6 +588,7 @@ function wireSize(piece: Piece): number {
 async function* write(pieces: Piece[]): AsyncGenerator<Uint8Array> {
   for (const piece of pieces) {
     if (typeof piece === "string") yield encoder.encode(piece);
+    else if (piece instanceof Uint8Array) yield piece;
     else yield* base64Lines(piece);
   }
 }
@@ -741,16 +754,13 @@ function finished(octets: Uint8Array): Message {
     throw new Failure(EXIT.data, `Cannot send the message: ${why}`);
   }
   const bcc = /^(?:Resent-)?Bcc[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim;
-  const header = protocol.toByteString(lines.subarray(0, end < 0 ? length : end)).replace(bcc, "");
-  const body = lines.subarray(end < 0 ? length : end, length);
-  const message = { international: !isAscii(header), eightBit: bits > 0x7f };
-  const size = header.length + body.length;
-  return { ...message, size, octets: () => slices(header, body) };
-}
-
-async function* slices(header: string, body: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield Uint8Array.from(header, (char) => char.charCodeAt(0));
-  for (let at = 0; at < body.length; at += BLOCK) yield body.subarray(at, at + BLOCK);
+  if (end < 0) end = length;
+  const header = protocol.toByteString(lines.subarray(0, end)).replace(bcc, "");
+  const pieces = [
+    Uint8Array.from(header, (char) => char.charCodeAt(0)),
+    lines.subarray(end, length),
+  ];
+  return assemble(pieces, !isAscii(header), bits > 0x7f);
 }
 
 /** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
@@ -802,7 +812,7 @@ const ADVICE: [sign: RegExp, advice: string][] = [
   [/535[ -]5\.7\.139/, "SMTP AUTH is off for this mailbox: an administrator can turn it on"],
   [
     /550 5\.7\.30/,
-    "This server takes no passwords any more but a token: SMTP_TOKEN, --auth xoauth2",
+    "Passwords are over here: use a token, SMTP_TOKEN, and --auth xoauth2",
   ],
   [/535[ -]5\.7\.8/, "Check user and password; Gmail, Yahoo, iCloud want an app password"],
   [/530/, "This server wants a login (--user) or TLS (--tls starttls) first"],
@@ -869,18 +879,14 @@ protocol, 77 login refused, 130 Ctrl-C.
 `;
 
 const WHERE = ["server", "port", "tls", "ca", "helo", "timeout", "user", "password-file"] as const;
-const CONTENT = ["reply-to", "subject", "body", "body-file", "html-file", "inline"] as const;
-const FILES = ["attach", "header"] as const;
-const STRINGS = [...WHERE, ...CONTENT, ...FILES, "auth", "from", "to", "cc", "bcc", "eml"] as const;
+const FILES = ["body-file", "html-file", "inline", "attach"] as const;
+const WHAT = ["reply-to", "subject", "body", "header", ...FILES] as const;
+const STRINGS = [...WHERE, ...WHAT, "auth", "from", "to", "cc", "bcc", "eml"] as const;
 const LISTS = ["to", "cc", "bcc", "reply-to", "attach", "inline", "header"] as const;
 const BOOLEANS = ["dry-run", "check", "json", "verbose", "quiet", "help", "version"] as const;
 const INITIALS = ["port", "user", "from", "to", "subject", "attach", "verbose", "quiet", "help"];
-const SHORT = Object.fromEntries(INITIALS.map((name) => [name.slice(0, 1), name]));
-const NAMES = {
-  string: STRINGS,
-  boolean: BOOLEANS,
-  short: { ...SHORT, m: "body", H: "header", V: "version" },
-};
+const SAME = Object.fromEntries(INITIALS.map((name) => [name.slice(0, 1), name]));
+const SHORT = { ...SAME, m: "body", H: "header", V: "version" };
 
 /** What the program has around it. */
 export interface Surroundings {
@@ -913,12 +919,9 @@ export async function mail(args: string[], around: Surroundings): Promise<number
   using files = new DisposableStack();
   try {
     const errand = await readErrand(flags, around, files);
-    if (errand !== null) return await transact(errand, flags, around);
-    return 0;
+    return errand === null ? 0 : await transact(errand, flags, around);
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) {
-      throw new UsageError(protocol.explain(error) ?? "");
-    }
+    demand(!(error instanceof Deno.errors.NotCapable), protocol.explain(error) ?? "");
     if (!(error instanceof Failure)) throw error;
     around.say(`smtp_client: ${error.message}`);
     return error.status;
@@ -926,15 +929,19 @@ export async function mail(args: string[], around: Surroundings): Promise<number
 }
 
 function readFlags(args: string[]) {
-  const spelled = protocol.spellOut(args, NAMES);
-  const flags = parseArgs(spelled, { string: STRINGS, boolean: BOOLEANS, collect: LISTS });
+  const names = { string: STRINGS, boolean: BOOLEANS, short: SHORT };
+  const flags = parseArgs(protocol.spellOut(args, names), { ...names, collect: LISTS });
   const [stray] = flags._;
-  if (stray !== undefined) throw unusable("argument", String(stray), "--to before a recipient");
+  usable(stray === undefined, "argument", String(stray), "--to before a recipient");
   return flags;
 }
 
-function unusable(option: string, value: string, expected: string): UsageError {
-  return new UsageError(`Cannot use ${option} "${printable(value)}": expected ${expected}`);
+function demand(met: unknown, otherwise: string): asserts met {
+  if (!met) throw new UsageError(otherwise);
+}
+
+function usable(met: unknown, option: string, value = "", expected: string): asserts met {
+  demand(met, `Cannot use ${option} "${printable(value)}": expected ${expected}`);
 }
 
 /** Reads all that there is to read, and checks it; null if the message was only to be printed. */
@@ -948,81 +955,63 @@ async function readErrand(flags: Flags, around: Surroundings, files: DisposableS
     return null;
   }
   const server = readServer(flags);
-  if (helo !== undefined && !ADDRESS_LITERAL.test(helo) && asciiDomain(helo) !== helo) {
-    throw unusable("--helo", helo, "a domain, or an address like [192.0.2.1]");
-  }
+  const named = helo === undefined || ADDRESS_LITERAL.test(helo) || asciiDomain(helo) === helo;
+  usable(named, "--helo", helo, "a domain, or an address like [192.0.2.1]");
   const caCerts = ca === undefined ? [] : [await readText(ca, around.stdin)];
-  if (caCerts.some((pem) => !CERTIFICATE.test(pem))) { // Deno would ignore it without a word
-    throw unusable("--ca", ca ?? "", "a certificate in PEM");
-  }
-  const seconds = protocol.readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
-  const endTimeout = timeout === undefined ? END_TIMEOUT : seconds * 1000;
-  const login = await readLogin(flags, server, around);
-  const limits = { timeout: seconds * 1000, endTimeout };
-  return { ...server, caCerts, helo, ...limits, login, from: sender?.address ?? "", to, message };
+  const whole = caCerts.every((pem) => CERTIFICATE.test(pem)); // else Deno would say nothing
+  usable(whole, "--ca", ca, "a certificate in PEM");
+  const ms = 1000 *
+    protocol.readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
+  const times = { timeout: ms, endTimeout: timeout === undefined ? END_TIMEOUT : ms };
+  const login = await readLogin(flags, server.hostname, server.tls, around);
+  return { ...server, caCerts, helo, ...times, login, from: sender?.address ?? "", to, message };
 }
 
-function readServer(flags: Flags) {
-  const { server: name = "", tls } = flags;
-  if (name === "") throw new UsageError("No server: give --server NAME");
+function readServer({ server: name, port: given, tls }: Flags) {
+  demand(name, "No server: give --server NAME");
   const known = PROVIDERS[name.toLowerCase()] ?? name;
-  const [, v6, host = "", ownPort = "587"] =
-    /^(?:\[([\dA-Fa-f:.]+)\]|([^:]+))(?::(\d+))?$/.exec(known) ?? /^([\dA-Fa-f:.]+)$/.exec(known) ??
+  const [, v6, host = "", own = "587"] =
+    /^(?:\[([\dA-Fa-f:.]+)\]|([^:]+))(?::(\d+))?$/.exec(known) ?? /^([\dA-F:.]+)$/i.exec(known) ??
       [];
   const hostname = v6 ?? asciiDomain(host);
-  if (hostname === null) throw unusable("--server", name, "a provider, or HOST[:PORT]");
-  const range = { min: 1, max: 65_535, whole: true };
-  const port = protocol.readNumber("--port", flags.port ?? ownPort, range);
+  usable(hostname !== null, "--server", name, "a provider, or HOST[:PORT]");
+  const port = protocol.readNumber("--port", given ?? own, { min: 1, max: 65_535, whole: true });
   const mode = MODES.find((mode) => mode === tls?.toLowerCase());
-  if (tls !== undefined && mode === undefined) throw unusable("--tls", tls, MODES.join(", "));
+  usable(tls === undefined || mode, "--tls", tls, MODES.join(", "));
   return { hostname, port, tls: mode ?? (port === 465 ? "implicit" : "starttls") };
 }
 
-async function readLogin(
-  flags: Flags,
-  server: { hostname: string; tls: string },
-  around: Surroundings,
-): Promise<Login | null> {
+async function readLogin(flags: Flags, hostname: string, tls: string, around: Surroundings) {
   const { user, auth, "password-file": file } = flags;
   const mechanism = auth?.toUpperCase();
-  if (mechanism !== undefined && !MECHANISMS.includes(mechanism)) {
-    throw unusable("--auth", auth ?? "", MECHANISMS.join(", ").toLowerCase());
-  }
-  if (user === undefined && (mechanism ?? file)) {
-    throw new UsageError("No name to log in: give --user");
-  }
+  const names = MECHANISMS.join(", ").toLowerCase();
+  usable(mechanism === undefined || MECHANISMS.includes(mechanism), "--auth", auth, names);
+  demand(user !== undefined || !(mechanism ?? file), "No name to log in: give --user");
   if (user === undefined) return null;
-  if (server.tls === "none") {
-    throw new UsageError("Cannot log in with --tls none: not in the clear");
-  }
-  const whose = `for "${printable(user)}"`;
+  demand(tls !== "none", "Cannot log in with --tls none: credentials never go in the clear");
   const byToken = mechanism === "XOAUTH2" || mechanism === "OAUTHBEARER";
   const token = around.env.SMTP_TOKEN?.trim() || undefined;
-  if (byToken && !token) throw new UsageError(`No token ${whose}: set SMTP_TOKEN`);
-  let password = file === undefined
+  demand(token || !byToken, `No token for "${printable(user)}": set SMTP_TOKEN`);
+  const stored = file === undefined
     ? around.env.SMTP_PASSWORD
     : (await readText(file, around.stdin)).replace(/\r?\n$/, "");
-  if (!password && (mechanism === undefined ? !token : !byToken)) {
-    password = around.ask(`Password ${whose}:`) ?? "";
-    if (password === "") {
-      throw new UsageError(
-        `No password ${whose}: set SMTP_PASSWORD, allow it with --allow-env, or give --password-file`,
-      );
-    }
-  }
-  if (server.hostname === "smtp.gmail.com") password = password?.replace(/\s/g, ""); // as it is shown
-  if (/\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0")) {
-    throw new UsageError("Cannot log in: name, password or token has a control character");
-  }
-  return { user, password: password || undefined, token, mechanism };
+  const needed = mechanism === undefined ? !token : !byToken;
+  const asked = !stored && needed && around.ask(`Password for "${printable(user)}":`);
+  const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
+  demand(stored || asked || !needed, `No password for "${printable(user)}": ${ways}`);
+  const typed = stored || asked || undefined;
+  const password = hostname === "smtp.gmail.com" ? typed?.replace(/\s/g, "") : typed; // shown in fours
+  const odd = /\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0");
+  demand(!odd, "Cannot log in: name, password or token has a control character");
+  return { user, password, token, mechanism };
 }
 
 function readSender(flags: Flags, env: Surroundings["env"]): Mailbox {
-  const user = flags.user?.includes("@") ? flags.user : undefined;
-  const text = flags.from ?? (env.SMTP_FROM || user);
-  if (text === undefined) throw new UsageError("No sender: give --from, or set SMTP_FROM");
+  const text = flags.from ??
+    (env.SMTP_FROM || (flags.user?.includes("@") ? flags.user : undefined));
+  demand(text !== undefined, "No sender: give --from, or set SMTP_FROM");
   const [sender, ...others] = readMailboxes("--from", [text]);
-  if (sender === undefined || others.length > 0) throw unusable("--from", text, "one address");
+  usable(sender && others.length === 0, "--from", text, "one address");
   return sender;
 }
 
@@ -1035,7 +1024,7 @@ function readRecipients(flags: Flags): string[] {
       once.set(key, once.get(key) ?? address);
     }
   }
-  if (once.size === 0) throw new UsageError("No recipient: give --to");
+  demand(once.size > 0, "No recipient: give --to");
   return [...once.values()];
 }
 
@@ -1043,93 +1032,79 @@ function readRecipients(flags: Flags): string[] {
 function readMailboxes(option: string, lists: string[]): Mailbox[] {
   return lists.flatMap((list) => {
     const items = list.match(/(?:"(?:[^"\\]|\\.)*"|[^",])+/g) ?? [];
-    if (items.join(",") !== list || /\p{Cc}/u.test(list)) {
-      throw unusable(option, list, "addresses, with commas between them");
-    }
-    return items.map((item) => {
-      const [, phrase = "", inner = item] = /^(.*)<([^<>]*)>\s*$/.exec(item) ?? [];
-      const [, local = "", host = ""] = /^(.+)@([^@]+)$/.exec(inner.trim()) ?? [];
-      const domain = ADDRESS_LITERAL.test(host) ? host : asciiDomain(host);
-      const address = `${local.normalize("NFC")}@${domain}`;
-      const fits = encoder.encode(local).length <= 64 && encoder.encode(address).length <= 254;
-      if (!fits || domain === null || !LOCAL_PART.test(local) || /(?! )[\p{C}\p{Z}]/u.test(local)) {
-        throw unusable(option, item.trim(), "an address: ann@example.org or Ann <ann@example.org>");
-      }
-      const unquoted = (_: string, text: string) => text.replace(/\\(.)/g, "$1");
-      return { name: phrase.trim().replace(/"((?:[^"\\]|\\.)*)"/g, unquoted), address };
-    });
+    const clean = items.join(",") === list && !/\p{Cc}/u.test(list);
+    usable(clean, option, list, "addresses, with commas between them");
+    return items.map((item) => readMailbox(option, item.trim()));
   });
+}
+
+function readMailbox(option: string, item: string): Mailbox {
+  const [, phrase = "", inner = item] = /^(.*)<([^<>]*)>$/.exec(item) ?? [];
+  const [, local = "", host = ""] = /^(.+)@([^@]+)$/.exec(inner.trim()) ?? [];
+  const domain = ADDRESS_LITERAL.test(host) ? host : asciiDomain(host);
+  const address = `${local.normalize("NFC")}@${domain}`;
+  const fits = encoder.encode(local).length <= 64 && encoder.encode(address).length <= 254;
+  const valid = fits && domain && LOCAL_PART.test(local) && !/(?! )[\p{C}\p{Z}]/u.test(local);
+  usable(valid, option, item, "an address: ann@example.org or Ann <ann@example.org>");
+  const unquoted = (_: string, text: string) => text.replace(/\\(.)/g, "$1");
+  return { name: phrase.trim().replace(/"((?:[^"\\]|\\.)*)"/g, unquoted), address };
 }
 
 /** A domain with A-labels for what is not ASCII (RFC 5891), or null if it is none. */
 function asciiDomain(domain: string): string | null {
-  const letters = /^[\p{L}\p{M}\p{N}.-]+$/u.test(domain); // all that a URL would take for more
-  const ascii = isAscii(domain) ? domain : letters ? URL.parse(`http://${domain}`)?.hostname : "";
+  const plain = /^[\p{L}\p{M}\p{N}.-]+$/u.test(domain); // nothing that a URL would take for more
+  const ascii = isAscii(domain) || !plain ? domain : URL.parse(`http://${domain}`)?.hostname ?? "";
   const label = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
-  return ascii && ascii.length < 254 && ascii.split(".").every((part) => label.test(part))
-    ? ascii
-    : null;
+  return ascii.length < 254 && ascii.split(".").every((part) => label.test(part)) ? ascii : null;
 }
 
-async function readMessage(
-  flags: Flags,
-  from: Mailbox,
-  stdin: Surroundings["stdin"],
-  files: DisposableStack,
-): Promise<Message> {
-  const { eml, subject, body, "body-file": bodyFile, "html-file": htmlFile } = flags;
+type Stdin = Surroundings["stdin"];
+
+async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: DisposableStack) {
+  const { eml, body, "body-file": bodyFile, "html-file": htmlFile } = flags;
   if (eml !== undefined) {
-    const other = [...CONTENT, ...FILES].find((name) => (flags[name] ?? []).length > 0);
-    if (other) throw new UsageError(`Cannot use --${other} with --eml: that message is finished`);
+    const other = WHAT.find((name) => (flags[name] ?? []).length > 0);
+    demand(!other, `Cannot use --${other} with --eml: that message is finished`);
     return finished(await readOctets(eml, stdin));
   }
-  if (body !== undefined && bodyFile !== undefined) {
-    throw new UsageError("Cannot use --body with --body-file");
-  }
+  demand(body === undefined || bodyFile === undefined, "Cannot use --body with --body-file");
   const id = `<${crypto.randomUUID()}@${from.address.split("@").at(-1)}>`;
-  const mailboxes = (field: string, lists: string[]) =>
-    mailboxField(field, readMailboxes(`--${field.toLowerCase()}`, lists));
-  const header = mailboxField("From", [from]) + mailboxes("To", flags.to) +
-    (flags.to.length + flags.cc.length > 0 ? "" : "To: undisclosed-recipients:;\r\n") +
-    mailboxes("Cc", flags.cc) + mailboxes("Reply-To", flags["reply-to"]) +
-    (subject === undefined ? "" : textField("Subject", subject.replace(/\p{Cc}+/gu, " ").trim())) +
-    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}\r\nMessage-ID: ${id}\r\n` +
-    readFields(flags.header) + "MIME-Version: 1.0\r\n";
-  const open = (disposition: "inline" | "attachment") => async (path: string) =>
+  const header = readHeader(flags, from, id);
+  const part = (disposition: "inline" | "attachment") => async (path: string) =>
     filePart(disposition, await openFile(path, files));
-  const attached = await Promise.all(flags.attach.map(open("attachment")));
-  const inline = await Promise.all(flags.inline.map(open("inline")));
-  const html = htmlFile === undefined ? null : await readText(htmlFile, stdin);
-  checkInline(flags.inline, html ?? "");
-  const input = bodyFile ?? (html === null && !stdin.isTerminal() ? "-" : undefined);
-  const text = body ??
-    (input === undefined ? html === null ? "" : undefined : await readText(input, stdin));
+  const attached = await Promise.all(flags.attach.map(part("attachment")));
+  const inline = await Promise.all(flags.inline.map(part("inline")));
+  const html = htmlFile === undefined ? undefined : await readText(htmlFile, stdin);
+  for (const name of flags.inline.map(baseName)) {
+    const named = [name, encodeURIComponent(name)].some((name) => html?.includes(`cid:${name}`));
+    const once = flags.inline.filter((path) => baseName(path) === name).length === 1;
+    usable(named && once, "--inline", name, "a file that the HTML names, once, as cid:NAME");
+  }
+  const input = bodyFile ?? (html === undefined && !stdin.isTerminal() ? "-" : undefined);
+  const read = input === undefined ? undefined : await readText(input, stdin);
+  const text = body ?? read ?? (html === undefined ? "" : undefined);
   const plain = text === undefined ? [] : textPart("plain", text);
-  const related = html === null ? [] : [textPart("html", html), ...inline];
+  const related = html === undefined ? [] : [textPart("html", html), ...inline];
   return { ...compose(header, plain, related, attached), id };
 }
 
-/** What is inline has to be named in the HTML, and by one file. */
-function checkInline(paths: string[], html: string): void {
-  const names = paths.map(baseName);
-  for (const [index, name] of names.entries()) {
-    const named = [name, encodeURIComponent(name)].some((name) => html.includes(`cid:${name}`));
-    if (named && names.indexOf(name) === index) continue;
-    throw unusable("--inline", name, "a file that the HTML names, once, as cid:NAME");
-  }
-}
-
-/** Reads extra fields: one line each, and none that is ours to write. */
-function readFields(headers: string[]): string {
-  return headers.map((header) => {
-    try {
-      const [[name, value] = ["", ""]] = new protocol.Fields().appendLine(header);
-      if (!OURS.test(name)) return textField(name, value.replaceAll("\t", " "), MAX_LINE);
-    } catch (error) {
-      if (!(error instanceof MalformedError)) throw error;
-    }
-    throw unusable("--header", header, "'Name: value', and a field that no other option writes");
-  }).join("");
+/** Writes the header, but for what tells of the body. */
+function readHeader(flags: Flags, from: Mailbox, id: string): string {
+  const mailboxes = (field: string, name: "to" | "cc" | "reply-to") =>
+    mailboxField(field, readMailboxes(`--${name}`, flags[name]));
+  const subject = flags.subject?.replace(/\p{Cc}+/gu, " ").trim();
+  const extra = flags.header.map((header) => {
+    const [, name = "", value = ""] = /^([^:]+):(.*)$/s.exec(header) ?? [];
+    const valid = protocol.TOKEN.test(name) && !OURS.test(name) && !/(?!\t)\p{Cc}/u.test(value);
+    usable(valid, "--header", header, "'Name: value', and a field that no option writes");
+    return textField(name, value.replaceAll("\t", " ").trim(), MAX_LINE);
+  });
+  return mailboxField("From", [from]) + mailboxes("To", "to") +
+    (flags.to.length + flags.cc.length > 0 ? "" : "To: undisclosed-recipients:;\r\n") +
+    mailboxes("Cc", "cc") + mailboxes("Reply-To", "reply-to") +
+    (subject === undefined ? "" : textField("Subject", subject)) +
+    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}\r\nMessage-ID: ${id}\r\n` +
+    extra.join("") + "MIME-Version: 1.0\r\n";
 }
 
 function baseName(path: string): string {
@@ -1139,21 +1114,21 @@ function baseName(path: string): string {
 async function openFile(path: string, files: DisposableStack): Promise<OpenFile> {
   const file = files.use(await reading(path, Deno.open(path)));
   const { isFile, size } = await file.stat();
-  if (!isFile) throw unusable("file", path, "a regular file");
+  usable(isFile, "file", path, "a regular file");
   return { name: baseName(path), size, file };
 }
 
-async function readOctets(path: string, stdin: Surroundings["stdin"]): Promise<Uint8Array> {
+async function readOctets(path: string, stdin: Stdin): Promise<Uint8Array> {
   if (path === "-") return await new Response(stdin.readable).bytes();
   return await reading(path, Deno.readFile(path));
 }
 
-async function readText(path: string, stdin: Surroundings["stdin"]): Promise<string> {
+async function readText(path: string, stdin: Stdin): Promise<string> {
   const octets = await readOctets(path, stdin);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(octets);
   } catch {
-    throw unusable("file", path, "text in UTF-8");
+    throw new UsageError(`Cannot read "${printable(path)}" as text: it is not UTF-8`);
   }
 }
 
@@ -1163,8 +1138,8 @@ async function reading<T>(path: string, result: Promise<T>): Promise<T> {
     return await result;
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
-    const why = error.message.replace(/: \w+ '.*'$/s, "");
-    throw new UsageError(`Cannot read "${printable(path)}": ${printable(why)}`);
+    const why = printable(error.message.replace(/: \w+ '.*'$/s, ""));
+    throw new UsageError(`Cannot read "${printable(path)}": ${why}`);
   }
 }
 
@@ -1178,38 +1153,34 @@ function mediaType(name: string): string {
 async function transact(errand: Errand, flags: Flags, around: Surroundings): Promise<number> {
   const { login, message, hostname } = errand;
   const signal = around.signal();
+  const show: Trace = (mark, text) => flags.verbose && around.say(`${mark} ${text}`);
   const delivery: Delivery = { accepted: [], refused: [], response: "" };
   let session: Session | undefined;
   let [status, line, mechanism]: [number, string, string?] = [0, ""];
   try {
-    session = await Session.open(
-      errand,
-      signal,
-      flags.verbose ? (mark, text) => around.say(`${mark} ${text}`) : () => {},
-    );
+    session = await Session.open(errand, signal, show);
     await session.begin();
     if (login) mechanism = await session.login(login);
     if (message) await session.deliver(message, delivery);
     await session.quit();
     if (delivery.refused.length > 0) status = EXIT.partly;
-    const how = `${session.encrypted ? "TLS" : "no TLS"}, ${
-      mechanism ? `login by ${mechanism}` : "no login"
-    }`;
-    line = message ? tellSent(delivery, message) : `${hostname} is ready: ${how}`;
+    line = message ? tellSent(delivery, message) : `${hostname} is ready: ` +
+      `${session.encrypted ? "TLS" : "no TLS"}, login ${
+        mechanism ? `by ${mechanism}` : "not tried"
+      }`;
   } catch (error) {
     [status, line] = blame(error, session?.step ?? "connecting", signal);
     if (error instanceof Failure) await session?.quit();
   } finally {
     session?.close();
   }
+  const { offered = [] } = session ?? {};
   const advice = ADVICE.find(([sign]) => status !== 0 && sign.test(line))?.[1];
   const error = status === 0 || status === EXIT.partly ? undefined : line;
-  const { id, size } = message ?? {};
-  const result = message
-    ? { ...delivery, messageId: id, size }
-    : { mechanism, offered: session?.offered };
-  if (flags.json) around.print(`${JSON.stringify({ status, ...result, error, advice })}\n`);
-  else if (!message && status === 0) around.print(`${session?.offered.join("\n")}\n`);
+  const sent = { ...delivery, messageId: message?.id, size: message?.size };
+  const result = { status, ...(message ? sent : { mechanism, offered }), error, advice };
+  if (flags.json) around.print(`${JSON.stringify(result)}\n`);
+  else if (!message && status === 0) around.print(offered.map((line) => `${line}\n`).join(""));
   if (status !== 0 || !flags.quiet) around.say(status === 0 ? line : `smtp_client: ${line}`);
   if (advice) around.say(`smtp_client: ${advice}`);
   return status;
@@ -1217,19 +1188,18 @@ async function transact(errand: Errand, flags: Flags, around: Surroundings): Pro
 
 function tellSent(delivery: Delivery, { size }: Message): string {
   const { accepted: { length }, refused, response } = delivery;
+  const count = `${length} recipient${length === 1 ? "" : "s"}`;
   const others = refused.length === 0 ? "" : `; ${listRefused(delivery)}`;
-  return `sent to ${length} recipient${length === 1 ? "" : "s"} (${
-    formatBytes(size)
-  }): ${response}${others}`;
+  return `sent to ${count} (${formatBytes(size)}): ${response}${others}`;
 }
 
 /** Tells who is to blame, as a status and in a line. */
 function blame(error: unknown, step: string, signal: AbortSignal): [number, string] {
   const at = `at ${printable(step)}`;
-  if (signal.aborted) return [INTERRUPTED, `Interrupted ${at}`];
+  if (signal.aborted) return [EXIT.stop, `Interrupted ${at}`];
   if (error instanceof Failure) return [error.status, error.message];
   if (!(error instanceof protocol.WireError)) throw error;
-  const why = printable(error.message.replace(/: https:.*/, "")); // where TLS's errors are explained
+  const why = printable(error.message.replace(/: https:.*/, "")); // where TLS explains itself
   if (error instanceof protocol.DeadlineError) return [EXIT.later, `${why} ${at}`];
   if (error instanceof ClosedError) return [EXIT.later, `Connection lost ${at}: ${why}`];
   return [EXIT.protocol, `${why}, ${at}`];
@@ -1242,14 +1212,8 @@ async function main(args: string[]): Promise<number> {
     if (state === "granted") env[variable] = Deno.env.get(variable);
   }
   const { print, shutdownSignal: signal } = protocol;
-  return await mail(args, {
-    env,
-    stdin: Deno.stdin,
-    ask: promptSecret,
-    say: console.error,
-    print,
-    signal,
-  });
+  const { stdin } = Deno;
+  return await mail(args, { env, stdin, ask: promptSecret, say: console.error, print, signal });
 }
 
 if (import.meta.main) await protocol.run("smtp_client", main);
