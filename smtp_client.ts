@@ -318,26 +318,29 @@ class Session {
   /** Goes through one mechanism, challenge by challenge (RFC 4954 §4). */
   async #authenticate({ name, clientFirst, mutual, steps }: Mechanism): Promise<Reply> {
     const left = [...steps];
-    const first = clientFirst ? ` ${this.#encode(await steps[0]?.("") ?? "")}` : "";
-    const glued = clientFirst && `AUTH ${name}${first}\r\n`.length <= MAX_AUTH_LINE;
-    if (glued) left.shift();
-    const shown = `AUTH ${name}${glued ? " [credentials]" : ""}`;
-    let reply = await this.#ask(`AUTH ${name}${glued ? first : ""}`, shown);
+    let [command, shown] = [`AUTH ${name}`, `AUTH ${name}`];
+    const first = clientFirst ? this.#encode(await steps[0]?.("") ?? "") : "";
+    if (clientFirst && `${command} ${first}\r\n`.length <= MAX_AUTH_LINE) {
+      [command, shown] = [`${command} ${first}`, `${command} [credentials]`];
+      left.shift();
+    }
+    let reply = await this.#ask(command, shown);
     while (reply.code === 334) {
-      let response = "*"; // cancels
-      let problem = left.length === 0 ? "the server asks on and on" : "";
+      let response: string;
       try {
-        response = this.#encode(await left.shift()?.(reply.lines.join("")) ?? "*");
+        const step = left.shift();
+        if (step === undefined) throw cancel("the server asks on and on");
+        response = this.#encode(await step(reply.lines.join("")));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        problem = error.message;
+        await this.#ask("*"); // whatever it answers
+        throw cancel(`Cannot log in by ${name}: ${error.message}`);
       }
-      if (problem) response = "*";
-      reply = await this.#ask(response, problem || response === "" ? response : "[credentials]");
-      if (problem) throw new Failure(EXIT.login, `Cannot log in by ${name}: ${problem}`);
+      reply = await this.#ask(response, response && "[credentials]");
     }
-    if (reply.code !== 235 || !mutual || left.length === 0) return reply;
-    throw new Failure(EXIT.login, "Server did not prove that it knows the password");
+    const proven = reply.code !== 235 || !mutual || left.length === 0;
+    if (!proven) throw cancel("Server did not prove that it knows the password");
+    return reply;
   }
 
   #encode(response: string): string {
@@ -433,11 +436,9 @@ class Session {
       if (!this.#over) await this.#wire.writeLine("QUIT");
       if (!this.#over) await this.#readReply();
     } catch (error) {
-      if (!(error instanceof protocol.WireError)) throw error;
-      this.#wire.note(`No reply to QUIT: ${error.message}`);
-    } finally {
-      this.close();
+      this.#wire.note(`No reply to QUIT: ${error instanceof Error ? error.message : error}`);
     }
+    this.close();
   }
 
   close(): void {

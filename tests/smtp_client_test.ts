@@ -198,6 +198,7 @@ const SENT = `${MAIL}\n${RCPT}\n${DATA}\n${DONE}`;
 const THREE = ["-t", "a@x.example", "-t", "b@x.example", "-t", "c@x.example"];
 const rcpt = (name: string, reply = "250 ok") => `C: RCPT TO:<${name}@x.example>\nS: ${reply}`;
 
+const MINIMAL = ["--server", "127.0.0.1:1", "-f", "a@x.example", "-t", "b@x.example", "-m", "x"];
 const CLEAR = ["-t", "bob@example.org", "--tls", "none"];
 const TRY = ["-t", "bob@example.org", "--tls", "try"];
 const HI = "S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250 STARTTLS\n";
@@ -1294,7 +1295,40 @@ Deno.test("--check says what is offered", async () => {
   assertStringIncludes(stderr, "TLS, login by PLAIN");
 });
 
-const MINIMAL = ["--server", "127.0.0.1:1", "-f", "a@x.example", "-t", "b@x.example", "-m", "x"];
+Deno.test("a 250 ahead of the final dot accepts nothing: the message is not finished", async () => {
+  using listener = Deno.listen(LOCAL);
+  const serving = listener.accept().then(async (conn) => {
+    using wire = new Wire(conn);
+    await wire.write("220 mx\r\n");
+    for (const reply of ["250 mx", "250 ok", "250 ok", "354 go"]) {
+      await wire.readLine(1000);
+      await wire.write(`${reply}\r\n`);
+    }
+    await wire.fill();
+    await wire.write("250 ok\r\n");
+    let end = "";
+    for (let line; (line = await wire.readLine(1000).catch(() => null)) !== null;) end = line;
+    return end;
+  });
+  const eml = `a: b\n\n${"x".repeat(70)}\n`.repeat(200_000);
+  const args = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none", "--eml", "-"];
+  const result = await run([...args, "-f", "a@x.example", "-t", "b@x.example"], { stdin: eml });
+  assertEquals(result.code, 76, result.stderr);
+  assert(await serving !== ".");
+});
+
+for (
+  const [rule, eml] of [["a line of 999 octets", `a: b\n\n${"x".repeat(999)}\n`], [
+    "a NUL",
+    "a: b\n\n\0\n",
+  ]] as const
+) {
+  Deno.test(`RFC 5322 §2.1.1: a finished message with ${rule} cannot be sent`, async () => {
+    const { code, stderr } = await run([...MINIMAL.slice(0, -2), "--eml", "-"], { stdin: eml });
+    assertEquals(code, 65, stderr);
+  });
+}
+
 const BAD: [args: string[], says: string][] = [
   [["--prot", "1"], "--port"],
   [["--server"], "needs a value"],
