@@ -95,7 +95,7 @@ class Failure extends Error {
 /** The exit statuses: sysexits' numbers, where it has a word for the matter. */
 const EXIT = {
   data: 65,
-  partly: 67,
+  part: 67,
   host: 68,
   no: 69,
   later: 75,
@@ -302,7 +302,8 @@ class Session {
     const offered = (this.#offered.get("AUTH") ?? []).map((name) => name.toUpperCase());
     const known = mechanisms(login, this.errand);
     const usable = known.filter(({ name }) => offered.includes(name));
-    this.#secrets = [login.password, login.token].filter((secret) => secret !== undefined);
+    const secrets = [login.password ?? "", login.token ?? ""];
+    this.#secrets = secrets.filter(({ length }) => length > 3); // "a" is in every line
     for (const mechanism of usable) {
       const reply = await this.#authenticate(mechanism);
       if (reply.code === 235) return mechanism.name;
@@ -362,7 +363,7 @@ class Session {
         const { code, text } = reply;
         if (address !== undefined && isYes(reply)) taken.push(address);
         else if (address !== undefined && code >= 400 && code !== 421) {
-          delivery.refused.push({ address, code, text });
+          delivery.refused.push({ address, code, text: text.slice(4) });
         } else if (!isYes(reply)) throw refusal(commands[at + index] ?? "", reply);
       }
     }
@@ -462,7 +463,9 @@ function refusal(command: string, { code, text }: Reply, no = EXIT.no): Failure 
 }
 
 function listRefused({ refused }: Delivery): string {
-  const lines = refused.map(({ address, text }) => `RCPT TO:<${printable(address)}>: ${text}`);
+  const lines = refused.map(({ address, code, text }) =>
+    `RCPT TO:<${printable(address)}>: ${code} ${text}`
+  );
   return `Server refused ${lines.join("; ")}`;
 }
 
@@ -1164,7 +1167,7 @@ async function transact(errand: Errand, flags: Flags, around: Surroundings): Pro
     if (login) mechanism = await session.login(login);
     if (message) await session.deliver(message, delivery);
     await session.quit();
-    if (delivery.refused.length > 0) status = EXIT.partly;
+    if (delivery.refused.length > 0) status = EXIT.part;
     line = message ? tellSent(delivery, message) : `${hostname} is ready: ` +
       `${session.encrypted ? "TLS" : "no TLS"}, login ${
         mechanism ? `by ${mechanism}` : "not tried"
@@ -1177,9 +1180,14 @@ async function transact(errand: Errand, flags: Flags, around: Surroundings): Pro
   }
   const { offered = [] } = session ?? {};
   const advice = ADVICE.find(([sign]) => status !== 0 && sign.test(line))?.[1];
-  const error = status === 0 || status === EXIT.partly ? undefined : line;
+  const error = status === 0 || status === EXIT.part ? undefined : line;
   const sent = { ...delivery, messageId: message?.id, size: message?.size };
-  const result = { status, ...(message ? sent : { mechanism, offered }), error, advice };
+  const result = {
+    status,
+    ...(message ? sent : { mechanism: mechanism ?? null, offered }),
+    error,
+    advice,
+  };
   if (flags.json) around.print(`${JSON.stringify(result)}\n`);
   else if (!message && status === 0) around.print(offered.map((line) => `${line}\n`).join(""));
   if (status !== 0 || !flags.quiet) around.say(status === 0 ? line : `smtp_client: ${line}`);
