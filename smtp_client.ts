@@ -93,16 +93,7 @@ class Failure extends Error {
 // ---- Numbers -----------------------------------------------------------
 
 /** The exit statuses: sysexits' numbers, where it has a word for the matter. */
-const EXIT = {
-  data: 65,
-  part: 67,
-  host: 68,
-  no: 69,
-  later: 75,
-  protocol: 76,
-  login: 77,
-  stop: 130,
-};
+const EXIT = { data: 65, part: 67, host: 68, no: 69, later: 75, wire: 76, login: 77, stop: 130 };
 
 const MAX_REPLY_LINE = 65_536; // octets; RFC 5321 §4.5.3.1.5 says 512: be kind
 const MAX_REPLY_LINES = 512;
@@ -179,9 +170,9 @@ class Session {
         await this.#startTls();
         return await this.#hello(); // what was offered in the clear is forgotten (RFC 3207 §4.2)
       }
-      if (tls !== "try" || reply.code < 400) throw refusal("STARTTLS", reply, EXIT.protocol);
+      if (tls !== "try" || reply.code < 400) throw refusal("STARTTLS", reply, EXIT.wire);
     } else if (tls !== "try") {
-      throw new Failure(EXIT.protocol, "Server offers no STARTTLS: nothing was sent");
+      throw new Failure(EXIT.wire, "Server offers no STARTTLS: nothing was sent");
     }
     this.#wire.note("No TLS, going on in the clear");
   }
@@ -205,7 +196,7 @@ class Session {
         ? `Cannot trust the certificate of ${hostname}: ${check}`
         : `Cannot begin TLS with ${hostname}: ${why}`;
       const broken = error instanceof Deno.errors.InvalidData;
-      throw new Failure(broken ? EXIT.protocol : EXIT.later, message);
+      throw new Failure(broken ? EXIT.wire : EXIT.later, message);
     }
     this.#over = false;
     this.encrypted = true;
@@ -223,7 +214,7 @@ class Session {
     if (reply.code !== 250) {
       const unprotected = this.errand.tls === "starttls" && !this.encrypted;
       const unknown = reply.code >= 500 && reply.code < 510; // EHLO itself: so no STARTTLS
-      if (unprotected && unknown) throw refusal("EHLO", reply, EXIT.protocol);
+      if (unprotected && unknown) throw refusal("EHLO", reply, EXIT.wire);
       if (unprotected || reply.code < 500) throw refusal("EHLO", reply);
       return await this.#command(`HELO ${name}`, 250);
     }
@@ -298,7 +289,7 @@ class Session {
    * same password again is a step towards a locked account. Only a 504 leads on to the next.
    */
   async login(login: Login): Promise<string> {
-    if (!this.encrypted) throw new Failure(EXIT.protocol, "Cannot log in without TLS");
+    if (!this.encrypted) throw new Failure(EXIT.wire, "Cannot log in without TLS");
     const offered = (this.#offered.get("AUTH") ?? []).map((name) => name.toUpperCase());
     const known = mechanisms(login, this.errand);
     const usable = known.filter(({ name }) => offered.includes(name));
@@ -458,7 +449,7 @@ function isAscii(text: string): boolean {
 /** What it means that a command was not granted: not now (4yz), no (5yz), or nonsense. */
 function refusal(command: string, { code, text }: Reply, no = EXIT.no): Failure {
   const what = `${printable(command)}: ${text}`;
-  if (code < 400) return new Failure(EXIT.protocol, `Server gave no answer to ${what}`);
+  if (code < 400) return new Failure(EXIT.wire, `Server gave no answer to ${what}`);
   return new Failure(code < 500 ? EXIT.later : no, `Server refused ${what}`);
 }
 
@@ -776,17 +767,15 @@ async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
       if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
     }
     before = chunk.at(-1) ?? before;
-    const stuffed = dots.length === 0
-      ? chunk
-      : new Uint8Array(chunk.length + dots.length).fill(DOT);
-    let from = 0;
-    for (const [index, dot] of (dots.length === 0 ? [] : [...dots, chunk.length]).entries()) {
-      stuffed.set(chunk.subarray(from, dot), from + index);
-      from = dot;
+    const stuffed = new Uint8Array(dots.length && chunk.length + dots.length).fill(DOT);
+    for (const [index, dot] of dots.entries()) {
+      stuffed.set(chunk.subarray(dot, dots[index + 1]), dot + index + 1);
     }
-    yield stuffed;
+    stuffed.set(chunk.subarray(0, dots[0] ?? 0));
+    yield dots.length === 0 ? chunk : stuffed;
   }
 }
+
 // ---- Command line ------------------------------------------------------
 
 const PROVIDERS: Record<string, string> = {
@@ -1211,7 +1200,7 @@ function blame(error: unknown, step: string, signal: AbortSignal): [number, stri
   const why = printable(error.message.replace(/: https:.*/, "")); // where TLS explains itself
   if (error instanceof protocol.DeadlineError) return [EXIT.later, `${why} ${at}`];
   if (error instanceof ClosedError) return [EXIT.later, `Connection lost ${at}: ${why}`];
-  return [EXIT.protocol, `${why}, ${at}`];
+  return [EXIT.wire, `${why}, ${at}`];
 }
 
 async function main(args: string[]): Promise<number> {
