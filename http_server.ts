@@ -203,7 +203,7 @@ const MAX_OVERLAPS = 2;
 const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
 /** How coarse the times of a file system may be, in milliseconds. */
-const CLOCK_TICK = 100;
+const CLOCK_TICK = 20;
 /** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
 /** How much of a larger file is read at once, in octets. */
@@ -876,7 +876,7 @@ async function represent(
   const changed = info.ctime?.getTime() ?? 0;
   const stamps = [size, time, changed, info.ino ?? 0];
   // Within a tick of the clock a file can change twice: such a tag is never given again.
-  if (Date.now() - changed < CLOCK_TICK) stamps.push(performance.now());
+  if (Math.abs(Date.now() - changed) < CLOCK_TICK) stamps.push(performance.now());
   const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
   return { file, size, type, etag, modified, fields: own };
 }
@@ -1425,7 +1425,9 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
   const what = printable(target || line) + printable(range) + cut;
   const amount = due === 0 ? "–" : formatOctets(sent);
   const verdict = `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`;
-  return `${verdict} ${method.slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${amount.padStart(9)} ` +
+  return `${verdict} ${printable(method).slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${
+    amount.padStart(9)
+  } ` +
     `${ms.toFixed(0).padStart(5)} ms  ${remote}`;
 }
 
@@ -1448,15 +1450,22 @@ interface Place {
   tls: { cert: string; key: string } | undefined;
 }
 
-/** Opens all the places or none, all on the port that the first one gets. */
+/**
+ * Opens the places, all on the port that the first one gets. One of several may fail: where there
+ * is no IPv6, and where "::" has taken the IPv4 addresses as well.
+ */
 function listenAll(places: readonly Place[], reusePort: boolean): Listener[] {
   const listeners: Listener[] = [];
-  for (const { hostname, port, tls } of places) {
+  for (const [at, { hostname, port, tls }] of places.entries()) {
     try {
       const place = { hostname, port: listeners[0]?.addr.port ?? port, reusePort };
       listeners.push(tls ? Deno.listenTls({ ...place, ...tls }) : Deno.listen(place));
     } catch (error) {
-      if (listeners.length > 0 && !(error instanceof Deno.errors.AddrInUse)) continue; // no IPv6 here
+      const { AddrInUse, PermissionDenied, NotCapable } = Deno.errors;
+      const taken = error instanceof AddrInUse && listeners[0]?.addr.hostname !== "::";
+      const refused = error instanceof PermissionDenied || error instanceof NotCapable;
+      const another = listeners.length > 0 || at < places.length - 1;
+      if (another && !taken && !refused) continue;
       for (const listener of listeners) listener.close();
       throw error;
     }
@@ -1466,7 +1475,7 @@ function listenAll(places: readonly Place[], reusePort: boolean): Listener[] {
 
 /** Opens the listeners that the options ask for; a default port that is busy is passed over. */
 function openListeners({ bind, lan, port, threads }: Options, tls: Place["tls"]): Listener[] {
-  const hostnames = lan ? ["::"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
+  const hostnames = lan ? ["::", "0.0.0.0"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
   const last = port === undefined ? LAST_PORT : port;
   for (let each = port ?? DEFAULT_PORT, tries = 0;; each += port === undefined ? 1 : 0) {
     try {

@@ -464,9 +464,10 @@ function isOption(word: string, { string, boolean, short }: OptionNames): boolea
 }
 
 /** The option that takes the fewest changes of a letter to get to. */
-function nearest(option: string, { string, boolean, short }: OptionNames): string {
+function nearest(option: string, { string, boolean, negatable = [], short }: OptionNames): string {
   const spellings = [
     ...[...string, ...boolean].map((name) => `--${name}`),
+    ...negatable.map((name) => `--no-${name}`),
     ...Object.keys(short).map((name) => name.length === 1 ? `-${name}` : `--${name}`),
   ];
   const distances = spellings.map((spelling) => editDistance(option, spelling));
