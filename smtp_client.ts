@@ -605,7 +605,8 @@ async function* base64Lines({ file, size, name }: OpenFile): AsyncGenerator<Uint
       const from = row * CODED_LINE;
       const length = Math.min(CODED_LINE, written - from);
       lines.copyWithin(from + 2 * row, from, from + length); // three times as fast as a regex
-      lines.set([CR, LF], from + 2 * row + length);
+      lines[from + 2 * row + length] = CR;
+      lines[from + 2 * row + length + 1] = LF;
     }
     yield lines.subarray(0, written + 2 * rows);
     left -= octets.length;
