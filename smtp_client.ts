@@ -1,3 +1,4 @@
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-env
 /**
  * Hands a message to a mail server, over a bare TCP socket and TLS.
  *
