@@ -743,7 +743,12 @@ function open(hostname: string | undefined, port: number): Deno.DatagramConn {
   try {
     return Deno.listenDatagram({ transport: "udp", hostname: hostname ?? "::", port });
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
+    if (error instanceof Deno.errors.NotCapable) {
+      throw new Error(
+        "Deno was not allowed to use the network, and clients are anywhere; add --allow-net",
+      );
+    }
+    if (!(error instanceof Error)) throw error;
     const code = "code" in error ? error.code : undefined;
     if (hostname === undefined && code !== "EADDRINUSE" && code !== "EACCES") {
       return open("0.0.0.0", port);
@@ -783,8 +788,8 @@ export function summarize(counts: Counts): string {
 }
 
 /** Loss among the datagrams that chance decided about, in per cent. */
-function lossOf({ received, dropped, limited, ignored }: Counts): number {
-  return percent(dropped / (received - limited - ignored));
+function lossOf({ received, dropped, ignored }: Counts): number {
+  return percent(dropped / (received - ignored));
 }
 
 /** Says a change in one line. */

@@ -225,7 +225,7 @@ export class Tally {
       jitter3550: received < 2 ? null : micros(this.#smooth),
       ...{ p5: quantile(0.05), p50: quantile(0.5) },
       ...{ p95: quantile(0.95, ENOUGH.p95), p99: quantile(0.99, ENOUGH.p99) },
-      ...{ lost, bursts, longest, interval: wilson(lost, transmitted), pipe },
+      ...{ lost, bursts, longest, lossInterval: wilson(lost, transmitted), pipe },
       oneWay: up.count === 0 ? null : {
         ...{ lostUp: Math.max(transmitted - this.counted, 0) },
         ...{ lostDown: Math.max(this.counted - received, 0) },
@@ -475,7 +475,7 @@ export class Pinger {
     probe.sent = performance.now();
     tally.time = probe.sent - this.#started;
     try {
-      await this.#socket.send(probe.octets, this.#target);
+      await this.#socket.send(probe.octets, this.#target); // not awaited, sends overtake each other
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw error;
       tally.errors++;
@@ -768,7 +768,7 @@ function fixed(ms: number): string {
 
 /** Jitter and percentiles; where something was lost, its bursts and how sure that number is. */
 function describeDetails(
-  { jitter, p50, p95, p99, lost, bursts, longest, interval }: Summary,
+  { jitter, p50, p95, p99, ...loss }: Summary,
 ): string {
   const parts: string[] = [];
   if (jitter !== null) {
@@ -778,8 +778,9 @@ function describeDetails(
     const values = shown.map(({ value }) => fixed(value)).join("/");
     parts.push(`jitter ${fixed(jitter)} ms${p95 === null ? "" : `, ${names} = ${values} ms`}`);
   }
+  const { lost, bursts, longest, lossInterval } = loss;
   if (lost > 0) {
-    const [low, high] = interval.map((end) => Number(end.toPrecision(2)));
+    const [low, high] = lossInterval.map((end) => Number(end.toPrecision(2)));
     parts.push(`loss in ${bursts} bursts, longest ${longest}, 95% interval ${low}% to ${high}%`);
   }
   return parts.join("; ");
