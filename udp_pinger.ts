@@ -278,11 +278,10 @@ export function replay(summary: Summary): string | null {
   // Gilbert: bursts shorter than this cannot lose so much.
   const shortest = Math.ceil(10 * loss / (1 - loss)) / 10;
   if (lost > 0) options.push(`--burst ${Math.max(round(lost / bursts, 2), shortest, 1)}`);
-  if (duplicates > 0) options.push(`--duplicate ${round(Math.min(duplicates / received, 1))}`);
-  if (corrupted > 0) {
-    options.push(`--corrupt ${round(Math.min(corrupted / (received + corrupted), 1))}`);
-  }
-  if (outOfOrder > 0) options.push(`--reorder ${round(outOfOrder / received)}`);
+  const share = (count: number, of: number) => round(Math.min(count / of, 1));
+  if (duplicates > 0) options.push(`--duplicate ${share(duplicates, received)}`);
+  if (corrupted > 0) options.push(`--corrupt ${share(corrupted, received + corrupted)}`);
+  if (outOfOrder > 0) options.push(`--reorder ${share(outOfOrder, received)}`);
   return `udp_ping_server.ts ${options.join(" ")}`;
 }
 
