@@ -262,6 +262,7 @@ export class EchoServer {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #sending: Promise<void> = Promise.resolve();
   #unsent = 0;
+  #warm = false;
 
   /** Takes over an open socket. */
   constructor(socket: Deno.DatagramConn, options: EchoOptions) {
@@ -370,12 +371,12 @@ export class EchoServer {
       } catch (error) {
         if (copy === 0 && this.counts.failed++ === 0) this.#options.warn?.(error);
       }
-      this.#unsent--;
+      if (--this.#unsent === 0) this.#warm = true;
     };
     this.#unsent++;
     // Not to wait for each send makes the echo a third faster. But on a fresh socket sends that
-    // nobody waits for leave in reverse order: the first ones go one by one.
-    this.#sending = this.counts.echoed === 0 ? this.#sending.then(send) : send();
+    // nobody waits for leave in reverse order: until there is a pause they go one by one.
+    this.#sending = this.#warm ? send() : this.#sending.then(send);
   }
 }
 
@@ -853,6 +854,13 @@ async function main(args: string[]): Promise<number> {
     if (!quiet) say(describe(change), change);
     if (change.event !== "suspended") hook?.add(change);
   };
+  if (options.exec !== undefined) {
+    const [command = ""] = options.exec.trim().split(/\s+/);
+    const { state } = Deno.permissions.querySync({ name: "run", command });
+    if (state !== "granted") {
+      throw new Deno.errors.NotCapable(`Requires run access to "${command}"`);
+    }
+  }
   const socket = open(bind, options.port);
   const signal = shutdownSignal();
   const trace = options.verbose ? showTrace : undefined;
