@@ -48,10 +48,15 @@ export interface EchoOptions {
   warn?: ((error: unknown) => void) | undefined;
 }
 
-/** What there is to count: received = dropped + echoed + limited + ignored + failed + held. */
-const COUNTED = ["dropped", "echoed", "limited", "ignored", "failed", "held"] as const;
-/** What became of the requests. */
-export type Counts = Record<typeof COUNTED[number] | "received" | "clients" | "bytes", number>;
+/** What became of requests: received = dropped + echoed + limited + ignored + failed + held. */
+export type Counts =
+  & Record<Fated | "received" | "echoed" | "failed" | "held" | "clients", number>
+  & {
+    /** How many octets came. */
+    bytes: number;
+  };
+/** Why a request gets no reply. */
+export type Fated = "ignored" | "dropped" | "limited";
 
 /** A change in the life of a sender of heartbeats. */
 export interface Change {
@@ -289,7 +294,7 @@ export class EchoServer {
     return this.#unsent > MAX_UNSENT ? this.#sending : undefined;
   }
 
-  #judge(octets: Uint8Array, from: Deno.NetAddr): "ignored" | "dropped" | "limited" | undefined {
+  #judge(octets: Uint8Array, from: Deno.NetAddr): Fated | undefined {
     // Another echo server, on our port number, would answer our answer.
     if (from.port < FIRST_CLIENT_PORT || from.port === this.#port) return "ignored";
     const client = this.#client(from);
@@ -424,6 +429,28 @@ interface Sender {
   };
 }
 
+/** What is known of a sender in the end. */
+export interface SenderSummary {
+  /** Its name, else its address and port. */
+  name: string;
+  /** How many beats came. */
+  received: number;
+  /** How many did not. */
+  lost: number;
+  /** How many came late; they are not lost. */
+  late: number;
+  /** How many came again. */
+  duplicates: number;
+  /** How often it stopped. */
+  stops: number;
+  /** Lost beats, in per cent. */
+  loss: number;
+  /** The time that it was up, in per cent. */
+  up: number;
+  /** The mean difference between one interval of arrivals and the next, in milliseconds. */
+  jitter: number;
+}
+
 /** How the monitor judges; times in milliseconds. */
 export interface MonitorOptions {
   /** The interval of senders that do not tell theirs. Default: learned, at first 5 seconds. */
@@ -542,8 +569,8 @@ export class Monitor {
     this.#options.report({ event: "suspended", name: "monitor", silence });
   }
 
-  /** Sums up each sender; loss and time up in per cent, jitter of the arrivals in milliseconds. */
-  summary(now: number) {
+  /** Sums up each sender. */
+  summary(now: number): SenderSummary[] {
     return this.#senders.values().map(({ name, state, counts, heard, ...sender }) => {
       const since = now - heard;
       const up = sender.up + (state === "up" ? since : 0);
@@ -686,7 +713,7 @@ function readProbability(option: string, text: string): number {
 }
 
 /** Reads the command line; does nothing else. */
-export function parseOptions(args: string[]) {
+function parseOptions(args: string[]) {
   const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
   if (Array.isArray(given._) && given._.length > 0) {
     throw new UsageError(`Cannot use "${printable(String(given._[0]))}": expected options only`);

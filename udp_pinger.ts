@@ -83,6 +83,45 @@ interface Probe {
   state: "open" | "received" | "lost" | "late";
 }
 
+/** What is counted apart. */
+export type Counted = "duplicates" | "late" | "corrupted" | "outOfOrder" | "errors" | "foreign";
+
+/** The statistics of a run. Times are in milliseconds, loss is in per cent. */
+export interface Summary extends Record<Counted | "transmitted" | "received" | "lost", number> {
+  /** Lost by transmitted. */
+  loss: number;
+  /** Where the true loss lies in 95 of 100 cases. */
+  lossInterval: [low: number, high: number];
+  /** How often the loss began, and the most lost in a row. */
+  bursts: number;
+  /** See `bursts`. */
+  longest: number;
+  /** From the first send to the last. */
+  time: number;
+  /** The most probes in flight at once. */
+  pipe: number;
+  /** Round-trip times; mdev is the population standard deviation. Null if nothing came. */
+  rtt: Record<"min" | "avg" | "max" | "mdev", number> | null;
+  /** The moving average that ping(8) shows: an eighth of it is new. */
+  ewma: number;
+  /** The mean difference between one round-trip time and the next. */
+  jitter: number | null;
+  /** RFC 3550's, which has not seen all of it before a hundred replies or so. */
+  jitter3550: number | null;
+  /** Percentiles, those that say something about so many replies. */
+  p25: number | null;
+  /** See `p25`. */
+  p50: number | null;
+  /** See `p25`. */
+  p75: number | null;
+  /** See `p25`. */
+  p95: number | null;
+  /** See `p25`. */
+  p99: number | null;
+  /** Which way lost how many, the mean time in queues, and how far the server's clock is ahead. */
+  oneWay: Record<"lostUp" | "lostDown" | "queueUp" | "queueDown" | "offset", number> | null;
+}
+
 // ---- Numbers -------------------------------------------------------------
 
 /** The longest datagram, and more than that, so that nothing is ever cut; in octets. */
@@ -124,30 +163,39 @@ class OneWay {
   }
 }
 
-/** Counts what came of the probes, one by one, in constant memory. Times in milliseconds. */
+/** Counts what came of the probes, one by one, in bounded memory. Times in milliseconds. */
 export class Tally {
+  /** Probes sent, or tried to be. */
   sent = 0;
+  /** Probes neither answered nor given up. */
   inFlight = 0;
+  /** Probes answered in time. */
   received = 0;
+  /** Further replies to the same probe. */
   duplicates = 0;
+  /** Replies with other octets. */
   corrupted = 0;
+  /** Probes that could not be sent. */
   errors = 0;
+  /** First replies after the timeout. */
   late = 0;
+  /** First replies that were overtaken (RFC 4737). */
   outOfOrder = 0;
+  /** Datagrams from elsewhere, or to no probe of ours. */
   foreign = 0;
   /** From the first send to the last. */
   time = 0;
-  /** The most probes under way at once. */
+  /** The most probes in flight at once. */
   pipe = 0;
-  bursts = 0;
-  longest = 0;
-  min = Infinity;
-  max = 0;
-  ewma = 0;
-  /** With -T: what the server has counted, and the times in both directions. */
-  counted = 0;
-  readonly up = new OneWay();
-  readonly down = new OneWay();
+  #bursts = 0;
+  #longest = 0;
+  #run = 0;
+  #min = Infinity;
+  #max = 0;
+  #ewma = 0;
+  #counted = 0; // by the server
+  readonly #up = new OneWay();
+  readonly #down = new OneWay();
   #offset = { rtt: Infinity, ms: 0 };
   readonly #rtts: number[] = [];
   #mean = 0;
@@ -155,7 +203,6 @@ export class Tally {
   #last: number | undefined;
   #changes = 0; // of the round-trip time from reply to reply, summed up
   #smooth = 0;
-  #run = 0;
 
   /** Probes that were answered, given up, or could not be sent; those in flight are neither. */
   get transmitted(): number {
@@ -165,12 +212,12 @@ export class Tally {
   /** Takes the round-trip time of a reply. */
   add(rtt: number): void {
     this.received++;
-    this.min = Math.min(this.min, rtt);
-    this.max = Math.max(this.max, rtt);
+    this.#min = Math.min(this.#min, rtt);
+    this.#max = Math.max(this.#max, rtt);
     const distance = rtt - this.#mean;
     this.#mean += distance / this.received;
     this.#squares += distance * (rtt - this.#mean);
-    this.ewma = this.received === 1 ? rtt : this.ewma + (rtt - this.ewma) / 8;
+    this.#ewma = this.received === 1 ? rtt : this.#ewma + (rtt - this.#ewma) / 8;
     const change = Math.abs(rtt - (this.#last ?? rtt));
     this.#changes += change;
     this.#smooth += (change - this.#smooth) / 16; // RFC 3550 §6.4.1
@@ -184,16 +231,16 @@ export class Tally {
 
   /** Takes what came of the next probe, in the order of the sequence: for the bursts. */
   settle(lost: boolean): void {
-    if (lost && this.#run === 0) this.bursts++;
+    if (lost && this.#run === 0) this.#bursts++;
     this.#run = lost ? this.#run + 1 : 0;
-    this.longest = Math.max(this.longest, this.#run);
+    this.#longest = Math.max(this.#longest, this.#run);
   }
 
   /** Takes the server's times: sent, received and sent again, received; by two clocks. */
   addTimes(t1: number, t2: number, t3: number, t4: number, counted: number): void {
-    this.counted = Math.max(this.counted, counted);
-    this.up.add(t2 - t1);
-    this.down.add(t4 - t3);
+    this.#counted = Math.max(this.#counted, counted);
+    this.#up.add(t2 - t1);
+    this.#down.add(t4 - t3);
     const rtt = t4 - t1;
     if (rtt < this.#offset.rtt) this.#offset = { rtt, ms: ((t2 - t1) + (t3 - t4)) / 2 };
   }
@@ -203,11 +250,17 @@ export class Tally {
     return Float64Array.from(this.#rtts).sort();
   }
 
-  /** Sums up: numbers are numbers, times in milliseconds, loss in per cent. */
-  summary() {
+  /** Sums up. */
+  summary(): Summary {
     const { transmitted, received, duplicates, late, corrupted, outOfOrder, errors, foreign } =
       this;
-    const { min, max, bursts, longest, up, down, pipe } = this;
+    const [up, down, bursts, longest, pipe] = [
+      this.#up,
+      this.#down,
+      this.#bursts,
+      this.#longest,
+      this.pipe,
+    ];
     const lost = transmitted - received;
     const sorted = this.sorted();
     const quantile = (p: number, enough = 1) =>
@@ -217,27 +270,27 @@ export class Tally {
       ...{ transmitted, received, duplicates, late, corrupted, outOfOrder, errors, foreign },
       loss: percent(lost / transmitted),
       time: Math.round(this.time),
-      rtt: received === 0
-        ? null
-        : { min: micros(min), avg: micros(this.#mean), max: micros(max), mdev: micros(mdev) },
-      ewma: micros(this.ewma),
+      rtt: received === 0 ? null : {
+        min: micros(this.#min),
+        avg: micros(this.#mean),
+        max: micros(this.#max),
+        mdev: micros(mdev),
+      },
+      ewma: micros(this.#ewma),
       jitter: received < 2 ? null : micros(this.#changes / (received - 1)),
       jitter3550: received < 2 ? null : micros(this.#smooth),
-      ...{ p5: quantile(0.05), p50: quantile(0.5) },
+      ...{ p25: quantile(0.25), p50: quantile(0.5), p75: quantile(0.75) },
       ...{ p95: quantile(0.95, ENOUGH.p95), p99: quantile(0.99, ENOUGH.p99) },
       ...{ lost, bursts, longest, lossInterval: wilson(lost, transmitted), pipe },
       oneWay: up.count === 0 ? null : {
-        ...{ lostUp: Math.max(transmitted - this.counted, 0) },
-        ...{ lostDown: Math.max(this.counted - received, 0) },
+        ...{ lostUp: Math.max(transmitted - this.#counted, 0) },
+        ...{ lostDown: Math.max(this.#counted - received, 0) },
         ...{ queueUp: micros(up.queue), queueDown: micros(down.queue) },
         offset: micros(this.#offset.ms),
       },
     };
   }
 }
-
-/** What {@linkcode Tally.summary} says. */
-export type Summary = ReturnType<Tally["summary"]>;
 
 function micros(ms: number): number {
   return Number(ms.toFixed(3));
@@ -268,11 +321,10 @@ export function wilson(lost: number, sent: number): [low: number, high: number] 
 /** The options of our server that make a path like the one just measured; null if nothing came. */
 export function replay(summary: Summary): string | null {
   const { received, transmitted, lost, bursts, duplicates, corrupted, outOfOrder } = summary;
-  if (received === 0 || summary.p50 === null || summary.p5 === null) return null;
+  if (summary.p25 === null || summary.p50 === null || summary.p75 === null) return null;
   const round = (value: number, digits = 3) => Number(value.toPrecision(digits));
-  const p95 = summary.p95 ?? summary.rtt?.max ?? 0;
-  // Uniform jitter: nine tenths of it lie between these two.
-  const jitter = Math.min((p95 - summary.p5) / 1.8, summary.p50);
+  // Half of all uniform jitter lies between the quartiles; what lies far out does not matter so.
+  const jitter = Math.min(summary.p75 - summary.p25, summary.p50);
   const loss = round(lost / transmitted);
   const options = [`--delay ${round(summary.p50)} --jitter ${round(jitter, 2)} --loss ${loss}`];
   // Gilbert: bursts shorter than this cannot lose so much.
@@ -701,7 +753,9 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 // ---- Output --------------------------------------------------------------
 
 /** One event as ping(8) would say it; null where it says nothing. */
-export function describe({ event, seq, bytes, from, rtt = 0, reason, ...more }: PingEvent) {
+export function describe(
+  { event, seq, bytes, from, rtt = 0, reason, ...more }: PingEvent,
+): string | null {
   const line = `${bytes} bytes from ${from}: seq=${seq} time=${rtt.toFixed(3)} ms`;
   switch (event) {
     case "probe":
@@ -888,7 +942,7 @@ function readProbability(option: string, text: string): number {
 }
 
 /** Reads the command line; does nothing else. */
-export function parseOptions(args: string[]) {
+function parseOptions(args: string[]) {
   const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
   const flag = (name: string) => given[name] === true;
   const text = (name: string) => {

@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertLess, assertMatch, assertThrows } from "@std/assert";
-import { toByteString, UsageError } from "../protocol.ts";
+import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { toByteString } from "../protocol.ts";
 import {
   type Change,
   describe,
@@ -8,7 +8,6 @@ import {
   generator,
   Hook,
   Monitor,
-  parseOptions,
   summarize,
   watch,
 } from "../udp_ping_server.ts";
@@ -811,27 +810,13 @@ const REFUSED = [
   { args: ["--prot", "1"], says: 'Unknown option "--prot": did you mean --port?' },
 ];
 for (const { args, says } of REFUSED) {
-  Deno.test(`command line: ${args.join(" ")} is refused`, () => {
-    const error = assertThrows(() => parseOptions(args), UsageError);
-    assert(error.message.startsWith(says), error.message);
+  Deno.test(`command line: ${args.join(" ")} is refused`, async () => {
+    const { code, stdout, stderr } = await runProgram("udp_ping_server.ts", args);
+    assertEquals([code, stdout], [2, ""]);
+    assert(stderr.startsWith(`udp_ping_server: ${says}`), stderr);
+    assertEquals(stderr.split("\n").length, 2);
   });
 }
-
-for (
-  const [text, loss] of [["0.3", 0.3], ["30%", 0.3], ["4/11", 4 / 11], ["0", 0], [
-    "100%",
-    1,
-  ]] as const
-) {
-  Deno.test(`command line: --loss ${text}`, () => {
-    assertEquals(parseOptions(["--loss", text]).echo.loss, loss);
-  });
-}
-
-Deno.test("command line: the defaults are the assignment's", () => {
-  const { port, bind, echo } = parseOptions([]);
-  assertEquals([port, bind, echo.loss, echo.rate], [12_000, undefined, 4 / 11, 1000]);
-});
 
 /** Starts the program on a free port and lets the test use it; then SIGINT, or as told. */
 async function running(
@@ -878,6 +863,24 @@ Deno.test("command line: the first line tells address, port, faults and seed", a
     "0 received, 0 dropped, 0 echoed (0% loss), 0 clients, 0 bytes\n",
   ]);
 });
+
+const LOSSES = [
+  { args: [], says: "36.3636%" }, // the assignment's: randint(0, 10) < 4
+  { args: ["--loss", "0.3"], says: "30%" },
+  { args: ["--loss", "30%"], says: "30%" },
+  { args: ["--loss=1/8"], says: "12.5%" },
+  { args: ["--loss", "100%"], says: "100%" },
+  { args: ["--loss", "0.5", "--burst", "3", "--upper"], says: "50%, burst 3, upper case" },
+];
+for (const { args, says } of LOSSES) {
+  Deno.test(`command line: ${args.join(" ") || "no options"} is loss ${says}`, async () => {
+    const { stderr } = await running(args, async () => {});
+    assertMatch(
+      stderr,
+      new RegExp(`^udp_ping_server: listening on :: port \\d+, loss ${says} \\(seed \\d+\\)\n$`),
+    );
+  });
+}
 
 Deno.test("command line: SIGQUIT shows the summary and goes on, SIGTERM ends with it", async () => {
   const { code, stdout } = await running(["--loss", "0"], async (port, child) => {
