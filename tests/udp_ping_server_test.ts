@@ -90,9 +90,12 @@ async function sendMany(server: EchoServer, client: Client, count: number): Prom
     if (index % 50 === 49) await arrived(server, before + index + 1);
   }
   await arrived(server, before + count);
-  for (let quiet = -1; quiet !== client.received.length;) {
+  const { counts } = server;
+  const settled = () =>
+    counts.received === counts.dropped + counts.echoed + counts.limited + counts.held;
+  for (let quiet = -1; quiet !== client.received.length || !settled();) {
     quiet = client.received.length;
-    await later(20);
+    await later(30);
   }
   return client.received;
 }
