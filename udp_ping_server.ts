@@ -368,20 +368,23 @@ export class EchoServer {
   }
 
   #send(reply: Uint8Array, to: Deno.NetAddr, copy: number): void {
-    const send = async () => {
-      try {
-        await this.#socket.send(reply, { ...to, transport: "udp" });
-        if (copy === 0) this.counts.echoed++;
-        this.#options.trace?.(">", show(reply, to));
-      } catch (error) {
-        if (copy === 0 && this.counts.failed++ === 0) this.#options.warn?.(error);
-      }
-      if (--this.#unsent === 0) this.#warm = true;
-    };
     this.#unsent++;
     // Not to wait for each send makes the echo a third faster. But on a fresh socket sends that
     // nobody waits for leave in reverse order: until there is a pause they go one by one.
-    this.#sending = this.#warm ? send() : this.#sending.then(send);
+    this.#sending = this.#warm
+      ? this.#transmit(reply, to, copy)
+      : this.#sending.then(() => this.#transmit(reply, to, copy));
+  }
+
+  async #transmit(reply: Uint8Array, to: Deno.NetAddr, copy: number): Promise<void> {
+    try {
+      await this.#socket.send(reply, to);
+      if (copy === 0) this.counts.echoed++;
+      this.#options.trace?.(">", show(reply, to));
+    } catch (error) {
+      if (copy === 0 && this.counts.failed++ === 0) this.#options.warn?.(error);
+    }
+    if (--this.#unsent === 0) this.#warm = true;
   }
 }
 

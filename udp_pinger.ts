@@ -134,6 +134,8 @@ const STALL = { late: 5, drain: 20 } as const;
 const MAX_LAG = 10;
 /** With `-f`: how many probes are under way, and after which pause they count as lost, in ms. */
 const FLOOD = { window: 64, pause: 10 } as const;
+/** Among how many of the last probes the one is looked for whose number was damaged. */
+const NEAR = 100;
 /** How long to wait for stragglers at the end: at least, and at least if there were any, in ms. */
 const LINGER = { short: 10, long: 50 } as const;
 /** From how many replies on a percentile is more than the maximum under another name. */
@@ -401,9 +403,9 @@ function hex(octet: number): string {
   return octet.toString(16).padStart(2, "0");
 }
 
-/** The number at the beginning of a reply; NaN if there is none. */
+/** The number at the beginning of a reply, also of one in upper case; NaN if there is none. */
 function readSequence(reply: Uint8Array): number {
-  return Number(/^sequence=(\d{1,15})(?:\t|$)/.exec(toByteString(reply.subarray(0, 32)))?.[1]);
+  return Number(/^sequence=(\d{1,15})(?:\t|$)/i.exec(toByteString(reply.subarray(0, 32)))?.[1]);
 }
 
 /** An address and port as a user would type them. */
@@ -624,8 +626,9 @@ export class Pinger {
 
   /** Finds the probe that a reply without a good number must come from: almost all is the same. */
   #nearest(octets: Uint8Array): Probe | undefined {
-    for (const probe of [...this.#open, ...[...this.#probes.values()].slice(-16)]) {
-      if (probe.octets.length !== octets.length) continue;
+    for (let seq = this.tally.sent; seq > this.tally.sent - NEAR; seq--) {
+      const probe = this.#probes.get(seq);
+      if (probe?.octets.length !== octets.length) continue;
       const wrong = octets.reduce(
         (sum, octet, at) => octet === probe.octets[at] ? sum : sum + 1,
         0,
@@ -949,15 +952,19 @@ function parseOptions(args: string[]) {
     const value = given[name];
     return typeof value === "string" ? value : undefined;
   };
+  const asGiven = (name: string) => {
+    const letter = Object.entries(OPTIONS.short).find(([, long]) => long === name)?.[0];
+    return letter === undefined ? `--${name}` : `-${letter}`;
+  };
   const whole = (name: string, min: number, max: number) => {
     const value = text(name);
     return value === undefined
       ? undefined
-      : readNumber(`--${name}`, value, { min, max, whole: true });
+      : readNumber(asGiven(name), value, { min, max, whole: true });
   };
   const time = (name: string, min: number) => {
     const value = text(name);
-    return value === undefined ? undefined : readTime(`--${name}`, value, min);
+    return value === undefined ? undefined : readTime(asGiven(name), value, min);
   };
   const words = Array.isArray(given._) ? given._.map(String) : [];
   const [host, port = String(DEFAULT_PORT), surplus] = words;
@@ -1025,10 +1032,13 @@ async function resolve(host: string, family: number | undefined): Promise<string
 
 /** An address as Deno writes it in what it receives; null for a name. */
 function canonical(host: string): string | null {
+  const [, inside] = /^::ffff:([\d.]+)$/i.exec(host) ?? [];
+  if (inside !== undefined) return canonical(inside);
   if (!host.includes(":") && !/^[\d.]+$/.test(host)) return null;
   try {
     const { hostname } = new URL(`http://${host.includes(":") ? `[${host}]` : host}/`);
-    return hostname.replace(/^\[(.*)\]$/, "$1");
+    if (hostname === "0.0.0.0") return "127.0.0.1"; // both mean this machine
+    return hostname === "[::]" ? "::1" : hostname.replace(/^\[(.*)\]$/, "$1");
   } catch {
     throw new UsageError(`Cannot use "${printable(host)}": expected a host`);
   }

@@ -325,8 +325,8 @@ const SCRIPTS: {
   {
     rule: "upper case is not what was sent",
     actions: [upperCase],
-    lines: ["foreign: 45 octets from 127.0.0.1:P", "seq=1 timeout"],
-    counts: "1 packets transmitted, 0 received, +1 foreign, 100% packet loss",
+    lines: ["seq=1 OK (corrupted: byte 0 is 0x__, not 0x__)", "seq=1 timeout"],
+    counts: "1 packets transmitted, 0 received, +1 corrupted, 100% packet loss",
   },
   {
     rule: "with an interval a lost probe does not delay the next one",
@@ -829,12 +829,12 @@ Deno.test("heartbeat: errors of sending are told on change only", async () => {
 // ---- The command line ----------------------------------------------------
 
 const REFUSED = [
-  { args: ["-c", "x", "h"], says: 'Cannot use --count "x"' },
-  { args: ["-c", "-1", "h"], says: 'Cannot use --count "-1"' },
-  { args: ["-i", "1e3", "h"], says: 'Cannot use --interval "1e3"' },
-  { args: ["-W", "0", "h"], says: 'Cannot use --timeout "0"' },
-  { args: ["-s", "5", "h"], says: 'Cannot use --size "5": expected a whole number from 34' },
-  { args: ["-l", "257", "h"], says: 'Cannot use --preload "257"' },
+  { args: ["-c", "x", "h"], says: 'Cannot use -c "x"' },
+  { args: ["-c", "-1", "h"], says: 'Cannot use -c "-1"' },
+  { args: ["-i", "1e3", "h"], says: 'Cannot use -i "1e3"' },
+  { args: ["-W", "0", "h"], says: 'Cannot use -W "0"' },
+  { args: ["-s", "5", "h"], says: 'Cannot use -s "5": expected a whole number from 34' },
+  { args: ["-l", "257", "h"], says: 'Cannot use -l "257"' },
   { args: ["h", "70000"], says: 'Cannot use PORT "70000"' },
   { args: ["h", "0"], says: 'Cannot use PORT "0"' },
   { args: ["h", "1", "2"], says: 'Cannot use "2": expected HOST [PORT]' },
@@ -859,6 +859,7 @@ const COMMANDS = [
   { args: [], code: 2, stdout: /^$/, stderr: /^udp_pinger: Cannot ping without a HOST\n$/ },
   { args: ["-c1", "-W.05", "127.0.0.1", "1"], code: 1, stdout: /\nall lost: .*1,/, stderr: /^$/ },
   { args: ["no.such.host.invalid"], code: 2, stdout: /^$/, stderr: /^udp_pinger: Cannot resolve/ },
+  { args: ["1.2.3.4.5"], code: 2, stdout: /^$/, stderr: /"1.2.3.4.5": expected a host\n$/ },
   { args: ["-6", "127.0.0.1"], code: 2, stdout: /^$/, stderr: /"127.0.0.1" with -6\n$/ },
   {
     args: ["--heartbeat", "-c1", "-i.01", "127.0.0.1"],
@@ -886,6 +887,18 @@ async function runPinger(args: string[], actions: Action[] = [echo], allow?: str
   });
   await responder.stop();
   return { ...outcome, port, before: responder.before };
+}
+
+for (const host of ["127.1", "::ffff:127.0.0.1", "0.0.0.0", "localhost"]) {
+  Deno.test(`command line: ${host} is 127.0.0.1`, async () => {
+    const server = udp();
+    const { port } = addressOf(server);
+    const responder = respond(server, [echo]);
+    const { code, stdout } = await runProgram("udp_pinger.ts", ["-c1", host, String(port)]);
+    await responder.stop();
+    assertEquals(code, 0);
+    assertMatch(stdout, /^45 bytes from 127.0.0.1:\d+: seq=1 time=[\d.]+ ms\n/);
+  });
 }
 
 Deno.test("command line: lines and summary as ping(8) has them", async () => {
