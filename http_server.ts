@@ -15,40 +15,27 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { bold, cyan } from "@std/fmt/colors";
 import { format as formatOctets } from "@std/fmt/bytes";
+import { bold, cyan } from "@std/fmt/colors";
 import { format as formatDuration } from "@std/fmt/duration";
-import {
-  explain,
-  Fields,
-  LimitError,
-  MalformedError,
-  printable,
-  readNumber,
-  run,
-  showTrace,
-  shutdownSignal,
-  spellOut,
-  toByteString,
-  TOKEN,
-  type Trace,
-  UsageError,
-  VERSION,
-  Wire,
-  WireError,
-} from "./protocol.ts";
+import { explain, Fields, LimitError, MalformedError, print, printable } from "./protocol.ts";
+import { readNumber, run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { TOKEN, type Trace, UsageError, VERSION, Wire, WireError } from "./protocol.ts";
 
 // ---- Terms -------------------------------------------------------------
 
-/** A field of a response. */
+/** A field line of a response. */
 export type Field = readonly [name: string, value: string];
+
+/** Where connections come from. */
+export type Listener = Deno.TcpListener | Deno.TlsListener;
 
 /** What to serve, and how. Plain data, so that it can travel to a Worker. */
 export interface Settings {
   /** The folder; no file outside it is ever sent. */
   root: string;
-  /** Serve this one file of the folder, as "/" and under its name, and nothing else. */
-  only?: string | undefined;
+  /** Serve this one file of the folder and nothing else, as "/" and under these names. */
+  only?: { file: string; names: string[] } | undefined;
   /** Answer navigation to what is not there with /index.html. */
   spa?: boolean;
   /** The value of Cache-Control. Default: no-cache. */
@@ -63,18 +50,15 @@ export interface Settings {
   dotfiles?: boolean;
   /** "user:password" of Basic authentication. */
   credentials?: string | undefined;
-  /** The host names answered to, in lower case, beside loopback's. Default: all. */
+  /** The host names answered to, in lower case, beside those of loopback. Default: all. */
   hosts?: string[] | undefined;
   /** Whether the listeners speak TLS. */
   secure?: boolean;
-  /** More connections than this wait. Default: 1000. */
+  /** More connections than this wait. Default: 1,000. */
   maxConnections?: number;
   /** How long a kept connection may be silent, in milliseconds. Default: 15,000. */
   idle?: number;
 }
-
-/** Where connections come from. */
-export type Listener = Deno.TcpListener | Deno.TlsListener;
 
 /** Settings, and how the service is watched and ended. */
 export interface ServeOptions extends Settings {
@@ -88,39 +72,41 @@ export interface ServeOptions extends Settings {
   complain?: ((error: unknown) => void) | undefined;
 }
 
-/** One request and what became of it; strings are as the client sent them. */
+/** One request and what became of it. Texts are as the client sent them. */
 export interface Exchange {
+  /** The address of the client. */
   remote: string;
-  /** The request line; "" if none could be read. */
-  request: string;
+  /** The request line; "" if there was none. */
+  line: string;
+  /** The fields of the request; none if it was not understood. */
+  fields: Fields;
+  /** The status of the response. */
   status: number;
-  /** Octets of content sent, and promised. */
+  /** Octets of content that were sent. */
   sent: number;
-  promised: number;
-  /** From the whole request to the end of the response, in milliseconds. */
+  /** Octets of content that were due; more, if the response was cut short. */
+  due: number;
+  /** From the first octet of the request to the end of the response, in milliseconds. */
   ms: number;
-  range: string;
-  referer: string;
-  agent: string;
-  user: string;
 }
 
 /** What a service did. */
 export interface Summary {
+  /** Requests answered. */
   requests: number;
   /** Octets of content sent. */
   sent: number;
 }
 
-/** How the end of a body is told, RFC 9112 §6.3; "faulty" ends with the connection. */
-export type Framing =
+/** How the end of a body is told, RFC 9112 §6.3; a faulty one ends with the connection. */
+type Framing =
   | { kind: "none" }
-  | { kind: "length"; octets: number }
   | { kind: "chunked" }
-  | { kind: "faulty" };
+  | { kind: "faulty" }
+  | { kind: "length"; octets: number };
 
 /** A request, once its header section is understood. */
-export interface Request {
+interface Request {
   line: string;
   method: string;
   /** The path of the target, still encoded, and its query with the "?". */
@@ -130,58 +116,56 @@ export interface Request {
   host: string;
   fields: Fields;
   framing: Framing;
+  /** Whether the client wants to go on with this connection, and whether it speaks HTTP/1.0. */
   persists: boolean;
-  oldClient: boolean;
+  old: boolean;
 }
 
-/** Octets of an open file, first to last, both included. */
+/** A piece of content: octets, or where in a file they are, first to last. */
+type Piece = Uint8Array<ArrayBuffer> | Slice;
 interface Slice {
   first: number;
   last: number;
 }
 
-/** A piece of content: octets, or where in the open file they are. */
-type Piece = Uint8Array<ArrayBuffer> | Slice;
-
 /** What a target names, ready to be sent whole or in part (RFC 9110 §3.2). */
 interface Representation {
   /** All of it, if it is small; else it comes from the file. */
-  octets?: Uint8Array<ArrayBuffer> | undefined;
-  file?: Deno.FsFile | undefined;
+  octets?: Uint8Array<ArrayBuffer>;
+  file?: Deno.FsFile;
   size: number;
   type: string;
   etag: string;
-  /** In whole seconds since 1970, as HTTP dates are. */
-  modified: number | null;
-  /** The fields that vary with it, Content-Type and the validators included. */
+  /** In seconds since 1970, whole ones, as HTTP dates are. */
+  modified?: number;
+  /** Fields of its own beside type and validators. */
   fields: Field[];
 }
 
 /** A response before it meets the wire; it owns the file. */
 interface Response {
   status: number;
-  fields: Field[];
-  content: Piece[];
+  fields: readonly Field[];
+  content: readonly Piece[];
   file?: Deno.FsFile | undefined;
 }
 
-/** A response as it goes out: the octets in one write, then perhaps a file. */
+/** A response as it goes out: octets in one write, then perhaps pieces of a file. */
 interface Answer {
   octets: Uint8Array<ArrayBuffer>;
-  /** How many of the octets are content. */
-  contentInOctets: number;
-  /** What follows from the file. */
-  rest: Piece[];
   file: Deno.FsFile | undefined;
+  rest: readonly Piece[];
   persists: boolean;
   /** Whether unread input may be waiting, so that a plain close could destroy the answer. */
   lingers: boolean;
-  exchange: Omit<Exchange, "remote" | "sent" | "ms">;
+  /** The part of the content that is in the octets. */
+  content: number;
+  exchange: Pick<Exchange, "line" | "fields" | "status" | "due">;
 }
 
-/** A status other than success, with the fields that belong to it. */
+/** A status that says no, with the fields that belong to it. */
 class StatusError extends Error {
-  constructor(readonly status: number, readonly fields: Field[] = []) {
+  constructor(readonly status: number, readonly fields: Field[] = [], readonly advice = "") {
     super(`${status} ${REASONS.get(status)}`);
   }
 }
@@ -198,36 +182,35 @@ const WRITE_TIMEOUT = 30_000;
 const LINGER_TIMEOUT = 2_000;
 /** How long answers in progress may go on after the end was asked for, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 5_000;
-
-/** The longest request-target, in octets; RFC 9112 §3 asks for a request line of 8,000 at least. */
+/** The longest request-target, in octets; RFC 9112 §3 wants a request line of 8,000 to pass. */
 const MAX_TARGET = 8_000;
 /** The longest request line, in octets. */
 const MAX_REQUEST_LINE = MAX_TARGET + 128;
-/** The most a header or trailer section may hold, in octets and in fields. */
-const MAX_FIELDS_OCTETS = 16_384;
+/** The most that a header or trailer section may hold, in octets and in fields. */
+const MAX_SECTION = 16_384;
 const MAX_FIELDS = 100;
 /** The longest chunk line, and all chunk extensions of a body, in octets (RFC 9112 §7.1.1). */
 const MAX_CHUNK_LINE = 4_096;
 const MAX_EXTENSIONS = 16_384;
-/** The most octets of a request body that we read to keep the connection. */
+/** The longest request body that we read, and drop, to keep the connection; in octets. */
 const MAX_DROPPED = 65_536;
 /** How many empty lines may come before a request line (RFC 9112 §2.2 asks for one). */
 const MAX_EMPTY_LINES = 4;
-/** More ranges, or more overlaps, than this are an attack (RFC 9110 §17.15). */
+/** More ranges, or more overlaps of two, than these are an attack (RFC 9110 §17.15). */
 const MAX_RANGES = 16;
 const MAX_OVERLAPS = 2;
 /** The most entries that a listing shows. */
 const MAX_LISTED = 10_000;
-
-/** Up to this size a file is read whole and sent with its header in one write, in octets. */
+const MAX_CONNECTIONS = 1_000;
+/** How coarse the times of a file system may be, in milliseconds. */
+const CLOCK_TICK = 20;
+/** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
 /** How much of a larger file is read at once, in octets. */
 const BLOCK = 262_144;
-/** The longest request that the table of answers looks at, and all the answers it keeps, in octets. */
+/** The longest request that the table of answers knows, and all that it holds, in octets. */
 const MAX_KEY = 2_048;
 const MAX_KEPT = 67_108_864;
-
-const MAX_CONNECTIONS = 1_000;
 
 /** Methods that we answer, and those that we know and refuse (RFC 9110 §9.3, RFC 5789). */
 const ALLOWED = ["GET", "HEAD", "OPTIONS"];
@@ -243,7 +226,7 @@ const REASONS: ReadonlyMap<number, string> = new Map(
     .split(",").map((each) => [Number(each.trim().slice(0, 3)), each.trim().slice(4)]),
 );
 
-/** Media types by extension, as `extensions=subtype`; an extension alone is its own subtype. */
+/** Media types by extension: `extensions=subtype`, or an extension that is its own subtype. */
 const TYPES: ReadonlyMap<string, string> = new Map(
   `text html,htm=html css csv vtt js,mjs,cjs=javascript md,markdown=markdown xml,xsl=xml
    text yaml,yml=yaml ics=calendar txt,log,ini,conf,cfg,toml,ts,tsx,jsx,mts,cts,sh,py,rb,rs,go=plain
@@ -275,20 +258,20 @@ const encoder = new TextEncoder();
 
 // ---- Engine: the service -----------------------------------------------
 
-/** One service: its options, and what is shared by its connections. */
+/** One service: its options, and what its connections share. */
 interface Site extends ServeOptions {
   realRoot: string;
   answers: AnswerTable;
   connections: Set<Connection>;
   summary: Summary;
-  /** Resolves when a connection has ended. */
+  /** Resolves, and is made anew, when a connection has ended. */
   freed: PromiseWithResolvers<void>;
 }
 
+/** A connection; it is busy from the first octet of a request to the end of its response. */
 interface Connection {
   wire: Wire;
   remote: string;
-  /** Whether a request has begun and its response has not ended. */
   busy: boolean;
 }
 
@@ -304,7 +287,7 @@ export async function serve(
 ): Promise<Summary> {
   const site: Site = {
     ...options,
-    realRoot: Deno.realPathSync(options.root),
+    realRoot: options.only ? options.root : Deno.realPathSync(options.root),
     answers: new AnswerTable(),
     connections: new Set(),
     summary: { requests: 0, sent: 0 },
@@ -327,20 +310,26 @@ export async function serve(
   return site.summary;
 }
 
+/** Lets those go on who wait for a connection to end. */
+function wake(site: Site): void {
+  const { resolve } = site.freed;
+  site.freed = Promise.withResolvers();
+  resolve();
+}
+
 /** Accepts until the listener is closed; neither a reset nor want of descriptors ends it. */
 async function acceptFrom(listener: Listener, site: Site): Promise<void> {
   for (let pause = 5; !site.signal.aborted;) {
     try {
-      while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
-        await site.freed.promise;
-        if (site.signal.aborted) return;
-      }
       const conn = await listener.accept();
       pause = 5;
+      while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
+        await site.freed.promise;
+      }
       converse(conn, site);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // closed, by us
-      // ENOTCONN and the like: the client is gone already. Out of descriptors: some will be freed.
+      // ENOTCONN and the like: the client is gone already. EMFILE: a descriptor will be freed.
       await new Promise((resolve) => setTimeout(resolve, pause));
       pause = Math.min(pause * 2, 1_000);
     }
@@ -349,7 +338,8 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
 
 /** One connection from accept to close; nothing that happens to it concerns the others. */
 async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<void> {
-  const connection = { wire: new Wire(conn), remote: addressOf(conn), busy: false };
+  const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
+  const connection: Connection = { wire: new Wire(conn), remote, busy: false };
   site.connections.add(connection);
   try {
     if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
@@ -361,13 +351,6 @@ async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<
     site.connections.delete(connection);
     wake(site);
   }
-}
-
-/** Lets those go on who wait for a connection to end. */
-function wake(site: Site): void {
-  const { resolve } = site.freed;
-  site.freed = Promise.withResolvers();
-  resolve();
 }
 
 /** Reads requests and answers them, in their order, as long as the connection persists. */
@@ -399,10 +382,10 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
 }
 
 /**
- * The hot path. Requests on kept connections repeat themselves octet for octet, so answers that
- * fit into memory are kept under the octets of their whole request, until the second is over: then
- * the Date changes, and a file may have. A request that is known costs one read, one look-up and
- * one write; it paid 6 times the requests a second of the strict path below.
+ * The hot path. Requests on kept connections repeat themselves octet for octet, so an answer that
+ * fits into memory is kept under all the octets of its request until the second is over: then the
+ * Date changes, and a file may have. A request that is known costs one read, one look-up and one
+ * write.
  */
 class AnswerTable {
   #second = 0;
@@ -416,7 +399,7 @@ class AnswerTable {
     return this.#answers.get(key);
   }
 
-  /** Keeps an answer that is all in memory, for a request that is all in the key. */
+  /** Keeps an answer that is all in memory, to a request that is all in the key. */
   keep(key: string, answer: Answer): void {
     if (key === "" || answer.lingers || answer.file) return;
     this.#octets += key.length + answer.octets.length;
@@ -442,48 +425,43 @@ class AnswerTable {
 
 /** Reads one request and makes its answer; undefined if the client hung up before it began. */
 async function answerNext(wire: Wire, site: Site): Promise<Answer | undefined> {
-  let line = "";
+  let line: string | undefined;
   try {
     const lines = await readHead(wire);
     if (lines === null) return undefined;
-    for (const each of lines) site.trace?.("<", printable(each));
-    line = lines[0] ?? "";
+    [line = ""] = lines;
+    for (const each of lines) site.trace?.("<", printable(hideCredentials(each)));
     const request = parseRequest(lines, site.secure ?? false);
     const ended = await dropBody(wire, request);
     return compose(await respond(request, site), request, ended, site);
   } catch (error) {
+    line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
     // The end of such a request cannot be told, so the connection ends with the answer.
-    if (error instanceof StatusError) return compose(refusal(error), { line }, false, site);
-    if (error instanceof MalformedError) {
-      return compose(refusal(new StatusError(400)), { line }, false, site);
-    }
-    if (error instanceof LimitError) {
-      return compose(refusal(new StatusError(431)), { line }, false, site);
-    }
+    if (error instanceof MalformedError) return compose(refuse(400), { line }, false, site);
+    if (error instanceof LimitError) return compose(refuse(431), { line }, false, site);
+    if (error instanceof StatusError) return compose(refuse(error), { line }, false, site);
     throw error;
   }
 }
 
+function hideCredentials(line: string): string {
+  return line.replace(/^((?:proxy-)?authorization:).*/i, "$1 [credentials]");
+}
+
 /** Sends an answer and logs it, whether it came to its end or not. */
-async function send(
-  answer: Answer,
-  { wire, remote }: Connection,
-  site: Site,
-  started: number,
-): Promise<void> {
+async function send(answer: Answer, { wire, remote }: Connection, site: Site, started: number) {
   let sent = 0;
-  site.summary.requests++;
   try {
     await wire.write(answer.octets, WRITE_TIMEOUT);
-    sent = answer.contentInOctets;
-    if (answer.file) {
-      for await (const octets of readPieces(answer.file, answer.rest)) {
-        await wire.write(octets, WRITE_TIMEOUT);
-        sent += octets.length;
-      }
+    sent = answer.content;
+    if (!answer.file) return;
+    for await (const octets of readPieces(answer.file, answer.rest)) {
+      await wire.write(octets, WRITE_TIMEOUT);
+      sent += octets.length;
     }
   } finally {
     answer.file?.close();
+    site.summary.requests++;
     site.summary.sent += sent;
     site.log?.({ ...answer.exchange, remote, sent, ms: performance.now() - started });
   }
@@ -493,8 +471,8 @@ async function send(
 
 /**
  * Reads the lines of a header section (RFC 9112 §2.1), without the empty lines before it and the
- * one that ends it; null if the client hung up before it began. What is too long is refused
- * before it is whole.
+ * one that ends it; null if the client hung up before it began. What is too long is refused at
+ * the octet that makes it so.
  *
  * @throws {StatusError} 400 for a lone LF or an early end, 414, 431.
  */
@@ -504,91 +482,83 @@ async function readHead(wire: Wire): Promise<string[] | null> {
   for (let scanned = 0, emptyLines = 0;;) {
     const octets = wire.buffered;
     const end = octets.indexOf(LF, scanned) + 1;
-    refuseTooLong(octets, end || octets.length, ends);
-    const start = ends.at(-1) ?? 0;
+    const length = end || octets.length;
+    if (ends[0] === undefined && length > MAX_REQUEST_LINE) {
+      throw new StatusError(octets.indexOf(0x20) < 64 ? 414 : 400); // the target, or the method?
+    }
+    if (length - (ends[0] ?? length) > MAX_SECTION || ends.length - 1 > MAX_FIELDS) {
+      throw new StatusError(431);
+    }
+    scanned = length;
     if (end === 0) {
-      scanned = octets.length;
       if (await wire.fill()) continue;
-      if (scanned === 0) return null;
+      if (length === 0) return null;
       throw new StatusError(400);
     }
-    if (octets[end - 2] !== CR) throw new StatusError(400); // RFC 9112 §2.2: LF alone is no end
-    scanned = end;
+    if (octets[end - 2] !== CR) throw new StatusError(400); // RFC 9112 §2.2: LF alone ends nothing
+    const start = ends.at(-1) ?? 0;
     if (end > start + 2) {
       ends.push(end);
-    } else if (ends.length > 0) {
-      const head = toByteString(octets.subarray(0, start - 2));
-      wire.skip(end);
-      return head.split("\r\n");
-    } else {
-      if (++emptyLines > MAX_EMPTY_LINES) throw new StatusError(400);
-      wire.skip(end);
-      scanned = 0;
+      continue;
     }
+    wire.skip(end);
+    if (start > 0) return toByteString(octets.subarray(0, start - 2)).split("\r\n");
+    if (++emptyLines > MAX_EMPTY_LINES) throw new StatusError(400);
+    scanned = 0;
   }
 }
 
-/** Refuses a header section at the octet that makes it too long. */
-function refuseTooLong(octets: Uint8Array, length: number, ends: readonly number[]): void {
-  const [requestLine, ...fieldLines] = ends;
-  if (requestLine === undefined) {
-    if (length > MAX_REQUEST_LINE) throw new StatusError(octets.indexOf(0x20) < 64 ? 414 : 400);
-  } else if (length - requestLine > MAX_FIELDS_OCTETS || fieldLines.length > MAX_FIELDS) {
-    throw new StatusError(431);
-  }
-}
-
-/** The authority of an http URI, RFC 3986 §3.2, without the userinfo that RFC 9110 §4.2.4 bars. */
-const AUTHORITY =
-  /^(\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::(\d{0,5}))?$/;
 /** A request line, RFC 9112 §3. */
-const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP\/(\d)\.(\d)$/;
-/** A path and a query, RFC 3986 §3.3 and §3.4, and what browsers send beside: | in both, {}^`\ in a query. */
-const PATH_AND_QUERY =
-  /^((?:\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@|[\]]|%[0-9A-Fa-f]{2})*)*)(\?[!$-;=?-~]*)?$/;
+const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~\w]+) ([!-~]+) HTTP\/(\d)\.(\d)$/;
+/** The authority of an http URI, RFC 3986 §3.2, without the userinfo that RFC 9110 §4.2.4 bars. */
+const AUTHORITY = /^(\[[\da-f:.]+\]|(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+)(?::(\d{0,5}))?$/i;
+/** A path and a query, RFC 3986 §3.3 and §3.4, and the few more signs that browsers send there. */
+const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|[\]]|%[\dA-Fa-f]{2})*)*)(\?[!$-;=?-~]*)?$/;
 
 /**
- * Makes sense of a header section.
+ * Makes sense of the lines of a header section.
  *
- * @param secure Whether it came over TLS.
- * @throws {StatusError} 400, 414, 417, 421, 501, 505.
+ * @param secure Whether they came over TLS.
+ * @throws {StatusError} 400, 414, 421, 501, 505.
  * @throws {MalformedError} If a field line is none.
  */
-export function parseRequest(
-  [line = "", ...fieldLines]: readonly string[],
-  secure: boolean,
-): Request {
+function parseRequest(lines: readonly string[], secure: boolean): Request {
+  const [line = "", ...fieldLines] = lines;
   const parts = REQUEST_LINE.exec(line);
   const [, method = "", target = "", major = "", minor = ""] = parts ?? [];
   if (target.length > MAX_TARGET) throw new StatusError(414);
   if (!parts) throw new StatusError(400);
   if (major !== "1") throw new StatusError(505);
-  const oldClient = minor === "0";
-
+  const old = minor === "0";
   const fields = new Fields();
   for (const each of fieldLines) fields.appendLine(each);
   // RFC 9112 §3.2: a request without exactly one Host, or with a bad one, is refused.
-  const hosts = fields.all("Host");
-  if (hosts.length > 1 || (hosts.length === 0 && !oldClient)) throw new StatusError(400);
-  const named = hosts[0] === undefined ? "" : parseAuthority(hosts[0]);
-
+  const [host, ...others] = fields.all("Host");
+  if (others.length > 0 || (host === undefined && !old)) throw new StatusError(400);
+  const named = host === undefined ? "" : parseAuthority(host);
   const connection = (fields.get("Connection") ?? "").toLowerCase().split(/[\t ]*,[\t ]*/);
-  const persists = !connection.includes("close") &&
-    (!oldClient || connection.includes("keep-alive"));
-  const framing = requestFraming(fields, oldClient);
-  const aim = parseTarget(method, target, named, secure);
-  return { line, method, ...aim, fields, framing, persists, oldClient };
+  const persists = !connection.includes("close") && (!old || connection.includes("keep-alive"));
+  const framing = requestFraming(fields, old);
+  return {
+    line,
+    method,
+    fields,
+    framing,
+    persists,
+    old,
+    ...parseTarget(method, target, named, secure),
+  };
 }
 
 /** Reads a request-target in any of its forms (RFC 9112 §3.2). */
 function parseTarget(method: string, target: string, named: string, secure: boolean) {
   if (method === "CONNECT") return { host: parseAuthority(target), path: "", query: "" };
   if (target === "*" && method === "OPTIONS") return { host: named, path: "*", query: "" };
-  const absolute = /^([A-Za-z][A-Za-z0-9+\-.]*):\/\/([^/?]*)(.*)$/.exec(target);
+  const absolute = /^([a-z][a-z\d+\-.]*):\/\/([^/?]*)(.*)$/i.exec(target);
   const [, scheme = "", authority = "", rest = ""] = absolute ?? [];
   // RFC 9112 §3.2.2: the host of an absolute target wins over the Host field.
   const host = absolute ? parseAuthority(authority) : named;
-  // RFC 9110 §7.4: an https resource is not for a plain connection.
+  // RFC 9110 §7.4: an https resource is not to be had on a plain connection.
   if (absolute && scheme.toLowerCase() !== (secure ? "https" : "http")) throw new StatusError(421);
   const [, path, query = ""] = PATH_AND_QUERY.exec(absolute ? rest : target) ?? [];
   if (path === undefined || (path === "" && !absolute)) throw new StatusError(400);
@@ -597,8 +567,8 @@ function parseTarget(method: string, target: string, named: string, secure: bool
 
 /** The host of an authority, in lower case and without a final dot; 400 if it is malformed. */
 function parseAuthority(authority: string): string {
-  const [, host, port] = AUTHORITY.exec(authority) ?? [];
-  if (host === undefined || Number(port ?? 0) > 65_535) throw new StatusError(400);
+  const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
+  if (host === undefined || Number(port) > 65_535) throw new StatusError(400);
   if (host.startsWith("[") && !URL.canParse(`http://${host}/`)) throw new StatusError(400);
   return host.toLowerCase().replace(/\.$/, "");
 }
@@ -606,38 +576,36 @@ function parseAuthority(authority: string): string {
 /**
  * Tells where the body of a request ends, by the rules of RFC 9112 §6.3 in their order. What two
  * readers could see in two ways is refused: that is how one request is smuggled inside another.
+ *
+ * @param old Whether the client speaks HTTP/1.0.
  */
-export function requestFraming(fields: Fields, oldClient: boolean): Framing {
+function requestFraming(fields: Fields, old: boolean): Framing {
   const codings = fields.get("Transfer-Encoding");
   const [length, ...others] = fields.all("Content-Length");
   if (codings !== undefined) {
     // Rule 3: two ways to tell the end.
     if (length !== undefined) throw new StatusError(400);
-    // §6.1: from an HTTP/1.0 client it cannot be trusted; answered, then closed.
-    if (oldClient) return { kind: "faulty" };
-    // Rule 4: chunked comes last and once; before it we know no other.
+    // §6.1: from an HTTP/1.0 client it is not to be trusted; answered, then closed.
+    if (old) return { kind: "faulty" };
+    // Rule 4: chunked comes last, and once; we know no other to come before it.
     const names = codings.toLowerCase().split(/[\t ]*,[\t ]*/);
     if (names.pop() !== "chunked" || names.includes("chunked")) throw new StatusError(400);
-    if (names.length > 0) {
-      throw new StatusError(names.every((name) => TOKEN.test(name)) ? 501 : 400);
-    }
+    if (!names.every((name) => TOKEN.test(name))) throw new StatusError(400);
+    if (names.length > 0) throw new StatusError(501);
     return { kind: "chunked" };
   }
-  // Rule 5: a length that is no length, or several.
   if (length === undefined) return { kind: "none" };
+  // Rule 5: a length that is none, or several.
   if (others.length > 0 || !/^\d{1,15}$/.test(length)) throw new StatusError(400);
-  return length === "0" ? { kind: "none" } : { kind: "length", octets: Number(length) };
+  return Number(length) === 0 ? { kind: "none" } : { kind: "length", octets: Number(length) };
 }
 
 /**
- * Reads and drops the body of a request, so that the next one can follow; tells whether it came
- * to its end. A body is short or the connection is not worth it.
+ * Reads the body of a request and drops it, so that the next request can follow. Tells whether
+ * it came to its end: a long one is not worth the wait, and then the connection ends.
  */
-async function dropBody(
-  wire: Wire,
-  { method, fields, framing, oldClient }: Request,
-): Promise<boolean> {
-  const expectation = oldClient ? undefined : fields.get("Expect")?.toLowerCase();
+async function dropBody(wire: Wire, { method, fields, framing, old }: Request): Promise<boolean> {
+  const expectation = old ? undefined : fields.get("Expect")?.toLowerCase();
   // RFC 9110 §10.1.1: an expectation that we do not know is refused.
   if (expectation !== undefined && expectation !== "100-continue") throw new StatusError(417);
   if (framing.kind === "none") return true;
@@ -655,9 +623,7 @@ async function dropBody(
 
 async function dropOctets(wire: Wire, count: number): Promise<void> {
   for (let left = count; left > 0;) {
-    if (wire.buffered.length === 0 && !await wire.fill()) {
-      throw new MalformedError("Body ended early");
-    }
+    if (wire.buffered.length === 0 && !await wire.fill()) throw new StatusError(400);
     const dropped = Math.min(left, wire.buffered.length);
     wire.skip(dropped);
     left -= dropped;
@@ -665,14 +631,15 @@ async function dropOctets(wire: Wire, count: number): Promise<void> {
 }
 
 /** A chunk's size and its extensions, RFC 9112 §7.1 and §7.1.1. */
-const CHUNK_LINE =
-  /^([0-9A-Fa-f]{1,12})((?:[\t ]*;[\t ]*[!#$%&'*+\-.^_`|~\w]+(?:[\t ]*=[\t ]*(?:[!#$%&'*+\-.^_`|~\w]+|"(?:[\t !#-[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*)$/;
+const CHUNK_LINE = new RegExp(
+  `^([\\dA-Fa-f]{1,12})((?:[\\t ]*;[\\t ]*TOKEN(?:[\\t ]*=[\\t ]*(?:TOKEN|QUOTED))?)*)$`
+    .replaceAll("TOKEN", "[!#$%&'*+\\-.^_`|~\\w]+")
+    .replaceAll("QUOTED", '"(?:[\\t !#-[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"'),
+);
 
 /** Drops a chunked body and its trailer section (RFC 9112 §7.1); false if it is too long for us. */
 async function dropChunks(wire: Wire): Promise<boolean> {
-  let dropped = 0;
-  let extensions = 0;
-  for (;;) {
+  for (let dropped = 0, extensions = 0;;) {
     const line = await readShortLine(wire, MAX_CHUNK_LINE);
     const [, digits, extension = ""] = CHUNK_LINE.exec(line) ?? [];
     extensions += extension.length;
@@ -685,7 +652,7 @@ async function dropChunks(wire: Wire): Promise<boolean> {
     if (await readShortLine(wire, 2) !== "") throw new StatusError(400);
   }
   const trailers = new Fields();
-  for (let left = MAX_FIELDS_OCTETS;;) {
+  for (let left = MAX_SECTION;;) {
     const line = await wire.readLine(left);
     if (line === "") return true;
     if (line === null) throw new StatusError(400);
@@ -694,7 +661,7 @@ async function dropChunks(wire: Wire): Promise<boolean> {
   }
 }
 
-/** Reads a line that is malformed where it is too long, or not there. */
+/** Reads a line of which it is malformed to be longer, or not there. */
 async function readShortLine(wire: Wire, limit: number): Promise<string> {
   try {
     const line = await wire.readLine(limit);
@@ -709,32 +676,28 @@ async function readShortLine(wire: Wire, limit: number): Promise<string> {
 
 /** Answers a request whose message is in order, whatever it asks for. */
 async function respond(request: Request, site: Site): Promise<Response> {
+  const { method, host, fields } = request;
   try {
-    const { method, host } = request;
     if (!answersTo(host, site.hosts)) {
-      const advice = `This server answers to localhost; --allow-host ${host} lets it answer here\n`;
-      return refusal(new StatusError(421), advice);
+      throw new StatusError(421, [], `; try localhost, or the option --allow-host ${host}`);
     }
-    if (site.credentials !== undefined && !await isAuthorized(request, site.credentials)) {
-      throw new StatusError(401, [[
-        "WWW-Authenticate",
-        'Basic realm="http_server", charset="UTF-8"',
-      ]]);
+    if (site.credentials !== undefined && !await isAuthorized(fields, site.credentials)) {
+      throw new StatusError(401, [["WWW-Authenticate", 'Basic realm="files", charset="UTF-8"']]);
     }
-    if (!ALLOWED.includes(method)) {
-      if (!REFUSED.includes(method)) throw new StatusError(501);
-      throw new StatusError(405, [["Allow", ALLOWED.join(", ")]]);
+    const allow: Field = ["Allow", ALLOWED.join(", ")];
+    if (REFUSED.includes(method)) throw new StatusError(405, [allow]);
+    if (!ALLOWED.includes(method)) throw new StatusError(501);
+    if (method === "OPTIONS") {
+      return { status: 204, fields: [allow, ...site.cors ? preflight(fields) : []], content: [] };
     }
-    if (method === "OPTIONS") return describeOptions(request, site);
     const found = await locate(request, site);
     if (found) return select(request, found);
-    const page = site.only === undefined && await openRepresentation(request, ["404.html"], site);
-    if (!page) throw new StatusError(404);
-    return { status: 404, fields: page.fields, content: wholeOf(page), file: page.file };
+    const page = site.only === undefined ? await represent(request, ["404.html"], site) : null;
+    return page ? { ...whole(page), status: 404 } : refuse(404);
   } catch (error) {
-    if (error instanceof StatusError) return refusal(error);
+    if (error instanceof StatusError) return refuse(error);
     site.complain?.(error);
-    return refusal(new StatusError(500));
+    return refuse(500);
   }
 }
 
@@ -743,45 +706,37 @@ function answersTo(host: string, hosts: string[] | undefined): boolean {
   if (hosts === undefined || host === "" || hosts.includes(host) || hosts.includes("*")) {
     return true;
   }
-  return /^(.+\.)?localhost$|^127\.\d+\.\d+\.\d+$|^\[::1\]$/.test(host);
+  return /^(.+\.)?localhost$|^127(\.\d+){3}$|^\[::1\]$/.test(host);
 }
 
-/** Compares Basic credentials (RFC 7617) in a time that does not depend on where they differ. */
-async function isAuthorized({ fields }: Request, credentials: string): Promise<boolean> {
-  const [, given = ""] = /^basic +([A-Za-z0-9+/=]*)$/i.exec(fields.get("Authorization") ?? "") ??
-    [];
-  const digest = async (text: string) =>
-    new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
-  const [ours, theirs] = await Promise.all([
-    digest(encoder.encode(credentials).toBase64()),
-    digest(given),
-  ]);
+/** Compares Basic credentials (RFC 7617) in a time that does not tell where they differ. */
+async function isAuthorized(fields: Fields, credentials: string): Promise<boolean> {
+  const [, given = ""] = /^basic +([\w+/=]*)$/i.exec(fields.get("Authorization") ?? "") ?? [];
+  const [ours = new Uint8Array(), theirs = ours] = await Promise.all(
+    [encoder.encode(credentials).toBase64(), given].map(async (text) =>
+      new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)))
+    ),
+  );
   return ours.reduce((difference, octet, at) => difference | (octet ^ (theirs[at] ?? 0)), 0) === 0;
 }
 
-function describeOptions({ fields }: Request, { cors }: Site): Response {
-  const allowed = ALLOWED.join(", ");
-  const response: Response = { status: 204, fields: [["Allow", allowed]], content: [] };
-  if (!cors || !fields.get("Access-Control-Request-Method")) return response;
-  return {
-    ...response,
-    fields: [
-      ...response.fields,
-      ["Access-Control-Allow-Methods", allowed],
-      ["Access-Control-Allow-Headers", fields.get("Access-Control-Request-Headers") ?? "*"],
-      ["Access-Control-Max-Age", "86400"],
-    ],
-  };
+/** What a browser asks before it lets a page of another origin send more than a plain GET. */
+function preflight(fields: Fields): Field[] {
+  if (!fields.get("Access-Control-Request-Method")) return [];
+  return [
+    ["Access-Control-Allow-Methods", ALLOWED.join(", ")],
+    ["Access-Control-Allow-Headers", fields.get("Access-Control-Request-Headers") ?? "*"],
+    ["Access-Control-Max-Age", "86400"],
+  ];
 }
 
 /** Finds what a target names. The file system is asked synchronously: 2 µs a call, not 36. */
 async function locate(request: Request, site: Site): Promise<Representation | null> {
   const segments = decodePath(request.path);
   const slash = request.path.endsWith("/");
-  const open = (path: string[]) => openRepresentation(request, path, site);
   if (site.only !== undefined) {
-    const named = segments.length === 0 || (segments.length === 1 && segments[0] === site.only);
-    return named && slash === (segments.length === 0) ? await open([site.only]) : null;
+    const named = segments.length === 0 || (site.only.names.includes(segments.join("/")) && !slash);
+    return named ? await represent(request, [site.only.file], site) : null;
   }
   if (hides(segments, site)) return null;
   const info = attempt(() => Deno.statSync(join(site.root, segments)));
@@ -789,60 +744,59 @@ async function locate(request: Request, site: Site): Promise<Representation | nu
   if (info?.isDirectory) {
     if (confine(segments, site) === null) return null;
     if (!slash) redirectToFolder(segments, request.query);
-    found = await open([...segments, "index.html"]);
+    found = await represent(request, [...segments, "index.html"], site);
     if (!found && (site.listing ?? true)) found = await listFolder(request, segments, site);
   } else if (!slash) {
-    found = await open(info ? segments : [...segments.slice(0, -1), `${segments.at(-1)}.html`]);
+    const [name = "", ...folders] = segments.toReversed();
+    const page = [...folders.toReversed(), `${name}.html`];
+    found = await represent(request, info ? segments : page, site);
   }
-  return found ?? (site.spa && isNavigation(request, segments) ? await open(["index.html"]) : null);
+  if (found || !site.spa || segments.at(-1)?.includes(".")) return found;
+  const navigates = weigh(request.fields.get("Accept"), ["text/html"]);
+  return navigates ? await represent(request, ["index.html"], site) : null;
 }
 
 /**
- * Splits a path at its slashes, then decodes each segment, once (RFC 3986 §2.4). What no file
- * of ours can be named is 404: "." and "..", a slash within, octets that are not UTF-8.
+ * Splits a path at its slashes, then decodes each segment, once (RFC 3986 §2.4). What no file of
+ * ours can be called is 404: "." and "..", a slash within, octets that are not UTF-8.
  */
 function decodePath(path: string): string[] {
+  const foreign = Deno.build.os === "windows" ? /[/\\:]|^\.\.?$|[. ]$/ : /\/|^\.\.?$/;
   return path.split("/").filter((segment) => segment !== "").map((segment) => {
-    let name: string;
+    let name = "..";
     try {
       name = decodeURIComponent(segment);
     } catch {
-      throw new StatusError(404);
+      // not UTF-8: no name that we could open
     }
     if (name.includes("\0")) throw new StatusError(400);
-    const foreign = Deno.build.os === "windows" ? /[\/\\:]|^\.\.?$|[. ]$/ : /\/|^\.\.?$/;
     if (foreign.test(name)) throw new StatusError(404);
     return name;
   });
 }
 
+/** Whether a name begins with a dot, but for /.well-known/, which is there to be found (RFC 8615). */
 function hides(segments: readonly string[], { dotfiles }: Site): boolean {
-  // RFC 8615: /.well-known/ is there to be found.
-  const hidden = (name: string, at: number) =>
-    name.startsWith(".") && !(at === 0 && name === ".well-known");
-  return !dotfiles && segments.some(hidden);
+  return !dotfiles &&
+    segments.some((name, at) => name.startsWith(".") && !(at === 0 && name === ".well-known"));
 }
 
 const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
 
 function join(root: string, segments: readonly string[]): string {
-  return [root, ...segments].join(SEPARATOR);
+  return [root.replace(/[/\\]$/, ""), ...segments].join(SEPARATOR);
 }
 
 /**
- * Follows every link on the way to a name, and returns the segments that it really has; null if
+ * Follows every link on the way to a name and returns the segments that it really has; null if
  * they lead out of the folder, or to a hidden name within.
  */
 function confine(segments: readonly string[], site: Site): string[] | null {
   const real = attempt(() => Deno.realPathSync(join(site.root, segments)));
-  if (real === null) return null;
-  const inside = real === site.realRoot || real.startsWith(withSeparator(site.realRoot));
-  const names = real.slice(site.realRoot.length).split(SEPARATOR).filter((name) => name !== "");
-  return inside && !hides(names, site) ? names : null;
-}
-
-function withSeparator(path: string): string {
-  return path.endsWith(SEPARATOR) ? path : path + SEPARATOR;
+  const root = join(site.realRoot, []);
+  if (real === null || !`${real}${SEPARATOR}`.startsWith(`${root}${SEPARATOR}`)) return null;
+  const names = real.slice(root.length).split(SEPARATOR).filter((name) => name !== "");
+  return hides(names, site) ? null : names;
 }
 
 /** Asks the file system; null for what is not there, 403 for what we may not read. */
@@ -851,11 +805,9 @@ function attempt<T>(ask: () => T): T | null {
     return ask();
   } catch (error) {
     const { NotFound, NotADirectory, FilesystemLoop, PermissionDenied, NotCapable } = Deno.errors;
-    if ([NotFound, NotADirectory, FilesystemLoop].some((kind) => error instanceof kind)) {
-      return null;
-    }
     const code = error instanceof Error && "code" in error ? error.code : "";
-    if (code === "ENAMETOOLONG" || code === "ENXIO") return null;
+    const gone = [NotFound, NotADirectory, FilesystemLoop].some((kind) => error instanceof kind);
+    if (gone || code === "ENAMETOOLONG" || code === "ENXIO") return null;
     if (code === "EMFILE" || code === "ENFILE") throw new StatusError(503, [["Retry-After", "1"]]);
     if (error instanceof PermissionDenied || error instanceof NotCapable) {
       throw new StatusError(403);
@@ -864,18 +816,12 @@ function attempt<T>(ask: () => T): T | null {
   }
 }
 
-/** An open file of the folder, and what its handle says of it. */
-interface OpenFile {
-  file: Deno.FsFile;
-  info: Deno.FileInfo;
-}
-
 /**
  * Opens a regular file; null if there is none. The name is asked first, for to open a fifo is to
- * wait for ever. The handle is asked last, whether it is what lies inside the folder: a link that
- * was changed in between has changed too late.
+ * wait for ever. The open handle is asked last, whether it is what lies inside the folder: a link
+ * that was changed in between has changed too late.
  */
-function openFile(segments: readonly string[], site: Site): OpenFile | null {
+function openFile(segments: readonly string[], site: Site) {
   const path = join(site.root, segments);
   const named = attempt(() => Deno.statSync(path));
   if (named === null || named.isDirectory) return null;
@@ -895,48 +841,70 @@ function openFile(segments: readonly string[], site: Site): OpenFile | null {
   return null;
 }
 
-/** Opens what stands under a name, in the coding that the client likes best; null if nothing does. */
-async function openRepresentation(
+/** The files beside a file that hold it compressed, by content coding (RFC 9110 §8.4.1). */
+const SIBLINGS = { br: ".br", gzip: ".gz" } as const;
+
+/** Represents a file, in the coding that the client likes best; null if there is no such file. */
+async function represent(
   { fields }: Request,
   segments: readonly string[],
   site: Site,
 ): Promise<Representation | null> {
   const original = openFile(segments, site);
   if (original === null) return null;
-  const { coding, varies } = chooseCoding(fields, segments, original.info, site);
-  const sibling = coding && openFile(siblingOf(segments, coding), site);
-  if (sibling) original.file.close();
-  const { file, info } = sibling || original;
-  const extra: Field[] = [["Accept-Ranges", "bytes"]];
-  if (sibling) extra.push(["Content-Encoding", coding]);
-  if (varies) extra.push(["Vary", "Accept-Encoding"]);
-  const modified = Math.floor(Math.min(info.mtime?.getTime() ?? 0, Date.now()) / 1_000);
-  const type = typeOf(segments.at(-1) ?? "");
-  if (info.size > SMALL) {
-    const stamps = [info.size, info.mtime?.getTime() ?? 0, info.ctime?.getTime() ?? 0];
-    const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
-    return describe({ file, size: info.size, type, etag, modified, fields: extra });
+  let { file, info } = original;
+  const own: Field[] = [["Accept-Ranges", "bytes"]];
+  let best = weigh(fields.get("Accept-Encoding"), ["identity"]) ?? 0.001;
+  for (const coding of ["gzip", "br"] as const) {
+    const name = [...segments.slice(0, -1), `${segments.at(-1)}${SIBLINGS[coding]}`];
+    const sibling = attempt(() => Deno.statSync(join(site.root, name)));
+    if (!sibling?.isFile || (sibling.mtime ?? 0) < (original.info.mtime ?? 0)) continue;
+    own[1] = ["Vary", "Accept-Encoding"];
+    const weight = weigh(fields.get("Accept-Encoding"), [coding, "*"]) ?? 0;
+    const opened = weight >= best && weight > 0 ? openSibling(name, site) : null;
+    if (opened === null) continue;
+    file.close();
+    ({ file, info } = opened);
+    own[2] = ["Content-Encoding", coding];
+    best = weight;
   }
-  const octets = readSmall(file, info.size);
-  const etag = await tagOf(octets);
-  return describe({ octets, size: octets.length, type, etag, modified, fields: extra });
+  const [size, time] = [info.size, info.mtime?.getTime() ?? 0];
+  const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
+  const type = TYPES.get(extension) ?? "application/octet-stream";
+  const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
+  if (size <= SMALL) return { ...await hold(readWhole(file, size), type, own), modified };
+  const changed = info.ctime?.getTime() ?? 0;
+  const stamps = [size, time, changed, info.ino ?? 0];
+  // Within a tick of the clock a file can change twice: such a tag is never given again.
+  if (Math.abs(Date.now() - changed) < CLOCK_TICK) stamps.push(performance.now());
+  const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
+  return { file, size, type, etag, modified, fields: own };
 }
 
-/** Puts the type and the validators of a representation among its fields. */
-function describe(representation: Representation): Representation {
-  const { type, etag, modified, fields } = representation;
-  const own: Field[] = [["Content-Type", type], ["ETag", etag]];
-  if (modified !== null) own.push(["Last-Modified", new Date(modified * 1_000).toUTCString()]);
-  return { ...representation, fields: [...own, ...fields] };
+/** Opens a sibling; one that may not be read is passed over. */
+function openSibling(segments: readonly string[], site: Site): ReturnType<typeof openFile> {
+  try {
+    return openFile(segments, site);
+  } catch {
+    return null;
+  }
 }
 
-/** A strong entity-tag (RFC 9110 §8.8.3) made of the octets themselves: the same on every server. */
-async function tagOf(octets: Uint8Array<ArrayBuffer>): Promise<string> {
+/**
+ * Represents octets. Their strong entity-tag (RFC 9110 §8.8.3) is made of the octets themselves:
+ * it changes when they do, however fast, and is the same on every server.
+ */
+async function hold(
+  octets: Uint8Array<ArrayBuffer>,
+  type: string,
+  fields: Field[],
+): Promise<Representation> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-1", octets));
-  return `"${digest.toBase64({ alphabet: "base64url", omitPadding: true })}"`;
+  const etag = `"${digest.toBase64({ alphabet: "base64url", omitPadding: true })}"`;
+  return { octets, size: octets.length, type, etag, fields };
 }
 
-function readSmall(file: Deno.FsFile, size: number): Uint8Array<ArrayBuffer> {
+function readWhole(file: Deno.FsFile, size: number): Uint8Array<ArrayBuffer> {
   using _closing = file;
   const octets = new Uint8Array(size);
   let length = 0;
@@ -946,63 +914,21 @@ function readSmall(file: Deno.FsFile, size: number): Uint8Array<ArrayBuffer> {
   return octets.subarray(0, length);
 }
 
-function typeOf(name: string): string {
-  const extension = name.slice(name.lastIndexOf(".") + 1).toLowerCase();
-  return TYPES.get(extension) ?? "application/octet-stream";
-}
-
-/** The files beside a file that hold it compressed, by their content coding (RFC 9110 §8.4.1). */
-const SIBLINGS = { br: ".br", gzip: ".gz" } as const;
-type Coding = keyof typeof SIBLINGS;
-
-function siblingOf(segments: readonly string[], coding: Coding): string[] {
-  return [...segments.slice(0, -1), (segments.at(-1) ?? "") + SIBLINGS[coding]];
-}
-
-/** Chooses among the siblings that are not older than the file (RFC 9110 §12.5.3). */
-function chooseCoding(
-  fields: Fields,
-  segments: readonly string[],
-  info: Deno.FileInfo,
-  site: Site,
-) {
-  const accepted = fields.get("Accept-Encoding") ?? "";
-  let coding: Coding | null = null;
-  let varies = false;
-  let best = weigh(accepted, ["identity"]) ?? 0.001;
-  for (const each of ["br", "gzip"] as const) {
-    const sibling = attempt(() => Deno.statSync(join(site.root, siblingOf(segments, each))));
-    if (!sibling?.isFile || (sibling.mtime ?? 0) < (info.mtime ?? 0)) continue;
-    varies = true;
-    const weight = weigh(accepted, [each, "*"]) ?? 0;
-    if (weight > 0 && (weight > best || (weight === best && coding === null))) {
-      [coding, best] = [each, weight];
-    }
-  }
-  return { coding, varies };
-}
-
-/** The weight (RFC 9110 §12.4.2) that a field gives to the first of the names that is in it. */
-function weigh(field: string, names: readonly string[]): number | undefined {
-  const members = field.toLowerCase().split(",").map((member) => member.split(";"));
+/** The weight (RFC 9110 §12.4.2) that a field gives to the first of the names that it holds. */
+function weigh(field: string | undefined, names: readonly string[]): number | undefined {
+  const members = (field ?? "").toLowerCase().split(",").map((member) =>
+    member.split(";").map((part) => part.trim())
+  );
   for (const name of names) {
-    const member = members.find(([value = ""]) => value.trim() === name);
-    if (!member) continue;
-    const weight = member.slice(1).map((parameter) => parameter.trim()).find((text) =>
-      /^q=/.test(text)
-    );
-    if (weight === undefined) return 1;
+    const [found, ...parameters] = members.find(([value]) => value === name) ?? [];
+    if (found === undefined) continue;
+    const weight = parameters.find((parameter) => parameter.startsWith("q=")) ?? "q=1";
     return /^q=(0(\.\d{0,3})?|1(\.0{0,3})?)$/.test(weight) ? Number(weight.slice(2)) : 0;
   }
   return undefined;
 }
 
-function isNavigation({ fields }: Request, segments: readonly string[]): boolean {
-  const html = weigh(fields.get("Accept") ?? "", ["text/html"]) ?? 0;
-  return html > 0 && !segments.at(-1)?.includes(".");
-}
-
-/** Sends a client on to the name with a slash; to a path of ours, never to another host. */
+/** Sends a client on to the name with a slash: a path of ours, never another host. */
 function redirectToFolder(segments: readonly string[], query: string): never {
   const path = segments.map((name) => `/${encodeURIComponent(name)}`).join("");
   throw new StatusError(307, [["Location", `${path}/${query}`]]);
@@ -1018,57 +944,65 @@ interface Entry {
 }
 
 /** Lists a folder as HTML, or as JSON for those who like it better. */
-async function listFolder(
-  { fields, path }: Request,
-  segments: readonly string[],
-  site: Site,
-): Promise<Representation> {
-  const accepted = fields.get("Accept") ?? "";
-  const json = weigh(accepted, ["application/json", "application/*", "*/*"]) ?? 0;
-  const html = weigh(accepted, ["text/html", "text/*", "*/*"]) ?? 0;
-  const entries = readEntries(segments, site);
-  const asJson = json > html;
-  const octets = encoder.encode(asJson ? listAsJson(entries) : listAsHtml(segments, entries));
-  const extra: Field[] = [["Vary", "Accept"]];
-  if (!asJson) extra.push(["Content-Security-Policy", LISTING_POLICY]);
-  const type = asJson ? "application/json" : "text/html; charset=utf-8";
-  const etag = await tagOf(octets);
-  return describe({ octets, size: octets.length, type, etag, modified: null, fields: extra });
+async function listFolder({ fields }: Request, segments: readonly string[], site: Site) {
+  const accepted = fields.get("Accept");
+  const json = weigh(accepted, ["application/json", "application/*"]) ?? 0;
+  const html = weigh(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
+  const { entries, more } = readEntries(segments, site);
+  const own: Field[] = [["Vary", "Accept"]];
+  if (json > html) {
+    return await hold(encoder.encode(listAsJson(entries)), "application/json", own);
+  }
+  own.push(["Content-Security-Policy", LISTING_POLICY]);
+  const octets = encoder.encode(listAsHtml(segments, entries, more));
+  return await hold(octets, "text/html; charset=utf-8", own);
 }
 
 /** The entries that we would serve, folders first, numbers in the order of their value. */
-function readEntries(segments: readonly string[], site: Site): Entry[] {
-  const entries: Entry[] = [];
-  for (
-    const { name, isSymlink } of attempt(() => Deno.readDirSync(join(site.root, segments))) ?? []
-  ) {
-    const path = [...segments, name];
-    if (hides(path, site)) continue;
-    try {
-      if (isSymlink && confine(path, site) === null) continue;
-      const info = Deno.statSync(join(site.root, path));
-      if (!info.isFile && !info.isDirectory) continue;
-      entries.push({ name, folder: info.isDirectory, size: info.size, modified: info.mtime });
-    } catch {
-      continue; // gone, a broken link, or a name that is not UTF-8: nothing that we could serve
+function readEntries(segments: readonly string[], site: Site): { entries: Entry[]; more: number } {
+  const names: Record<"folders" | "files", string[]> = { folders: [], files: [] };
+  for (const entry of attempt(() => Deno.readDirSync(join(site.root, segments))) ?? []) {
+    if (!hides([...segments, entry.name], site)) {
+      names[isFolder(entry, segments, site) ? "folders" : "files"].push(entry.name);
     }
   }
+  // Millions of names cost little in the order of their octets; the better order is for the few.
+  const all = [...names.folders.sort(), ...names.files.sort()];
   const { compare } = new Intl.Collator("en", { numeric: true });
-  return entries.sort((a, b) => Number(b.folder) - Number(a.folder) || compare(a.name, b.name));
+  const entries = all.slice(0, MAX_LISTED)
+    .map((name) => describeEntry(name, segments, site)).filter((entry) => entry !== null)
+    .sort((a, b) => Number(b.folder) - Number(a.folder) || compare(a.name, b.name));
+  return { entries, more: Math.max(all.length - MAX_LISTED, 0) };
+}
+
+function isFolder(entry: Deno.DirEntry, segments: readonly string[], site: Site): boolean {
+  if (!entry.isSymlink) return entry.isDirectory;
+  return describeEntry(entry.name, segments, site)?.folder ?? false;
+}
+
+/** An entry that we would serve; null for a broken link, one that leads out, a fifo, a bad name. */
+function describeEntry(name: string, segments: readonly string[], site: Site): Entry | null {
+  const path = [...segments, name];
+  try {
+    const info = Deno.lstatSync(join(site.root, path));
+    if (info.isSymlink && confine(path, site) === null) return null;
+    const { isFile, isDirectory, size, mtime } = info.isSymlink
+      ? Deno.statSync(join(site.root, path))
+      : info;
+    return isFile || isDirectory ? { name, folder: isDirectory, size, modified: mtime } : null;
+  } catch {
+    return null;
+  }
 }
 
 function listAsJson(entries: readonly Entry[]): string {
-  return JSON.stringify(
-    entries.slice(0, MAX_LISTED).map(({ name, folder, size, modified }) => ({
-      name,
-      type: folder ? "directory" : "file",
-      ...(folder ? {} : { size }),
-      modified,
-    })),
-  );
+  const rows = entries.map(({ name, folder, size, modified }) => (
+    { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified }
+  ));
+  return `${JSON.stringify(rows, null, 1)}\n`;
 }
 
-/** No script, nothing from elsewhere: names are chosen by whoever could write into the folder. */
+/** No script, nothing from elsewhere: names are chosen by whoever can write into the folder. */
 const LISTING_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
@@ -1080,19 +1014,19 @@ td,th{padding:.3rem .5rem;text-align:left;border-bottom:1px solid #8883;overflow
 td+td,th+th{text-align:right;white-space:nowrap;color:#888;font-variant-numeric:tabular-nums}
 a{text-decoration:none}a:hover{text-decoration:underline}`;
 
-function listAsHtml(segments: readonly string[], entries: readonly Entry[]): string {
-  const title = escapeHtml(`/${segments.map((name) => `${name}/`).join("")}`);
-  const rows = entries.slice(0, MAX_LISTED).map(({ name, folder, size, modified }) => {
+function listAsHtml(segments: readonly string[], entries: readonly Entry[], more: number) {
+  const title = escapeHtml(printable(`/${segments.map((name) => `${name}/`).join("")}`));
+  const rows = entries.map(({ name, folder, size, modified }) => {
     const slash = folder ? "/" : "";
     // "./", or a name with a colon would pass for a scheme (RFC 3986 §4.2)
-    const link = escapeHtml(`./${encodeURIComponent(name)}${slash}`);
+    const link = `./${escapeHtml(encodeURIComponent(name))}${slash}`;
     const time = modified?.toISOString().slice(0, 16).replace("T", " ") ?? "";
-    return `<tr><td><a href="${link}">${escapeHtml(name)}${slash}</a><td>${
-      folder ? "" : formatOctets(size)
-    }<td>${time}\n`;
+    const amount = folder ? "" : formatOctets(size);
+    return `<tr><td><a href="${link}">${
+      escapeHtml(printable(name))
+    }${slash}</a><td>${amount}<td>${time}\n`;
   });
   const up = segments.length > 0 ? '<tr><td><a href="../">../</a><td><td>\n' : "";
-  const more = entries.length - rows.length;
   return `<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>${title}</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
@@ -1104,79 +1038,80 @@ ${up}${rows.join("")}</table>${more > 0 ? `<p>and ${more} more, not shown` : ""}
 }
 
 function escapeHtml(text: string): string {
-  return text.toWellFormed().replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
 // ---- Engine: what becomes of the request -------------------------------
 
-/** Selects what to send of a representation: all, parts, or that nothing has changed. */
+/** Selects what to send of a representation: all of it, parts, or that nothing has changed. */
 function select({ method, fields }: Request, found: Representation): Response {
-  const { size, file } = found;
+  const { size, file, etag, fields: own } = found;
   const verdict = evaluatePreconditions(fields, found);
+  if (verdict === 412) return { ...refuse(412), file };
   if (verdict === 304) {
-    const kept = found.fields.filter(([name]) => name === "ETag" || name === "Vary"); // §15.4.5
-    return { status: 304, fields: kept, content: [], file };
+    const vary = own.filter(([name]) => name === "Vary"); // RFC 9110 §15.4.5: what a 304 repeats
+    return { status: 304, fields: [["ETag", etag], ...vary], content: [], file };
   }
-  if (verdict === 412) return { ...refusal(new StatusError(412)), file };
-  const ranged = method === "GET" && found.fields.some(([name]) => name === "Accept-Ranges");
-  const ranges = ranged && rangeApplies(fields, found)
-    ? parseRange(fields.get("Range"), size)
-    : null;
-  if (ranges === null) return { status: 200, fields: found.fields, content: wholeOf(found), file };
+  const all = whole(found);
+  // RFC 9110 §14.2: ranges are for GET, and only of what can be had in ranges.
+  if (method !== "GET" || !own.some(([name]) => name === "Accept-Ranges")) return all;
+  const ranges = rangeApplies(fields, found) ? parseRange(fields.get("Range"), size) : null;
+  if (ranges === null) return all;
   const [range, ...others] = ranges;
-  if (range === undefined) {
-    return { ...refusal(new StatusError(416, [["Content-Range", `bytes */${size}`]])), file };
+  if (range === undefined) return { ...refuse(416, [["Content-Range", `bytes */${size}`]]), file };
+  if (others.length > 0) return multipart(ranges, found);
+  const place: Field = ["Content-Range", contentRange(range, size)];
+  return { status: 206, fields: [...all.fields, place], content: [pieceOf(found, range)], file };
+}
+
+/** A response with all of a representation. */
+function whole(found: Representation): Response {
+  const { type, etag, modified, file, size } = found;
+  const fields: Field[] = [["Content-Type", type], ["ETag", etag], ...found.fields];
+  if (modified !== undefined) {
+    fields.push(["Last-Modified", new Date(modified * 1_000).toUTCString()]);
   }
-  if (others.length > 0) return { ...multipart(ranges, found), file };
-  const partial: Field = ["Content-Range", contentRange(range, size)];
-  return {
-    status: 206,
-    fields: [...found.fields, partial],
-    content: [sliceOf(found, range)],
-    file,
-  };
+  const content = size === 0 ? [] : [pieceOf(found, { first: 0, last: size - 1 })];
+  return { status: 200, fields, content, file };
 }
 
 /** Evaluates the preconditions, in the order of RFC 9110 §13.2.2. */
-function evaluatePreconditions(
-  fields: Fields,
-  { etag, modified }: Representation,
-): 200 | 304 | 412 {
+function evaluatePreconditions(fields: Fields, { etag, modified }: Representation) {
   const ifMatch = fields.get("If-Match");
-  const ifUnmodified = parseDate(fields.get("If-Unmodified-Since"));
+  const ifNoneMatch = fields.get("If-None-Match");
+  const unmodifiedSince = parseDate(fields.get("If-Unmodified-Since"));
+  const modifiedSince = parseDate(fields.get("If-Modified-Since"));
   if (ifMatch !== undefined) {
     if (!matches(ifMatch, etag, "strong")) return 412;
-  } else if (ifUnmodified !== null && modified !== null && modified > ifUnmodified) {
+  } else if (unmodifiedSince !== null && modified !== undefined && modified > unmodifiedSince) {
     return 412;
   }
-  const ifNoneMatch = fields.get("If-None-Match");
-  const ifModified = parseDate(fields.get("If-Modified-Since"));
   if (ifNoneMatch !== undefined) return matches(ifNoneMatch, etag, "weak") ? 304 : 200;
-  return ifModified !== null && modified !== null && modified <= ifModified ? 304 : 200;
+  return modifiedSince !== null && modified !== undefined && modified <= modifiedSince ? 304 : 200;
 }
 
-/** Whether "*" or one entity-tag of a list matches ours (RFC 9110 §8.8.3.2); ours is strong. */
+/** Whether "*" or an entity-tag of the list matches ours (RFC 9110 §8.8.3.2), which is strong. */
 function matches(list: string, etag: string, comparison: "strong" | "weak"): boolean {
-  if (list.trim() === "*") return true;
-  const tags = list.match(/(?:W\/)?"[!#-~\x80-\xff]*"/g) ?? [];
-  return tags.some((tag) => (comparison === "weak" ? tag.replace(/^W\//, "") : tag) === etag);
+  const members = list.match(/(?:[^",]|"[^"]*")+/g)?.map((member) => member.trim()) ?? [];
+  if (members.includes("*") || members.includes(etag)) return true;
+  return comparison === "weak" && members.includes(`W/${etag}`);
 }
 
-/** Whether If-Range, if there is one, still holds (RFC 9110 §13.1.5): the same tag or exact date. */
+/** Whether If-Range, if there is one, still holds (RFC 9110 §13.1.5): the same tag, or date. */
 function rangeApplies(fields: Fields, { etag, modified }: Representation): boolean {
   const validator = fields.get("If-Range");
-  if (validator === undefined) return true;
-  if (/^(W\/)?"/.test(validator)) return validator === etag;
-  // A date within its own second is a weak validator (§8.8.2.2).
+  if (validator === undefined || validator === etag) return true;
   const date = parseDate(validator);
+  // A date is no strong validator within its own second (§8.8.2.2).
   return date !== null && date === modified && date < Math.floor(Date.now() / 1_000);
 }
 
 /** The three forms of an HTTP-date, RFC 9110 §5.6.7; only the last is silent about GMT. */
 const HTTP_DATE = new RegExp(
-  "^(?:DAY, \\d\\d MONTH \\d{4} TIME GMT|DAYday, \\d\\d-MONTH-\\d\\d TIME GMT|(DAY MONTH [ \\d]\\d TIME \\d{4}))$"
-    .replaceAll("DAYday", "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day")
+  "^(?:DAY, 99 MONTH 9999 TIME GMT|LONG, 99-MONTH-99 TIME GMT|(DAY MONTH [ \\d]9 TIME 9999))$"
+    .replaceAll("9", "\\d")
     .replaceAll("DAY", "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)")
+    .replaceAll("LONG", "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day")
     .replaceAll("MONTH", "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)")
     .replaceAll("TIME", "[0-2]\\d:[0-5]\\d:[0-5]\\d"),
 );
@@ -1184,91 +1119,84 @@ const HTTP_DATE = new RegExp(
 /** Reads an HTTP-date, in seconds since 1970; null if it is none, and so to be ignored. */
 export function parseDate(text = ""): number | null {
   const match = HTTP_DATE.exec(text);
-  const time = match ? Date.parse(match[1] ? `${text} GMT` : text) : NaN;
+  if (!match) return null;
+  const full = text.replace(/-(\d\d) /, (_, year) => `-${fullYear(Number(year))} `);
+  const time = Date.parse(match[1] ? `${text} GMT` : full);
   return Number.isNaN(time) ? null : time / 1_000;
 }
 
-/**
- * Reads a Range field (RFC 9110 §14.1.2): the satisfiable ranges, in their order; none if it can
- * not be satisfied; null if it is to be ignored, for being malformed, of another unit or abusive.
- */
-export function parseRange(field: string | undefined, size: number): Slice[] | null {
-  const [, list] = /^bytes=(.*)$/i.exec(field ?? "") ?? [];
-  if (list === undefined || size === 0) return null;
-  const ranges: Slice[] = [];
-  const specs = list.split(",").map((spec) => spec.trim()).filter((spec) => spec !== "");
-  if (specs.length === 0 || specs.length > MAX_RANGES) return null;
-  for (const spec of specs) {
-    const [, first, last, suffix] = /^(?:(\d+)-(\d*)|-(\d+))$/.exec(spec) ?? [];
-    if (suffix !== undefined) {
-      const length = Math.min(Number(suffix), size);
-      if (length > 0) ranges.push({ first: size - length, last: size - 1 });
-    } else if (first === undefined || (last && Number(last) < Number(first))) {
-      return null;
-    } else if (Number(first) < size) {
-      ranges.push({
-        first: Number(first),
-        last: Math.min(last ? Number(last) : Infinity, size - 1),
-      });
-    }
-  }
-  return isAbusive(ranges, size) ? null : ranges;
+/** The year that two digits mean: of those that end so, the last not over 50 years ahead. */
+function fullYear(digits: number): number {
+  const latest = new Date().getUTCFullYear() + 50;
+  return latest - (latest - digits) % 100;
 }
 
-/** Whether ranges overlap, or ask for more, than an honest client's would (RFC 9110 §17.15). */
+/**
+ * Reads a Range field (RFC 9110 §14.1.2): the ranges that can be satisfied, in their order; null
+ * if it is to be ignored, being malformed, of another unit, or abusive.
+ */
+function parseRange(field: string | undefined, size: number): Slice[] | null {
+  const [, list] = /^bytes=(.*)$/i.exec(field ?? "") ?? [];
+  const specs = list?.split(",").map((spec) => spec.trim()).filter((spec) => spec !== "") ?? [];
+  if (specs.length === 0 || specs.length > MAX_RANGES || size === 0) return null;
+  const ranges: Slice[] = [];
+  for (const spec of specs) {
+    const [, from, to = "", suffix] = /^(?:(\d+)-(\d*)|-(\d+))$/.exec(spec) ?? [];
+    if (from === undefined && suffix === undefined) return null;
+    if (to !== "" && Number(to) < Number(from)) return null;
+    const first = Math.max(suffix === undefined ? Number(from) : size - Number(suffix), 0);
+    const last = Math.min(to === "" ? Infinity : Number(to), size - 1);
+    if (first <= last) ranges.push({ first, last });
+  }
+  return ranges.length > 1 && isAbusive(ranges, size) ? null : ranges;
+}
+
+/** Whether ranges overlap, or ask for more, as no honest client's would (RFC 9110 §17.15). */
 function isAbusive(ranges: readonly Slice[], size: number): boolean {
-  const total = ranges.reduce((sum, range) => sum + lengthOf(range), 0);
   const overlaps = ranges.flatMap((a, at) =>
     ranges.slice(at + 1).filter((b) => a.first <= b.last && b.first <= a.last)
   );
-  return ranges.length > 1 && (total > size || overlaps.length > MAX_OVERLAPS);
+  return lengthOf(ranges) > size || overlaps.length > MAX_OVERLAPS;
 }
 
-function lengthOf(piece: Piece): number {
-  return piece instanceof Uint8Array ? piece.length : piece.last - piece.first + 1;
+/** How long pieces are together, in octets. */
+function lengthOf(pieces: readonly Piece[]): number {
+  return pieces.reduce(
+    (sum, piece) =>
+      sum + (piece instanceof Uint8Array ? piece.length : piece.last - piece.first + 1),
+    0,
+  );
+}
+
+function pieceOf({ octets }: Representation, range: Slice): Piece {
+  return octets ? octets.subarray(range.first, range.last + 1) : range;
 }
 
 function contentRange({ first, last }: Slice, size: number): string {
   return `bytes ${first}-${last}/${size}`;
 }
 
-function sliceOf({ octets }: Representation, range: Slice): Piece {
-  return octets ? octets.subarray(range.first, range.last + 1) : range;
-}
-
-function wholeOf(found: Representation): Piece[] {
-  return found.size === 0 ? [] : [sliceOf(found, { first: 0, last: found.size - 1 })];
-}
-
 /** Several ranges, each a part with its own Content-Type and Content-Range (RFC 9110 §14.6). */
 function multipart(ranges: readonly Slice[], found: Representation): Response {
   const boundary = crypto.randomUUID();
-  const content = ranges.flatMap((range) => [
+  const { fields, file } = whole({ ...found, type: `multipart/byteranges; boundary=${boundary}` });
+  const parts = ranges.flatMap((range) => [
     encoder.encode(
       `\r\n--${boundary}\r\nContent-Type: ${found.type}\r\n` +
         `Content-Range: ${contentRange(range, found.size)}\r\n\r\n`,
     ),
-    sliceOf(found, range),
+    pieceOf(found, range),
   ]);
-  const fields = found.fields.filter(([name]) => name !== "Content-Type");
-  return {
-    status: 206,
-    fields: [["Content-Type", `multipart/byteranges; boundary=${boundary}`], ...fields],
-    content: [...content, encoder.encode(`\r\n--${boundary}--\r\n`)],
-  };
+  const end = encoder.encode(`\r\n--${boundary}--\r\n`);
+  return { status: 206, fields, content: [...parts, end], file };
 }
 
-/** A response that says no, in one line of text; the client learns the status and no more. */
-function refusal(
-  { status, fields }: StatusError,
-  text = `${status} ${REASONS.get(status)}\n`,
-): Response {
-  const own: Field[] = [["Content-Type", "text/plain; charset=utf-8"], ...fields];
-  return {
-    status,
-    fields: status === 307 ? [...fields] : own,
-    content: status === 307 ? [] : [encoder.encode(text)],
-  };
+/** A response that says no, in a line of text: the status, and nothing of our side. */
+function refuse(reason: number | StatusError, more: Field[] = []): Response {
+  const error = typeof reason === "number" ? new StatusError(reason, more) : reason;
+  const type: Field = ["Content-Type", "text/plain; charset=utf-8"];
+  const content = [encoder.encode(`${error.message}${error.advice}\n`)];
+  return { status: error.status, fields: [type, ...error.fields], content };
 }
 
 // ---- Engine: the response ----------------------------------------------
@@ -1285,53 +1213,52 @@ function compose(
   ended: boolean,
   site: Site,
 ): Answer {
-  const understood = "fields" in request ? request : undefined;
+  const understood = "method" in request ? request : undefined;
   const persists = ended && (understood?.persists ?? false) && !site.signal.aborted;
-  const length = content.reduce((sum, piece) => sum + lengthOf(piece), 0);
   const own: Field[] = [
     ["Date", site.answers.date],
     ["Server", `http_server/${VERSION}`],
     ...fields,
   ];
-  if (status !== 204 && status !== 304) own.push(["Content-Length", String(length)]);
+  if (status !== 204 && status !== 304) own.push(["Content-Length", String(lengthOf(content))]);
   if (!persists) own.push(["Connection", "close"]);
-  else if (understood?.oldClient) own.push(["Connection", "keep-alive"]);
-  own.push([
-    "Cache-Control",
-    status < 400 && status !== 307 ? site.cache ?? "no-cache" : "no-cache",
-  ]);
+  else if (understood?.old) own.push(["Connection", "keep-alive"]);
+  own.push(["Cache-Control", status < 305 && site.cache ? site.cache : "no-cache"]);
   own.push(["X-Content-Type-Options", "nosniff"]);
   if (site.cors) {
     own.push(["Access-Control-Allow-Origin", "*"]);
     own.push(["Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag"]);
   }
   const given = site.fields ?? [];
-  const replaced = new Set(given.map(([name]) => name.toLowerCase()));
-  const all = [...own.filter(([name]) => !replaced.has(name.toLowerCase())), ...given];
-  const lines = [
-    `HTTP/1.1 ${status} ${REASONS.get(status)}`,
-    ...all.map(([name, value]) => `${name}: ${value}`),
-  ];
+  const replaced = given.map(([name]) => name.toLowerCase());
+  const all = [...own.filter(([name]) => !replaced.includes(name.toLowerCase())), ...given];
+  const lines = all.map(([name, value]) => `${name}: ${value}`);
+  lines.unshift(`HTTP/1.1 ${status} ${REASONS.get(status)}`);
   for (const line of lines) site.trace?.(">", printable(line));
 
-  const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
-  const sent = understood?.method === "HEAD" ? [] : content;
-  const fromFile = file !== undefined && sent.some((piece) => !(piece instanceof Uint8Array));
+  const due = request.line.startsWith("HEAD ") ? [] : content; // RFC 9110 §9.3.2, errors too
+  const inMemory = due.filter((piece) => piece instanceof Uint8Array);
+  const fromFile = inMemory.length < due.length;
   if (!fromFile) file?.close();
-  const inMemory = fromFile ? [] : sent.filter((piece) => piece instanceof Uint8Array);
+  const pieces = [encoder.encode(`${lines.join("\r\n")}\r\n\r\n`), ...fromFile ? [] : inMemory];
   return {
-    octets: concat([head, ...inMemory]),
-    contentInOctets: inMemory.reduce((sum, piece) => sum + piece.length, 0),
-    rest: fromFile ? sent : [],
+    octets: concat(pieces),
+    content: lengthOf(pieces.slice(1)),
+    rest: fromFile ? due : [],
     file: fromFile ? file : undefined,
     persists,
     lingers: !ended,
-    exchange: describeExchange(request, status, sent === content ? length : 0),
+    exchange: {
+      line: request.line,
+      fields: understood?.fields ?? new Fields(),
+      status,
+      due: lengthOf(due),
+    },
   };
 }
 
-function concat(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+function concat(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(lengthOf(pieces));
   let at = 0;
   for (const piece of pieces) {
     all.set(piece, at);
@@ -1340,32 +1267,9 @@ function concat(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return all;
 }
 
-/** What the log tells of a request and its response. */
-function describeExchange(request: Request | { line: string }, status: number, promised: number) {
-  const fields = "fields" in request ? request.fields : new Fields();
-  const [, encoded = ""] = /^basic +(.*)$/i.exec(fields.get("Authorization") ?? "") ?? [];
-  return {
-    request: request.line,
-    status,
-    promised,
-    range: status === 206 ? (fields.get("Range") ?? "").replace(/^bytes=/i, "") : "",
-    referer: fields.get("Referer") ?? "",
-    agent: fields.get("User-Agent") ?? "",
-    user: status === 401 ? "" : userOf(encoded),
-  };
-}
-
-function userOf(credentials: string): string {
-  try {
-    return atob(credentials).split(":", 1)[0] ?? "";
-  } catch {
-    return "";
-  }
-}
-
 /**
- * Reads pieces one block after the other; each is good until the next is asked for. Never more
- * than was promised, if the file has grown; if it has shrunk, the connection must end.
+ * Reads pieces block by block; each is good until the next is asked for. Never more than is due,
+ * if the file has grown; if it has become shorter, the connection must end.
  */
 async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[]) {
   const block = new Uint8Array(BLOCK);
@@ -1375,18 +1279,13 @@ async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[]) {
       continue;
     }
     await file.seek(piece.first, Deno.SeekMode.Start);
-    for (let left = lengthOf(piece); left > 0;) {
+    for (let left = lengthOf([piece]); left > 0;) {
       const count = await file.read(block.subarray(0, Math.min(left, BLOCK)));
       if (count === null) throw new Error("A file became shorter while it was sent");
       yield block.subarray(0, count);
       left -= count;
     }
   }
-}
-
-/** The address of the other end; an IPv4 one as such, though it came to an IPv6 socket. */
-function addressOf({ remoteAddr }: Deno.TcpConn | Deno.TlsConn): string {
-  return remoteAddr.hostname.replace(/^::ffff:/, "");
 }
 
 // ---- Command line ------------------------------------------------------
@@ -1400,24 +1299,24 @@ Usage: http_server [options] [folder|file]       (default: the current folder)
 
   -p, --port N            listen here; 0 takes any free port (default: ${DEFAULT_PORT},
                           or the next free one up to ${LAST_PORT})
-  -b, --bind ADDR         listen on this address, also --host
+  -b, --bind ADDR         listen on this address; also --host
                           (default: 127.0.0.1 and ::1, this machine only)
       --lan               listen on every address, IPv4 and IPv6
   -t, --threads N         Workers that share the port (default: 1)
   -s, --spa               /index.html for pages that name nothing
-  -c, --cache SECONDS     may be kept so long; -1: no-store (default: no-cache)
+  -c, --cache SECONDS     let answers be kept so long; -1: no-store
+                          (default: no-cache, which asks each time)
   -H, --header 'N: V'     a field for every response; repeatable
   -C, --cors              let pages of other origins read everything
       --no-listing        404 for a folder without index.html
       --dotfiles          serve and list names that begin with a dot
-      --cert FILE --key FILE     HTTPS, with this certificate and key (PEM)
+      --cert FILE --key FILE        HTTPS, with this certificate and key (PEM)
       --auth USER:PASSWORD|@FILE    Basic authentication for everything
       --log FORMAT        short, combined, json or off (default: short)
-      --allow-host NAME   answer to this host name too; '*' to all; repeatable
+      --allow-host NAME   answer to this host name too; '*': to all; repeatable
       --max-connections N    more than these wait (default: ${MAX_CONNECTIONS})
-      --idle SECONDS      end a kept connection silent for so long (default: ${
-  IDLE_TIMEOUT / 1_000
-})
+      --idle SECONDS      end a kept connection after so much silence
+                          (default: ${IDLE_TIMEOUT / 1_000})
   -q, --quiet             the same as --log off
   -v, --verbose           show every header on standard error
   -h, --help              show this text
@@ -1427,92 +1326,54 @@ Example: http_server -p 8080 ./public
 
 Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.`;
 
+// deno-fmt-ignore (a table)
 const OPTIONS = {
-  string: [
-    "port",
-    "bind",
-    "threads",
-    "cache",
-    "header",
-    "cert",
-    "key",
-    "auth",
-    "log",
-    "allow-host",
-    "max-connections",
-    "idle",
-  ],
+  string: ["port", "bind", "threads", "cache", "header", "cert", "key", "auth", "log", "allow-host",
+    "max-connections", "idle"],
   boolean: ["lan", "spa", "cors", "listing", "dotfiles", "quiet", "verbose", "help", "version"],
   collect: ["header", "allow-host"],
   negatable: ["listing"],
-  default: {
-    threads: "1",
-    log: "short",
-    listing: true,
-    "max-connections": String(MAX_CONNECTIONS),
-    idle: String(IDLE_TIMEOUT / 1_000),
-  },
-  short: {
-    p: "port",
-    b: "bind",
-    host: "bind",
-    t: "threads",
-    s: "spa",
-    c: "cache",
-    H: "header",
-    C: "cors",
-    q: "quiet",
-    v: "verbose",
-    h: "help",
-    V: "version",
-  },
+  default: { threads: "1", log: "short", listing: true, cors: false,
+    "max-connections": String(MAX_CONNECTIONS), idle: String(IDLE_TIMEOUT / 1_000) },
+  short: { p: "port", b: "bind", host: "bind", t: "threads", s: "spa", c: "cache", H: "header",
+    C: "cors", q: "quiet", v: "verbose", h: "help", V: "version" },
 } as const;
 
 /** Reads the command line; does nothing else. */
-export function parseOptions(args: readonly string[]) {
+function parseOptions(args: readonly string[]) {
   const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
   const [root = ".", ...others] = flags._.map(String);
   if (others.length > 0) {
-    throw new UsageError(`Cannot serve "${others[0]}" as well: one folder or file`);
+    throw new UsageError(
+      `Cannot serve "${printable(others.join('", "'))}" as well: one folder or file`,
+    );
   }
   if ((flags.cert === undefined) !== (flags.key === undefined)) {
     throw new UsageError("Options --cert and --key go together");
   }
-  const {
-    bind,
-    lan,
-    auth,
-    quiet,
-    spa,
-    cors,
-    listing,
-    dotfiles,
-    help,
-    version,
-    verbose,
-    cert,
-    key,
-  } = flags;
-  if (lan && bind !== undefined) {
+  if (flags.lan && flags.bind !== undefined) {
     throw new UsageError("Options --lan and --bind exclude each other");
   }
-  if (auth !== undefined && !/^@.|:/.test(auth)) {
+  if (flags.auth !== undefined && !/^@.|:/.test(flags.auth)) {
     throw new UsageError("Cannot use --auth: expected USER:PASSWORD or @FILE");
   }
-  if (!isLogFormat(flags.log)) {
+  const format = LOG_FORMATS.find((name) => name === flags.log);
+  if (format === undefined) {
     throw new UsageError(
-      `Cannot use --log "${printable(flags.log)}": expected short, combined, json or off`,
+      `Cannot use --log "${printable(flags.log)}": expected ${LOG_FORMATS.join(", ")}`,
     );
   }
   const whole = (option: string, text: string, min: number, max: number) =>
     readNumber(option, text, { min, max, whole: true });
+  const age = flags.cache === undefined ? undefined : whole("--cache", flags.cache, -1, 2 ** 31);
   return {
-    ...{ help, version, verbose, root, bind, lan, auth, cert, key, spa, cors, listing, dotfiles },
+    ...flags,
+    root,
     port: flags.port === undefined ? undefined : whole("--port", flags.port, 0, 65_535),
     threads: whole("--threads", flags.threads, 1, 256),
-    cache: cacheControl(flags.cache),
+    cache: age === undefined ? "no-cache" : age < 0 ? "no-store" : `public, max-age=${age}`,
     fields: flags.header.map(parseField),
-    format: quiet ? "off" as const : flags.log,
+    format: flags.quiet ? "off" as const : format,
     allowHosts: flags["allow-host"].map((host) => host.toLowerCase()),
     maxConnections: whole("--max-connections", flags["max-connections"], 1, 1_000_000),
     idle: readNumber("--idle", flags.idle, { min: 0.1, max: 86_400 }) * 1_000,
@@ -1521,112 +1382,90 @@ export function parseOptions(args: readonly string[]) {
 
 type Options = ReturnType<typeof parseOptions>;
 
-function cacheControl(seconds: string | undefined): string {
-  if (seconds === undefined) return "no-cache";
-  const age = readNumber("--cache", seconds, { min: -1, max: 2 ** 31, whole: true });
-  return age === -1 ? "no-store" : `public, max-age=${age}`;
-}
-
-/** A field that the user adds; not one that would tell where messages end. */
+/** A field that the user adds: well-formed, and none that tells where messages end. */
 function parseField(line: string): Field {
-  let field: Field | undefined;
+  const fields = new Fields();
   try {
-    [field] = new Fields().appendLine(line);
+    fields.appendLine(line);
   } catch (error) {
     throw new UsageError(`Cannot use --header "${printable(line)}": ${explain(error)}`);
   }
-  const [name = ""] = field ?? [];
+  const [[name, value] = ["", ""]] = fields;
   if (/^(content-length|transfer-encoding|connection|keep-alive|trailer|te|upgrade)$/i.test(name)) {
     throw new UsageError(`Cannot use --header "${name}": it tells where messages end`);
   }
-  return field ?? ["", ""];
+  return [name, value];
 }
 
-type LogFormat = "short" | "combined" | "json" | "off";
-
-function isLogFormat(text: string): text is LogFormat {
-  return ["short", "combined", "json", "off"].includes(text);
-}
+/** A form of the log. */
+export type LogFormat = "short" | "combined" | "json" | "off";
+const LOG_FORMATS: readonly LogFormat[] = ["short", "combined", "json", "off"];
 
 /** One exchange as a line of the log; what the client sent is escaped. */
 export function formatExchange(exchange: Exchange, format: LogFormat, now = new Date()): string {
-  const { remote, request, status, sent, promised, ms, range, referer, agent, user } = exchange;
-  const quote = (text: string) => `"${text === "" ? "-" : escapeQuotes(text)}"`;
-  const complete = sent === promised;
-  const [method = "", target = ""] = request.split(" ");
+  const { remote, line, fields, status, sent, due, ms } = exchange;
+  const [method = "", target = ""] = line.split(" ");
+  const [referer = "", agent = ""] = [fields.get("Referer"), fields.get("User-Agent")];
+  const user = status === 401 ? "" : userOf(fields.get("Authorization"));
   if (format === "json") {
+    const texts = { method, target, user, referer, agent };
+    const shown = Object.entries(texts).map(([name, text]) => [name, printable(text)]);
     const time = now.toISOString();
-    return JSON.stringify({
-      time,
-      remote,
-      user,
-      method,
-      target: printable(target),
-      status,
-      sent,
-      promised,
-      complete,
-      ms: Number(ms.toFixed(3)),
-      referer: printable(referer),
-      agent: printable(agent),
-    });
+    return JSON.stringify({ time, remote, ...Object.fromEntries(shown), status, sent, due, ms });
   }
   if (format === "combined") {
+    const quoted = (text: string) => `"${escapeQuoted(text) || "-"}"`;
     const [, day, month, year, time] = now.toUTCString().split(" ");
-    const stamp = `${day}/${month}/${year}:${time} +0000`;
-    const name = user === "" ? "-" : escapeQuotes(user).replaceAll(" ", "\\x20");
-    return `${remote} - ${name} [${stamp}] ${quote(request)} ${status} ${sent} ${quote(referer)} ${
-      quote(agent)
-    }`;
+    const who = `${remote} - ${escapeQuoted(user).replaceAll(" ", "\\x20") || "-"}`;
+    const when = `[${day}/${month}/${year}:${time} +0000]`;
+    return `${who} ${when} ${quoted(line)} ${status} ${sent} ${quoted(referer)} ${quoted(agent)}`;
   }
-  const what = [printable(target || request), range].join("  ").trimEnd();
-  const amount = promised === 0 ? "–" : formatOctets(sent);
-  const note = complete
-    ? ""
-    : `  client left at ${formatOctets(sent)} of ${formatOctets(promised)}`;
-  return [
-    `${now.toTimeString().slice(0, 8)}  ${status}${complete ? " " : "!"}`,
-    method.slice(0, 8).padEnd(5),
-    (what + note).padEnd(34),
-    amount.padStart(9),
-    `${ms.toFixed(0)} ms`.padStart(8),
-    ` ${remote}`,
-  ].join(" ");
+  const range = status === 206 ? fields.get("Range")?.replace(/^bytes=/i, "  ") ?? "" : "";
+  const cut = sent < due ? `  client left at ${formatOctets(sent)} of ${formatOctets(due)}` : "";
+  const what = printable(target || line) + printable(range) + cut;
+  const amount = due === 0 ? "–" : formatOctets(sent);
+  const verdict = `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`;
+  return `${verdict} ${printable(method).slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${
+    amount.padStart(9)
+  } ` +
+    `${ms.toFixed(0).padStart(5)} ms  ${remote}`;
 }
 
-function escapeQuotes(text: string): string {
-  return printable(text.replace(/["\\]/g, (char) => `\\x${char.charCodeAt(0).toString(16)}`));
+function userOf(authorization = ""): string {
+  try {
+    return atob(authorization.replace(/^basic +/i, "")).split(":")[0] ?? "";
+  } catch {
+    return ""; // another scheme
+  }
 }
 
-/** Where a service listens, and with which certificate; plain data, for Workers. */
+function escapeQuoted(text: string): string {
+  return printable(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"');
+}
+
+/** Where a service listens, and with which certificate. */
 interface Place {
   hostname: string;
   port: number;
   tls: { cert: string; key: string } | undefined;
 }
 
-/** What a Worker is given to do. */
-interface Job {
-  settings: Settings;
-  places: Place[];
-  format: LogFormat;
-  verbose: boolean;
-}
-
-function listenOn({ hostname, port, tls }: Place, reusePort: boolean): Listener {
-  const place = { hostname, port, reusePort };
-  return tls ? Deno.listenTls({ ...place, ...tls }) : Deno.listen(place);
-}
-
-/** Opens all the places or none, all on the port that the first one got. */
+/**
+ * Opens the places, all on the port that the first one gets. One of several may fail: where there
+ * is no IPv6, and where "::" has taken the IPv4 addresses as well.
+ */
 function listenAll(places: readonly Place[], reusePort: boolean): Listener[] {
   const listeners: Listener[] = [];
-  for (const place of places) {
+  for (const [at, { hostname, port, tls }] of places.entries()) {
     try {
-      const port = listeners[0] ? listeners[0].addr.port : place.port;
-      listeners.push(listenOn({ ...place, port }, reusePort));
+      const place = { hostname, port: listeners[0]?.addr.port ?? port, reusePort };
+      listeners.push(tls ? Deno.listenTls({ ...place, ...tls }) : Deno.listen(place));
     } catch (error) {
-      if (place.hostname === "::1" && !(error instanceof Deno.errors.AddrInUse)) continue; // no IPv6 here
+      const { AddrInUse, PermissionDenied, NotCapable } = Deno.errors;
+      const taken = error instanceof AddrInUse && listeners[0]?.addr.hostname !== "::";
+      const refused = error instanceof PermissionDenied || error instanceof NotCapable;
+      const another = listeners.length > 0 || at < places.length - 1;
+      if (another && !taken && !refused) continue;
       for (const listener of listeners) listener.close();
       throw error;
     }
@@ -1635,118 +1474,102 @@ function listenAll(places: readonly Place[], reusePort: boolean): Listener[] {
 }
 
 /** Opens the listeners that the options ask for; a default port that is busy is passed over. */
-function openListeners(options: Options, tls: Place["tls"]): Listener[] {
-  const { bind, lan, port, threads } = options;
-  const hostnames = lan ? ["::"] : bind !== undefined ? [bind] : ["127.0.0.1", "::1"];
-  const ports = port === undefined
-    ? Array.from({ length: LAST_PORT - DEFAULT_PORT + 1 }, (_, at) => DEFAULT_PORT + at)
-    : port === 0
-    ? [0, 0, 0, 0]
-    : [port];
-  for (const each of ports) {
-    const places = hostnames.map((hostname) => ({ hostname, port: each, tls }));
+function openListeners({ bind, lan, port, threads }: Options, tls: Place["tls"]): Listener[] {
+  const hostnames = lan ? ["::", "0.0.0.0"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
+  const last = port === undefined ? LAST_PORT : port;
+  for (let each = port ?? DEFAULT_PORT, tries = 0;; each += port === undefined ? 1 : 0) {
     try {
+      const places = hostnames.map((hostname) => ({ hostname, port: each, tls }));
       const listeners = listenAll(places, false);
       if (threads === 1) return listeners;
-      // Taken alone first: to share a port with a stranger's service would pass in silence.
-      const taken = (listeners[0] ?? raise("No address to listen on")).addr.port;
+      // Taken alone first: to share a stranger's port would go unnoticed.
+      const taken = listeners.map(({ addr }) => ({ ...addr, tls }));
       for (const listener of listeners) listener.close();
-      return listenAll(places.map((place) => ({ ...place, port: taken })), true);
+      return listenAll(taken, true);
     } catch (error) {
-      if (error instanceof Deno.errors.AddrInUse && each !== ports.at(-1)) continue;
-      throw explainListen(error, each, bind);
+      const again = each === 0 ? ++tries < 5 : each < last;
+      if (!again || !(error instanceof Deno.errors.AddrInUse)) {
+        throw explainListen(error, each, bind);
+      }
     }
   }
-  return raise(`Ports ${DEFAULT_PORT} to ${LAST_PORT} are all in use: name one with -p`);
-}
-
-function raise(message: string): never {
-  throw new Error(message);
 }
 
 function explainListen(error: unknown, port: number, bind = ""): unknown {
-  const { AddrInUse, AddrNotAvailable, PermissionDenied } = Deno.errors;
-  if (error instanceof AddrInUse) {
+  if (error instanceof Deno.errors.AddrInUse) {
     return new Error(
       `Port ${port} is already in use: try -p ${port + 1}, or -p 0 for any free port`,
     );
   }
-  if (error instanceof PermissionDenied) {
+  if (error instanceof Deno.errors.PermissionDenied) {
     return new Error(`Port ${port} needs more rights on this system: try -p 8080`);
   }
-  if (
-    error instanceof AddrNotAvailable ||
-    (error instanceof Error && /lookup|host/.test(error.message))
-  ) {
-    return new Error(`${printable(bind)} is not an address of this computer: try --lan`);
+  if (error instanceof Deno.errors.AddrNotAvailable || /lookup|host/.test(String(error))) {
+    return new Error(
+      `Cannot listen on "${printable(bind)}": no address of this computer; try --lan`,
+    );
   }
   return error;
 }
 
 /** Looks at what is to be served, and turns options into settings. */
 function readSettings(options: Options): Settings {
-  const { auth, bind, lan, allowHosts, cert, spa, cors, listing, dotfiles, cache, fields, idle } =
-    options;
+  const { bind, lan, auth, cert } = options;
   let info: Deno.FileInfo;
   try {
     info = Deno.statSync(options.root);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return raise(`Cannot serve ${printable(options.root)}: no such folder or file`);
+    throw new Error(`Cannot serve "${printable(options.root)}": no such folder or file`);
   }
-  const [, folder = ".", name = options.root] = /^(.*)[/\\]([^/\\]+)$/.exec(options.root) ?? [];
-  const local = !lan && /^(localhost|127\..*|::1|\[::1\])$/.test(bind ?? "localhost");
+  const baseName = (path: string) => path.split(SEPARATOR).at(-1) ?? path;
+  const real = info.isDirectory ? "" : Deno.realPathSync(options.root);
+  const file = baseName(real);
   const credentials = auth?.startsWith("@")
-    ? Deno.readTextFileSync(auth.slice(1)).split(/\r?\n/, 1)[0]
+    ? Deno.readTextFileSync(auth.slice(1)).split(/\r?\n/)[0]
     : auth;
   if (credentials?.includes(":") === false) {
-    return raise("Cannot use --auth: the file holds no USER:PASSWORD");
+    throw new Error("Cannot use --auth: the file does not begin with USER:PASSWORD");
   }
+  const local = !lan && /^(localhost|127\..*|\[?::1\]?)$/.test(bind ?? "localhost");
   return {
-    ...{ spa, cors, listing, dotfiles, cache, fields, idle, credentials },
-    root: info.isDirectory ? options.root : folder || "/",
-    only: info.isDirectory ? undefined : name,
-    hosts: local ? allowHosts : undefined,
+    ...options,
+    credentials,
+    root: info.isDirectory ? options.root : real.slice(0, -file.length),
+    only: info.isDirectory ? undefined : { file, names: [file, baseName(options.root)] },
+    dotfiles: options.dotfiles || !info.isDirectory,
+    hosts: local ? options.allowHosts : undefined,
     secure: cert !== undefined,
     maxConnections: Math.ceil(options.maxConnections / options.threads),
   };
 }
 
-/** Says on standard error what is served, and where; one line where nobody is watching. */
-function announce(options: Options, listeners: readonly Listener[]): void {
-  const { root, lan, bind, cert, port, dotfiles } = options;
-  const actual = (listeners[0] ?? raise("No address to listen on")).addr.port;
-  const scheme = cert === undefined ? "http" : "https";
-  const host = bind === undefined
-    ? "localhost"
-    : bind.includes(":")
-    ? `[${bind.replace(/[[\]]/g, "")}]`
-    : bind;
-  const url = `${scheme}://${host}:${actual}/`;
-  const hop = port === undefined && actual !== DEFAULT_PORT
-    ? `Port ${DEFAULT_PORT} is in use, so this is ${actual}.\n`
+/** Says what is served, and where; in one line, if nobody is watching. */
+function announce(options: Options, port: number): string {
+  const { lan, bind = "localhost", cert, dotfiles } = options;
+  const root = printable(options.root);
+  const url = (host: string) => `${cert === undefined ? "http" : "https"}://${host}:${port}/`;
+  const local = url(bind.includes(":") ? `[${bind.replace(/[[\]]/g, "")}]` : bind);
+  const networks = lan ? networkHosts().map(url) : [];
+  const hop = options.port === undefined && port !== DEFAULT_PORT
+    ? `Port ${DEFAULT_PORT} is in use, so this is ${port}.\n`
     : "";
-  const networks = lan ? networkHosts().map((each) => `${scheme}://${each}:${actual}/`) : [];
   if (!Deno.stderr.isTerminal()) {
-    console.error(
-      `${hop}http_server: serving ${printable(root)} at ${[url, ...networks].join(" ")}`,
-    );
-    return;
+    return `${hop}http_server: serving ${root} at ${[local, ...networks].join(" ")}`;
   }
   const network = lan
-    ? `${
-      networks.map((each) => `  Network  ${cyan(each)}\n`).join("")
-    }\nAnyone on this network can read ${printable(root)}.\n`
-    : "  Network  off. Add --lan to let other devices in.\n";
-  console.error(`${hop}${bold(`http_server ${VERSION}`)}  serving ${printable(root)}
+    ? [...networks.map(cyan), "", `Anyone on this network can read ${root}.`]
+    : ["off. Add --lan to let other devices in."];
+  return `${hop}${bold(`http_server ${VERSION}`)}  serving ${root}
 
-  Local    ${cyan(url)}
-${network}
-Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${printable(root)}. Ctrl-C stops.
-`);
+  Local    ${cyan(local)}
+  Network  ${network.join("\n           ")}
+
+Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${root}. Ctrl-C stops.
+`;
 }
 
-/** The addresses of this computer, where Deno may already ask for them. */
+/** The addresses of this computer, if Deno may already ask for them. */
 function networkHosts(): string[] {
   const permission = { name: "sys", kind: "networkInterfaces" } as const;
   if (Deno.permissions.querySync(permission).state !== "granted") {
@@ -1762,38 +1585,45 @@ class Output {
   #lines = "";
   #writing: Promise<void> | undefined;
 
-  /** Takes the reason to end: nobody reads any more. */
-  constructor(readonly broken: () => void) {}
+  /** Takes whom to tell when nobody reads any more. */
+  constructor(readonly unread: () => void) {}
 
   /** Takes lines; more than a stuck reader will ever want are dropped. */
   write(lines: string): void {
-    if (this.#lines.length < 1 << 22) this.#lines += lines;
-    this.#writing ??= this.#flush();
+    if (this.#lines.length < 4_000_000) this.#lines += lines;
+    this.#writing ??= this.#flush().catch(this.unread).finally(() => this.#writing = undefined);
   }
 
   /** Resolves when all is written. */
   async end(): Promise<void> {
-    while (this.#writing) await this.#writing;
+    await this.#writing;
   }
 
   async #flush(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 10));
-    try {
-      while (this.#lines !== "") {
-        let octets = encoder.encode(this.#lines);
-        this.#lines = "";
-        while (octets.length > 0) octets = octets.subarray(await Deno.stdout.write(octets));
-      }
-    } catch {
-      this.broken();
-    } finally {
-      this.#writing = undefined;
+    while (this.#lines !== "") {
+      let octets = encoder.encode(this.#lines);
+      this.#lines = "";
+      while (octets.length > 0) octets = octets.subarray(await Deno.stdout.write(octets));
     }
   }
 }
 
-function watched(job: Job, signal: AbortSignal, write: (lines: string) => void): ServeOptions {
-  const { settings, format, verbose } = job;
+/** What a thread has to do; plain data, to be sent to a Worker. */
+interface Job {
+  settings: Settings;
+  places: Place[];
+  format: LogFormat;
+  verbose: boolean;
+}
+
+type Write = (lines: string) => void;
+
+function watch(
+  { settings, format, verbose }: Job,
+  signal: AbortSignal,
+  write: Write,
+): ServeOptions {
   return {
     ...settings,
     signal,
@@ -1805,78 +1635,69 @@ function watched(job: Job, signal: AbortSignal, write: (lines: string) => void):
   };
 }
 
-/** Starts a Worker on the same ports; resolves with what it did when the signal has ended it. */
-function serveInWorker(
-  job: Job,
-  signal: AbortSignal,
-  write: (lines: string) => void,
-): Promise<Summary> {
+/** Serves in a Worker, on the same ports, until the signal aborts. */
+async function serveInWorker(job: Job, signal: AbortSignal, write: Write): Promise<Summary> {
   const worker = new Worker(import.meta.url, { type: "module" });
   const { port1, port2 } = new MessageChannel();
   const { promise, resolve, reject } = Promise.withResolvers<Summary>();
-  worker.addEventListener("error", (event) => reject(new Error(event.message)));
-  port1.addEventListener(
-    "message",
-    ({ data }) => typeof data === "string" ? write(data) : resolve(data),
-  );
-  port1.start();
+  worker.onerror = (event) => {
+    event.preventDefault();
+    reject(new Error(event.message));
+  };
+  port1.onmessage = ({ data }) => typeof data === "string" ? write(data) : resolve(data);
   worker.postMessage({ job, port: port2 }, [port2]);
   signal.addEventListener("abort", () => port1.postMessage("stop"));
-  return promise.finally(() => {
+  try {
+    return await promise;
+  } finally {
     port1.close();
     worker.terminate();
-  });
+  }
 }
 
-/** The other end: serves as the job says, until it is told to stop. */
+/** The other end of it: the Worker's main. */
 async function work({ job, port }: { job: Job; port: MessagePort }): Promise<void> {
   const stop = new AbortController();
-  port.addEventListener("message", () => stop.abort());
-  port.start();
-  const listeners = job.places.map((place) => listenOn(place, true));
-  port.postMessage(
-    await serve(listeners, watched(job, stop.signal, (lines) => port.postMessage(lines))),
-  );
+  port.onmessage = () => stop.abort();
+  const write = (lines: string) => port.postMessage(lines);
+  port.postMessage(await serve(listenAll(job.places, true), watch(job, stop.signal, write)));
 }
 
 async function main(args: string[]): Promise<number> {
   const options = parseOptions(args);
-  if (options.help || options.version) {
-    console.log(options.help ? HELP : `http_server ${VERSION}`);
+  const { help, version, cert, key, threads, format, verbose } = options;
+  if (help || version) {
+    print(help ? `${HELP}\n` : `http_server ${VERSION}\n`);
     return 0;
   }
-  const { cert, key, threads, format, verbose } = options;
   const settings = readSettings(options);
   const tls = cert !== undefined && key !== undefined
     ? { cert: Deno.readTextFileSync(cert), key: Deno.readTextFileSync(key) }
     : undefined;
   const listeners = openListeners(options, tls);
-  announce(options, listeners);
+  const places = listeners.map(({ addr }) => ({ ...addr, tls }));
+  console.error(announce(options, places[0]?.port ?? 0));
 
   const begun = Date.now();
   const unread = new AbortController();
   const signal = AbortSignal.any([shutdownSignal(), unread.signal]);
   const output = new Output(() => unread.abort());
   const write = (lines: string) => output.write(lines);
-  const places = listeners.map(({ addr }) => ({ ...addr, tls }));
   const job: Job = { settings, places, format, verbose };
   const summaries = await Promise.all([
-    serve(listeners, watched(job, signal, write)),
+    serve(listeners, watch(job, signal, write)),
     ...Array.from({ length: threads - 1 }, () => serveInWorker(job, signal, write)),
   ]);
   await output.end();
   const requests = summaries.reduce((sum, summary) => sum + summary.requests, 0);
   const sent = summaries.reduce((sum, summary) => sum + summary.sent, 0);
-  const time = formatDuration(Math.ceil((Date.now() - begun) / 1_000) * 1_000, {
-    ignoreZero: true,
-  });
+  const seconds = Math.ceil((Date.now() - begun) / 1_000);
+  const time = formatDuration(seconds * 1_000, { ignoreZero: true });
   console.error(`Stopped after ${time}: ${requests} requests, ${formatOctets(sent)} sent.`);
   return 0;
 }
 
-if (import.meta.main) await run("http_server", main);
-else if ("WorkerGlobalScope" in globalThis) {
-  {
-    addEventListener("message", (event) => event instanceof MessageEvent && work(event.data));
-  }
-}
+// A Worker is the main module of its own thread, so it is asked first.
+if ("WorkerGlobalScope" in globalThis) {
+  addEventListener("message", (event) => event instanceof MessageEvent && work(event.data));
+} else if (import.meta.main) await run("http_server", main);
