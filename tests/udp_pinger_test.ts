@@ -140,7 +140,7 @@ async function runScript(actions: Action[], more: Record<string, unknown> = {}) 
   const events: PingEvent[] = [];
   const options = {
     count: actions.length,
-    timeout: 60,
+    timeout: 150,
     preload: 1,
     flood: false,
     oneWay: false,
@@ -196,13 +196,13 @@ const SCRIPTS: {
   },
   {
     rule: "a late reply stays lost, and is not credited to the probe in flight",
-    actions: [after(90), after(50)],
+    actions: [after(225), after(125)],
     lines: ["seq=1 timeout", "seq=1 OK (late)", "seq=2 OK"],
     counts: "2 packets transmitted, 1 received, +1 late, 50% packet loss",
   },
   {
     rule: "the second copy of a late reply is a duplicate",
-    actions: [twiceLater(90), after(50)],
+    actions: [twiceLater(225), after(125)],
     lines: ["seq=1 timeout", "seq=1 OK (late)", "seq=1 OK (DUP!)", "seq=2 OK"],
     counts: "2 packets transmitted, 1 received, +1 duplicates, +1 late, 50% packet loss",
   },
@@ -394,7 +394,7 @@ const SCRIPTS: {
   {
     rule: "a flood sends on when nothing comes back",
     actions: [...Array.from({ length: 70 }, () => drop), echo],
-    options: { flood: true },
+    options: { flood: true, timeout: 600 },
     lines: [
       "seq=71 OK",
       ...Array.from({ length: 70 }, (_, index) => `seq=${index + 1} timeout`),
