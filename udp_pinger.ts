@@ -519,13 +519,13 @@ export class Pinger {
     if (seq >= preload) this.#due += interval;
     this.#probes.set(seq, probe);
     this.#open.add(probe);
-    this.#forget(seq - MEMORY);
     tally.inFlight = this.#open.size;
     tally.pipe = Math.max(tally.pipe, tally.inFlight);
     if (flood) this.#credit = (this.#credit || this.#window) - 1;
     report({ event: "probe", seq });
     trace?.(">", `${probe.octets.length} octets: ${printable(toByteString(probe.octets))}`);
     probe.sent = performance.now();
+    if (seq === 1) this.#started = probe.sent;
     tally.time = probe.sent - this.#started;
     try {
       await this.#socket.send(probe.octets, this.#target); // not awaited, sends overtake each other
@@ -535,10 +535,6 @@ export class Pinger {
       this.#settle(probe, "lost");
       report({ event: "error", seq, reason: printable(explain(error) ?? String(error)) });
     }
-  }
-
-  #forget(seq: number): void {
-    if (seq <= this.#settled) this.#probes.delete(seq);
   }
 
   /** One endless loop with one call pending: an abandoned one would swallow the next datagram. */
@@ -644,7 +640,7 @@ export class Pinger {
     tally.inFlight = this.#open.size;
     for (let next; (next = this.#probes.get(this.#settled + 1)) && next.state !== "open";) {
       tally.settle(next.state !== "received");
-      this.#settled++;
+      this.#probes.delete(++this.#settled - MEMORY);
     }
   }
 
@@ -715,7 +711,8 @@ export async function sendHeartbeats(
   target: Deno.NetAddr,
   { interval, name, count, signal, warn, trace }: HeartbeatOptions,
 ): Promise<{ sent: number; errors: number }> {
-  const fields = `${name === undefined ? "" : `\tname=${name}`}\tinterval=${interval / 1000}`;
+  const seconds = Number((interval / 1000).toFixed(6));
+  const fields = `${name === undefined ? "" : `\tname=${name}`}\tinterval=${seconds}`;
   const began = performance.now();
   let [errors, failing, slot] = [0, false, 0];
   for (let sequence = 1;; sequence++) {

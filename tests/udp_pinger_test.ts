@@ -788,6 +788,11 @@ Deno.test("heartbeat: without a name there is no field for it", async () => {
   assertMatch(heard[0] ?? "", /^sequence=1\ttime=[\d.]+\tinterval=0.02\tbye=1$/);
 });
 
+Deno.test("heartbeat: the interval is written as a person would", async () => {
+  const { heard } = await beats({ interval: 1000 * 0.07, count: 1 });
+  assertMatch(heard[0] ?? "", /\tinterval=0.07\tbye=1$/);
+});
+
 Deno.test("heartbeat: the signal brings the farewell at once", async () => {
   const { heard, took } = await beats({ interval: 20_000 }, 1);
   assertEquals(heard.length, 2);
