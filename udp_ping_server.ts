@@ -98,6 +98,8 @@ const SWEEP = { every: 50, late: 25, suspended: 1000 } as const;
 const DEFAULT_INTERVAL = 5000;
 /** How long the last command of `--exec` may take at the end, in milliseconds. */
 const LAST_RUN = 2000;
+/** How often junk is mentioned, in milliseconds. */
+const JUNK_EVERY = 60_000;
 /** How many changes may wait for the command of `--exec`. */
 const MAX_WAITING = 1000;
 
@@ -462,12 +464,15 @@ export interface MonitorOptions {
   timeout?: number | undefined;
   /** Gets each change. */
   report: (change: Change) => void;
+  /** Hears of junk, once a minute. */
+  warn?: ((error: Error) => void) | undefined;
 }
 
 /** Watches senders of heartbeats: loss by their numbers, silence by our clock, never by theirs. */
 export class Monitor {
   /** How many datagrams were no heartbeats; they are no sign of life and no stop. */
   junk = 0;
+  #quietUntil = -Infinity; // about junk
   readonly #senders = new Map<string, Sender>();
   readonly #options: MonitorOptions;
 
@@ -485,7 +490,9 @@ export class Monitor {
     const known = this.#senders.get(name);
     if (Number.isNaN(sequence) || (!known && this.#senders.size === MAX_CLIENTS)) {
       this.junk++;
-      return;
+      if (now < this.#quietUntil) return;
+      this.#quietUntil = now + JUNK_EVERY;
+      return this.#options.warn?.(new Error(`No heartbeats: ${this.junk} datagrams so far`));
     }
     const sender = known ?? this.#meet(name, sequence, now);
     const interval = Number(/\tinterval=(\d{1,6}(?:\.\d{1,6})?)(?!\S)/.exec(text)?.[1] ?? 0) * 1000;
@@ -842,13 +849,20 @@ export function describe(
 }
 
 /** Sums up the heartbeats, a line a sender. */
-function summarizeSenders(monitor: Monitor, now: number): string {
-  const lines = monitor.summary(now).map((sender) =>
+function summarizeSenders(senders: SenderSummary[], junk: number): string {
+  const lines = senders.map((sender) =>
     `${sender.name}: ${sender.received} received, ${sender.lost} lost (${sender.loss}% loss), ` +
     `${sender.late} late, ${sender.duplicates} duplicates, ${sender.stops} stops, ` +
     `up ${sender.up}%, jitter ${sender.jitter} ms`
   );
-  return [...lines, `${lines.length} senders, ${monitor.junk} junk`].join("\n");
+  return [...lines, `${lines.length} senders, ${junk} junk`].join("\n");
+}
+
+/** Makes sure that the command may be run, before the first change. */
+function requireRun(line: string): void {
+  const [command = ""] = line.trim().split(/\s+/);
+  if (Deno.permissions.querySync({ name: "run", command }).state === "granted") return;
+  throw new Deno.errors.NotCapable(`Requires run access to "${command}"`);
 }
 
 /** Calls at each SIGQUIT; rejects when that fails, as it does when nobody reads our output. */
@@ -884,35 +898,26 @@ async function main(args: string[]): Promise<number> {
     if (!quiet) say(describe(change), change);
     if (change.event !== "suspended") hook?.add(change);
   };
-  if (options.exec !== undefined) {
-    const [command = ""] = options.exec.trim().split(/\s+/);
-    const { state } = Deno.permissions.querySync({ name: "run", command });
-    if (state !== "granted") {
-      throw new Deno.errors.NotCapable(`Requires run access to "${command}"`);
-    }
-  }
+  if (options.exec !== undefined) requireRun(options.exec);
   const socket = open(bind, options.port);
   const signal = shutdownSignal();
   const trace = options.verbose ? showTrace : undefined;
   const server = new EchoServer(socket, { ...options.echo, trace, warn });
-  const monitor = new Monitor({ ...times, report });
+  const monitor = new Monitor({ ...times, report, warn });
   const showSummary = () => {
-    const now = performance.now();
-    const { counts } = server;
-    const { seed } = options.echo;
-    if (options.heartbeat) {
-      const { junk } = monitor;
-      say(summarizeSenders(monitor, now), {
-        event: "summary",
-        senders: monitor.summary(now),
-        junk,
-      });
-    } else say(summarize(counts), { event: "summary", ...counts, loss: lossOf(counts), seed });
+    if (!options.heartbeat) {
+      const { counts } = server;
+      const { seed } = options.echo;
+      return say(summarize(counts), { event: "summary", ...counts, loss: lossOf(counts), seed });
+    }
+    const senders = monitor.summary(performance.now());
+    const { junk } = monitor;
+    say(summarizeSenders(senders, junk), { event: "summary", senders, junk });
   };
-  if (!quiet) {
-    const { hostname, port } = socket.addr as Deno.NetAddr;
+  const { addr } = socket;
+  if (!quiet && "hostname" in addr) {
     const task = options.heartbeat ? "for heartbeats" : describeFaults(options.echo);
-    console.error(`udp_ping_server: listening on ${hostname} port ${port}, ${task}`);
+    console.error(`udp_ping_server: listening on ${addr.hostname} port ${addr.port}, ${task}`);
   }
   const serving = options.heartbeat
     ? watch(socket, monitor, { signal, trace })

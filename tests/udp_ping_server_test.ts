@@ -700,6 +700,14 @@ for (const { rule, options, steps, want } of HEARTBEATS) {
   });
 }
 
+Deno.test("heartbeat: junk is mentioned once a minute", () => {
+  const told: string[] = [];
+  const warn = ({ message }: Error) => told.push(message);
+  const monitor = new Monitor({ report: () => {}, warn });
+  for (const second of [0, 1, 59, 60, 61]) monitor.take(octetsOf("junk"), FROM, 1000 * second);
+  assertEquals(told, ["No heartbeats: 1 datagrams so far", "No heartbeats: 4 datagrams so far"]);
+});
+
 Deno.test("heartbeat: the summary of a sender", () => {
   const steps: Steps = [
     ...[[0, web(1)], [1, web(2)], [2, web(3)], [4, web(5)], [4, web(5)], [4.5, web(4)]] as Steps,
