@@ -963,8 +963,7 @@ function parseOptions(args: string[]) {
     const value = text(name);
     return value === undefined ? undefined : readTime(asGiven(name), value, min);
   };
-  const words = Array.isArray(given._) ? given._.map(String) : [];
-  const [host, port = String(DEFAULT_PORT), surplus] = words;
+  const [host, port = DEFAULT_PORT, surplus] = Array.isArray(given._) ? given._.map(String) : [];
   if (surplus !== undefined) {
     throw new UsageError(`Cannot use "${printable(surplus)}": expected HOST [PORT]`);
   }
@@ -983,7 +982,7 @@ function parseOptions(args: string[]) {
   if (flag("ipv4") && flag("ipv6")) throw new UsageError("Cannot use -4 and -6 together");
   return {
     host: host?.replace(/^\[(.*)\]$/, "$1"),
-    port: readNumber("PORT", port, { min: 1, max: 65_535, whole: true }),
+    port: readNumber("PORT", String(port), { min: 1, max: 65_535, whole: true }),
     count: limit,
     exactly: count === undefined ? 0 : count,
     beats: count === undefined ? Infinity : limit,
