@@ -130,8 +130,8 @@ const MAX_DATAGRAM = 65_536;
 const MEMORY = 65_536;
 /** So much later than asked for, in ms, and a pause was a stall: the socket is read before judging. */
 const STALL = { late: 5, drain: 20 } as const;
-/** How far the clock of the probes may be behind before it skips one, in milliseconds. */
-const MAX_LAG = 10;
+/** How far behind its grid a probe is still sent, in ms; more is a stall, and skips what it missed. */
+const MAX_LAG = 50;
 /** With `-f`: how many probes are under way, and after which pause they count as lost, in ms. */
 const FLOOD = { window: 64, pause: 10 } as const;
 /** Among how many of the last probes the one is looked for whose number was damaged. */
