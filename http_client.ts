@@ -21,29 +21,23 @@ import { promptSecret } from "@std/cli/prompt-secret";
 import { format as formatBytes } from "@std/fmt/bytes";
 import { ClosedError, DeadlineError, LimitError, MalformedError, WireError } from "./protocol.ts";
 import { explain, printable, readNumber, spellOut, toByteString, UsageError } from "./protocol.ts";
-import { print, run, showTrace, shutdownSignal, TOKEN, type Trace, VERSION } from "./protocol.ts";
-import { Wire } from "./protocol.ts";
+import { print, run, shutdownSignal, TOKEN, type Trace, VERSION, Wire } from "./protocol.ts";
 
 // ---- Terms -------------------------------------------------------------
 
-/** A line of a header. */
-export type Field = readonly [name: string, value: string];
+type Field = readonly [name: string, value: string];
+type Octets = Uint8Array<ArrayBuffer>;
 
-/** Octets in memory of their own. */
-export type Octets = Uint8Array<ArrayBuffer>;
-
-/** Where a request goes. */
-export interface Target {
-  /** Scheme, host, port, path and query; never a user or a password. */
+/** Where a request goes: a URL without user and password, those, and a link-local zone. */
+interface Target {
   readonly url: URL;
-  /** The zone of a link-local address (RFC 6874), for this machine alone. */
+  /** RFC 6874; for this machine alone. */
   readonly zone: string;
-  /** `user:password` in the URL, one char an octet; null if there is none. */
+  /** `user:password`, one char an octet; null if the URL has none. */
   readonly userinfo: string | null;
 }
 
-/** What is asked of a server. */
-export interface Request {
+interface Request {
   readonly method: string;
   readonly target: Target;
   readonly fields: readonly Field[];
@@ -52,55 +46,47 @@ export interface Request {
   readonly body: Octets | null;
 }
 
-/** The head of a response. */
-export interface Response {
+/** The head of a response; its lines as they came, those of interim responses first. */
+interface Response {
   readonly status: number;
   readonly reason: string;
   readonly fields: readonly Field[];
-  /** The lines as they came, those of interim responses first. */
   readonly lines: readonly string[];
 }
 
-/** How the end of a body is told (RFC 9112 §6.3); null octets: by the end of the connection. */
-export type Framing = { kind: "chunked" } | { kind: "length"; octets: number } | { kind: "close" };
+/** How the end of a body is told (RFC 9112 §6.3). */
+type Framing = { kind: "chunked" } | { kind: "length"; octets: number } | { kind: "close" };
 
 /** What ends a download early: one of curl's exit statuses (see HELP), and a line that says why. */
-export class Failure extends Error {
-  /** @param pause What Retry-After says, in milliseconds; null if nothing. Only where asked to retry. */
+class Failure extends Error {
+  /** @param pause Only if a server asks for a pause: what Retry-After says, in ms, or null. */
   constructor(readonly status: number, message: string, readonly pause?: number | null) {
     super(message);
   }
 }
 
-/** The engine's line to whoever runs it. */
-export interface Talk {
+/** The streams of the program, and what stops it. */
+export interface Streams {
   /** Takes the body where no file does. */
   readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
-  /** Ends everything: Ctrl-C. */
+  /** Takes the talk. */
+  readonly stderr: { writeSync(octets: Uint8Array): number; isTerminal(): boolean };
+  /** Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Says what the user should know. */
-  note(line: string): void;
-  /** Says what is good to know for somebody who sits there. */
-  hint(line: string): void;
-  /** Sees the conversation. */
-  readonly trace?: Trace | undefined;
-  /** Sees how many octets are there, and how many there will be; null if that is not known. */
-  readonly progress?: ((received: number, total: number | null) => void) | undefined;
 }
 
 /** How long each phase took, over all hops, in milliseconds. */
-export type Times = Record<"dns" | "connect" | "tls" | "first-byte", number>;
+type Times = Record<"dns" | "connect" | "tls" | "first-byte", number>;
 
 /** What all hops of an attempt share. */
 interface Attempt {
   readonly options: Options;
   readonly talk: Talk;
+  readonly output: Output;
   /** Ctrl-C, or the end of `--max-time`. */
   readonly signal: AbortSignal;
-  readonly times: Times;
-  readonly output: Output;
-  /** Whether a 429 or 5xx is worth another attempt. */
-  readonly retries: boolean;
+  /** Whether there are attempts left, if a server is busy now. */
+  readonly mayRetry: boolean;
 }
 
 // ---- Numbers -----------------------------------------------------------
@@ -123,14 +109,15 @@ const MAX_CODINGS = 5;
 /** The buffer of a body, in octets: large enough that system calls no longer count. */
 const BODY_BUFFER = 262_144;
 
-/** How long a peer may keep silent, in milliseconds. */
+/** How long a peer may keep silent, and no limit: the most a timer counts. In milliseconds. */
 const PATIENCE = 300_000;
+const FOREVER = 2_147_483_000;
 
 /** The first pause before another attempt, which doubles, and the longest, in milliseconds. */
 const FIRST_PAUSE = 1_000;
 const MAX_PAUSE = 600_000;
 
-/** Exit statuses that may be gone next time; and those that leave octets worth keeping. */
+/** Exit statuses that may be others next time; those that leave octets worth keeping. */
 const TRANSIENT = [6, 7, 18, 28, 52, 55, 56];
 const RESUMABLE = [...TRANSIENT, 23, 130];
 
@@ -145,15 +132,11 @@ const encoder = new TextEncoder();
 
 // ---- Engine: the URL ---------------------------------------------------
 
-/**
- * Reads what a user calls a URL: `http://h/p`, `h/p`, `h:8000/p`, `[::1]:8000/p`, `:8000/p`.
- *
- * @throws {Failure} 3 if it is none, 1 if its scheme is neither http nor https.
- */
-export function parseTarget(text: string): Target {
+/** Reads what a user calls a URL: `http://h/p`, `h/p`, `h:8000/p`, `[::1]:8000/p`, `:8000/p`. */
+function parseTarget(text: string): Target {
   // `new URL` drops TAB, CR and LF in silence.
   // deno-lint-ignore no-control-regex
-  if (/[\x00-\x20\x7f]/.test(text)) throw badUrl(text, "a blank or a control character in it");
+  if (/[\x00-\x20\x7f]/.test(text)) throw badUrl(text, "it holds a blank or a control character");
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return toTarget(text);
   return toTarget(`http://${text.startsWith(":") ? "localhost" : ""}${text}`);
 }
@@ -161,10 +144,8 @@ export function parseTarget(text: string): Target {
 /**
  * Resolves a Location against the URL it came from (RFC 9110 §10.2.2). What a URL cannot hold is
  * percent-encoded octet by octet, which is right for UTF-8 and for Latin-1.
- *
- * @throws {Failure} 3 if it is no URL, 1 if its scheme is neither http nor https.
  */
-export function resolveLocation(base: Target, location: string): Target {
+function resolveLocation(base: Target, location: string): Target {
   const encoded = location.replace(
     /[^\x21-\x7e]|\\/g,
     (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
@@ -174,19 +155,19 @@ export function resolveLocation(base: Target, location: string): Target {
   return { url: stripped(new URL(encoded, base.url)), zone: base.zone, userinfo: null };
 }
 
-/** Takes an absolute URL apart. */
+/** Takes an absolute URL apart: exit 1 for another scheme, 3 if it is no URL. */
 function toTarget(text: string): Target {
   const [, scheme = "", slashes, authority = "", rest = ""] =
     /^([^:]*):(\/\/)?([^/?#]*)(.*)$/s.exec(text) ?? [];
   if (!/^https?$/i.test(scheme)) throw new Failure(1, `Scheme "${scheme}" is not supported`);
   // `new URL` reads http:///x as host x, and "\" as "/".
-  if (!slashes || /(^|@)(:\d*)?$|\\/.test(authority)) throw badUrl(text, "no host in it");
+  if (!slashes || /(^|@)(:\d*)?$|\\/.test(authority)) throw badUrl(text, "it names no host");
   const [, zone = ""] = /%(?:25)?([^\]]+)\](?::\d*)?$/.exec(authority) ?? [];
-  const host = authority.replace(/%[^\]]*(?=\](:\d*)?$)/, "");
+  const host = authority.replace(/%[^\]]*(?=\](:\d*)?$)/, ""); // `new URL` knows no zones
   try {
     const url = new URL(`${scheme}://${host}${rest.replaceAll("\\", "%5C")}`);
-    const named = url.username !== "" || url.password !== "";
-    const userinfo = named ? percentDecode(`${url.username}:${url.password}`) : null;
+    const isNamed = url.username !== "" || url.password !== "";
+    const userinfo = isNamed ? percentDecode(`${url.username}:${url.password}`) : null;
     return { url: stripped(url), zone: url.hostname.startsWith("[fe80:") ? zone : "", userinfo };
   } catch {
     throw badUrl(text, "host or port make no sense");
@@ -209,27 +190,25 @@ function percentDecode(text: string): string {
   return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number(`0x${hex}`)));
 }
 
-/** The host without the brackets of an IPv6 address, as sockets and certificates want it. */
-function hostOf({ url }: Target): string {
-  return url.hostname.replace(/^\[(.*)\]$/, "$1");
-}
-
 // ---- Engine: the connection --------------------------------------------
 
 /** Opens a connection: name, TCP and TLS, all within `--connect-timeout`. */
-async function connect(target: Target, attempt: Attempt): Promise<Deno.Conn> {
-  const { options, times, talk } = attempt;
-  const { protocol, host, port } = target.url;
+async function connect(target: Target, attempt: Attempt, times: Times): Promise<Deno.Conn> {
+  const { options, talk } = attempt;
+  const { protocol, host, hostname, port } = target.url;
+  const name = hostname.replace(/^\[(.*)\]$/, "$1"); // sockets and certificates want no brackets
   const timeout = AbortSignal.timeout(options.connectTimeout);
   const signal = AbortSignal.any([attempt.signal, timeout]);
   try {
-    const hosts = await timed(times, "dns", () => abortable(look(target, attempt), signal));
+    const { zone } = target;
+    const asked = zone ? `${name}%${zone}` : name;
+    const hosts = await timed(times, "dns", () => abortable(look(asked, attempt), signal));
     const number = Number(port || (protocol === "https:" ? 443 : 80));
     const conn = await timed(times, "connect", () => dial(hosts, number, signal));
     talk.trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
     conn.setNoDelay(); // or Nagle and a delayed ACK hold the request back for 40 ms
     if (protocol === "http:") return conn;
-    return await timed(times, "tls", () => secure(conn, target, attempt, signal));
+    return await timed(times, "tls", () => secure(conn, name, attempt, signal));
   } catch (error) {
     if (attempt.signal.aborted || !timeout.aborted) throw error;
     throw new Failure(28, `No connection to ${host} within ${options.connectTimeout / 1000} s`);
@@ -260,27 +239,27 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 /**
- * Looks a name up, where a family is asked for or somebody wants to know. Else the name goes to
- * `Deno.connect`, which tries all addresses side by side (RFC 8305): that saves the 20 ms it takes
- * to load node:dns.
+ * Looks a name up where a family is asked for or somebody wants to know. Else the name goes on to
+ * `Deno.connect`, which tries all its addresses side by side (RFC 8305): that saves the 20 ms it
+ * takes to load node:dns.
  */
-async function look(target: Target, { options, talk }: Attempt): Promise<string[]> {
-  const host = hostOf(target);
+async function look(host: string, { options, talk }: Attempt): Promise<string[]> {
   const { family } = options;
   const literal = host.includes(":") ? 6 : /^[\d.]+$/.test(host) ? 4 : null;
-  const wanted = family === null || family === literal;
-  if (literal !== null && wanted) return [target.zone ? `${host}%${target.zone}` : host];
-  if (literal === null && wanted && !options.timing && !talk.trace) return [host];
+  if (family === null ? literal !== null || !talk.trace && !options.timing : family === literal) {
+    return [host];
+  }
+  const kind = family === null ? "address" : `IPv${family} address`;
+  if (literal !== null) throw new Failure(6, `${host} is no ${kind}`);
   try {
-    if (literal !== null) throw new Error("the address is of the other family");
     const { lookup } = await import("node:dns/promises");
-    const found = await lookup(host, { all: true, family: family ?? 0, order: "verbatim" });
+    const found = await lookup(host, { all: true, family: family ?? 0 });
     const addresses = found.map(({ address }) => address);
     talk.trace?.("*", `${host} is ${addresses.join(", ")}`);
     return family !== null || addresses.length === 1 ? addresses : [host];
   } catch (error) {
-    if (error instanceof Error && error.message.includes("EPERM")) return [host]; // let Deno say it
-    throw new Failure(6, `Cannot find an ${family ? `IPv${family} ` : ""}address of ${host}`);
+    if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
+    throw new Failure(6, `Cannot find an ${kind} of ${host}`);
   }
 }
 
@@ -295,7 +274,7 @@ async function dial(hosts: string[], port: number, signal: AbortSignal): Promise
       why = explain(error) ?? String(error);
       // Neither of the two has a class or a code of its own.
       if (error instanceof URIError || why.startsWith("failed to lookup")) {
-        throw new Failure(6, `Cannot find an address of ${printable(hostname)}`);
+        throw new Failure(6, `Cannot find an address of ${hostname}`);
       }
     }
   }
@@ -305,19 +284,18 @@ async function dial(hosts: string[], port: number, signal: AbortSignal): Promise
 /** Puts TLS on a connection and checks who is there, before a word is said. */
 async function secure(
   conn: Deno.TcpConn,
-  target: Target,
+  hostname: string,
   { options, talk }: Attempt,
   signal: AbortSignal,
 ): Promise<Deno.Conn> {
-  const hostname = hostOf(target);
   let open: Disposable = conn;
   const close = () => open[Symbol.dispose]();
   signal.addEventListener("abort", close);
   try {
     if (options.insecure) return await abortable(secureUnchecked(conn, hostname), signal);
-    const tls = open = await Deno.startTls(conn, { hostname, caCerts: [...options.caCerts] });
+    const tls = open = await Deno.startTls(conn, { hostname, caCerts: options.caCerts });
     await tls.handshake();
-    talk.trace?.("*", `TLS: the certificate is for ${hostname}, and somebody known signed it`);
+    talk.trace?.("*", `TLS: the certificate is for ${hostname}, and signed by somebody known`);
     return tls;
   } catch (error) {
     close();
@@ -337,22 +315,22 @@ function tlsFailure(hostname: string, message: string): Failure {
   let why = printable(fault);
   if (when === "after") why = `it expired on ${date.toUTCString()}`;
   if (when === "before") why = `it is not valid before ${date.toUTCString()}`;
-  if (fault.includes("not valid for")) why = `it is for ${names.join(", ") || "no name at all"}`;
+  if (fault.includes("valid for")) why = `it is for ${printable(names.join(", ")) || "no name"}`;
   if (fault === "UnknownIssuer") why = "nobody known here signed it (--cacert FILE adds a CA)";
   if (fault.includes("CaUsedAsEndEntity")) why = "it is that of a CA, not that of a server";
   return new Failure(60, `Cannot trust the certificate of ${hostname}: ${why}`);
 }
 
 /**
- * TLS with whoever is there, for `--insecure`. Deno checks always, so this is node:tls, dressed
- * as a connection of Deno's.
+ * TLS with whoever is there, for `--insecure`. Deno checks always, so this is node:tls, dressed as
+ * a connection of Deno's.
  */
 async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<Deno.Conn> {
   const [{ connect }, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
   const records = new RecordWatch();
   const readable = conn.readable.pipeThrough(new TransformStream(records));
-  const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // SNI has no addresses
   const inner = Duplex.fromWeb({ readable, writable: conn.writable });
+  const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // SNI has no addresses
   const socket = connect({ socket: inner, servername, rejectUnauthorized: false });
   await new Promise<void>((resolve, reject) => {
     socket.once("secureConnect", resolve).once("error", reject);
@@ -361,8 +339,11 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
   const received: AsyncIterator<Octets> = socket.iterator();
   let rest = new Uint8Array(0);
   const close = () => void socket.destroy();
-  return Object.assign(Object.create(conn) as Deno.TcpConn, {
-    async read(target: Uint8Array) {
+  const { localAddr, remoteAddr, writable } = conn;
+  return {
+    ...{ localAddr, remoteAddr, readable, writable, close, [Symbol.dispose]: close },
+    ...{ ref() {}, unref() {}, closeWrite: () => Promise.resolve() },
+    async read(target) {
       if (rest.length === 0) {
         const { value, done } = await received.next();
         if (done && !records.closed) throw new Deno.errors.UnexpectedEof("no TLS close_notify");
@@ -374,13 +355,11 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
       rest = rest.subarray(octets.length);
       return octets.length;
     },
-    write: (octets: Uint8Array) =>
-      new Promise<number>((resolve, reject) => {
+    write: (octets) =>
+      new Promise((resolve, reject) => {
         socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
       }),
-    close,
-    [Symbol.dispose]: close,
-  });
+  };
 }
 
 /**
@@ -388,18 +367,19 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
  * connection (RFC 8446 §6.1), of which node:tls does not tell. TLS 1.3 hides its type but not its
  * length: two octets, the type, and a tag of sixteen.
  */
-class RecordWatch implements Transformer<Uint8Array, Uint8Array> {
+class RecordWatch implements Transformer<Octets, Octets> {
   closed = false;
   #header: number[] = [];
   #left = 0;
 
-  transform(octets: Uint8Array, next: TransformStreamDefaultController<Uint8Array>): void {
-    for (let at = 0; at < octets.length; at++) {
-      const skipped = Math.min(this.#left, octets.length - at);
-      this.#left -= skipped;
-      at += skipped;
-      if (at < octets.length) this.#header.push(octets[at] ?? 0);
-      const [type, , , high = 0, low] = this.#header;
+  transform(octets: Octets, next: TransformStreamDefaultController<Octets>): void {
+    for (const octet of octets) {
+      if (this.#left > 0) {
+        this.#left--;
+        continue;
+      }
+      const [type, , , high = 0, low] = [...this.#header, octet];
+      this.#header.push(octet);
       if (low === undefined) continue;
       this.#left = high * 256 + low;
       this.closed = type === 21 || (type === 23 && this.#left === 19);
@@ -412,8 +392,7 @@ class RecordWatch implements Transformer<Uint8Array, Uint8Array> {
 // ---- Engine: the request -----------------------------------------------
 
 /** Puts the first request together; what the user gives as a field replaces ours. */
-function firstRequest({ method, target, ...options }: Options): Request {
-  const { body, range } = options;
+function firstRequest({ method, target, body, range, ...options }: Options): Request {
   const ours: Field[] = [
     ["User-Agent", options.agent],
     ["Accept", "*/*"],
@@ -431,6 +410,34 @@ function firstRequest({ method, target, ...options }: Options): Request {
   return { method, target, fields, credentials: options.user ?? target.userinfo, body };
 }
 
+/**
+ * Sends a request and reads the head of its response. Reads while it sends: a server may answer
+ * before it has all, and take no more.
+ */
+async function exchange(wire: Wire, request: Request, talk: Talk, times: Times): Promise<Response> {
+  const body = request.body ?? new Uint8Array(0);
+  const lines = requestLines(request);
+  for (const line of lines) {
+    const [secret] = /^(?:authorization|proxy-authorization|cookie):/i.exec(line) ?? [];
+    talk.trace?.(">", secret ? `${secret} [credentials]` : printable(line));
+  }
+  talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
+  const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
+  const message = new Uint8Array(head.length + body.length); // one write, one packet
+  message.set(head);
+  message.set(body, head.length);
+  let isCut = false;
+  wire.setDeadline(PATIENCE);
+  wire.write(message, PATIENCE).catch(() => isCut = true);
+  try {
+    await timed(times, "first-byte", () => wire.fill());
+    return await readResponse(wire);
+  } catch (error) {
+    if (!isCut) throw failureOf(error, { malformed: 8, limit: 100, closed: 8 });
+    throw new Failure(55, "The server closed before it had the whole request");
+  }
+}
+
 /** The lines of the head of a request (RFC 9112 §3). */
 function requestLines({ method, target, fields, credentials }: Request): string[] {
   const { url } = target;
@@ -441,37 +448,6 @@ function requestLines({ method, target, fields, credentials }: Request): string[
     lines.push(`Authorization: Basic ${btoa(credentials)}`);
   }
   return [...lines, ...fields.map(([name, value]) => `${name}: ${value}`)];
-}
-
-/**
- * Sends a request and reads the head of its response. Reads while it sends: a server may answer
- * before it has all, and take no more.
- */
-async function exchange(wire: Wire, request: Request, attempt: Attempt): Promise<Response> {
-  const { times, talk } = attempt;
-  const body = request.body ?? new Uint8Array(0);
-  const lines = requestLines(request);
-  for (const line of lines) {
-    const [name] = /^(?:authorization|proxy-authorization|cookie):/i.exec(line) ?? [];
-    talk.trace?.(">", name ? `${name} [credentials]` : printable(line));
-  }
-  talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
-  const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
-  const message = new Uint8Array(head.length + body.length); // one write, one packet
-  message.set(head);
-  message.set(body, head.length);
-  let unsent: unknown;
-  wire.setDeadline(PATIENCE);
-  wire.write(message, PATIENCE).catch((error) => unsent = error);
-  try {
-    await timed(times, "first-byte", () => wire.fill());
-    return await readResponse(wire);
-  } catch (error) {
-    if (unsent === undefined || !(error instanceof ClosedError)) {
-      throw failureOf(error, { malformed: 8, limit: 100, closed: 8 });
-    }
-    throw new Failure(55, `The server took only a part of the request: ${error.message}`);
-  }
 }
 
 /** Gives what broke the wire its exit status; what is none of the wire's stays as it is. */
@@ -485,7 +461,8 @@ function failureOf(error: unknown, at: { malformed: number; limit: number; close
   if (error instanceof MalformedError) return new Failure(at.malformed, message);
   if (cause === undefined) return new Failure(at.closed, message);
   // A certificate may be asked of us when the handshake is over (RFC 8446 §4.3.2).
-  return new Failure(message.includes("fatal alert") ? 35 : 56, `Cannot read on: ${message}`);
+  const status = message.includes("fatal alert") ? 35 : 56;
+  return new Failure(status, `Cannot read on: ${printable(message)}`);
 }
 
 // ---- Engine: the response ----------------------------------------------
@@ -533,10 +510,8 @@ async function expectHttp(wire: Wire): Promise<void> {
  * Reads a status line (RFC 9112 §4) and field lines (§5). A line that begins with a blank goes on
  * with the one before (obs-fold, §5.2). A blank ahead of the colon is refused, for what is ignored
  * might be the length.
- *
- * @throws {MalformedError} If the grammar forbids a line.
  */
-export function parseHead(lines: readonly string[]): Response {
+function parseHead(lines: readonly string[]): Response {
   const [first = "", ...rest] = lines;
   const [, status, reason = ""] = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/s.exec(first) ?? [];
   if (status === undefined) throw new MalformedError(`Bad status line "${printable(first)}"`);
@@ -553,7 +528,7 @@ export function parseHead(lines: readonly string[]): Response {
 
 /** Takes the optional white space off (RFC 9110 §5.6.3); String.trim would take more. */
 function trimmed(value: string): string {
-  return value.replace(/^[ \t]+|[ \t]+$/g, "");
+  return value.replace(/^[ \t]+/, "").replace(/[ \t]+$/, "");
 }
 
 /** The values of all fields of a name. */
@@ -567,12 +542,8 @@ function membersOf(response: Response, name: string): string[] {
   return members.map(trimmed).filter((member) => member !== "");
 }
 
-/**
- * Tells where a body ends, by the rules of RFC 9112 §6.3.
- *
- * @throws {MalformedError} If the end cannot be told for certain.
- */
-export function bodyFraming(method: string, response: Response): Framing {
+/** Tells where a body ends, by the rules of RFC 9112 §6.3. */
+function bodyFraming(method: string, response: Response): Framing {
   // Rule 1: these have no body, whatever the fields say.
   if (method === "HEAD" || [204, 304].includes(response.status)) {
     return { kind: "length", octets: 0 };
@@ -581,7 +552,7 @@ export function bodyFraming(method: string, response: Response): Framing {
   const codings = membersOf(response, "transfer-encoding").join(", ");
   if (codings === "chunked") return { kind: "chunked" };
   if (valuesOf(response, "transfer-encoding").length > 0) {
-    throw new MalformedError(`Unknown Transfer-Encoding "${printable(codings)}"`);
+    throw new Failure(8, `Unknown Transfer-Encoding "${printable(codings)}"`);
   }
   // Rule 5: equal lengths are one length. Number() alone would take "", 0x1f and 1e3, too.
   const lengths = valuesOf(response, "content-length").flatMap((value) => value.split(","));
@@ -591,11 +562,11 @@ export function bodyFraming(method: string, response: Response): Framing {
   if (octets <= Number.MAX_SAFE_INTEGER && numbers.every((other) => other === octets)) {
     return { kind: "length", octets };
   }
-  throw new MalformedError(`Bad Content-Length "${printable(lengths.join(","))}"`);
+  throw new Failure(8, `Bad Content-Length "${printable(lengths.join(","))}"`);
 }
 
 /** Reads a body, in pieces that are good until the next one is asked for. */
-async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Uint8Array> {
+async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Octets> {
   const buffer = new Uint8Array(BODY_BUFFER);
   if (framing.kind === "chunked") return yield* readChunked(wire, buffer);
   const total = framing.kind === "length" ? framing.octets : Infinity;
@@ -613,7 +584,7 @@ async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Uint8Arra
  * Reads a chunked body (RFC 9112 §7.1). Small chunks are gathered as long as nothing has to be
  * waited for, or a chunk an octet would cost a write an octet.
  */
-async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Uint8Array> {
+async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Octets> {
   let filled = 0;
   let left = 0;
   let expected: "size" | "data" | "end" | "trailers" = "size";
@@ -626,7 +597,7 @@ async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Uint8Arr
       }
       wire.setDeadline(PATIENCE);
       if (expected === "size") {
-        left = chunkSize(await wire.readLine(MAX_CHUNK_LINE, "LF"));
+        left = chunkSize(await readChunkLine(wire, MAX_CHUNK_LINE, 56));
         expected = left === 0 ? "trailers" : "data";
       } else if (expected === "data") {
         const count = await wire.readInto(buffer.subarray(filled, filled + left));
@@ -635,7 +606,9 @@ async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Uint8Arr
         left -= count;
         if (left === 0) expected = "end";
       } else {
-        await endChunk(wire);
+        // What is skipped is looked at: it is the line end after the data, or the size was wrong.
+        const end = await readChunkLine(wire, 2, 56);
+        if (end !== "") throw new MalformedError("A chunk goes on behind its size");
         expected = "size";
       }
     }
@@ -644,47 +617,33 @@ async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Uint8Arr
     throw error;
   }
   yield buffer.subarray(0, filled);
-  await readTrailers(wire);
+  // The trailer fields (§7.1.2) are dropped.
+  for (let limit = MAX_TRAILERS, line; line !== ""; limit -= line.length + 1) {
+    line = await readChunkLine(wire, limit, 100);
+  }
 }
 
-/** Reads a chunk's first line; extensions say nothing to us (RFC 9112 §7.1.1). */
-function chunkSize(line: string | null): number {
+/** Reads a line of the chunked coding. */
+async function readChunkLine(wire: Wire, limit: number, status: number): Promise<string> {
+  const line = await wire.readLine(limit, "LF").catch((error) => {
+    throw error instanceof LimitError ? new Failure(status, "Chunked coding goes astray") : error;
+  });
   if (line === null) throw new ClosedError("Connection closed ahead of the last chunk");
+  return line;
+}
+
+/** Reads the size off a chunk's first line; extensions say nothing to us (RFC 9112 §7.1.1). */
+function chunkSize(line: string): number {
   // parseInt would take "5zz", "0x5" and "+5", too.
   const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
   if (digits === undefined) throw new MalformedError(`Bad chunk size "${printable(line)}"`);
   return Number(`0x${digits}`);
 }
 
-/** Reads the line end behind the data of a chunk: what is skipped is looked at. */
-async function endChunk(wire: Wire): Promise<void> {
-  const line = await wire.readLine(2, "LF").catch((error) => {
-    throw error instanceof LimitError ? new MalformedError("A chunk exceeds its size") : error;
-  });
-  if (line === null) throw new ClosedError("Connection closed inside a chunk");
-  if (line !== "") throw new MalformedError("A chunk exceeds its size");
-}
-
-/** Reads the trailer fields (RFC 9112 §7.1.2), and drops them. */
-async function readTrailers(wire: Wire): Promise<void> {
-  for (let left = MAX_TRAILERS;;) {
-    const line = await wire.readLine(left, "LF").catch((error) => {
-      throw error instanceof LimitError ? new Failure(100, "The trailers are too long") : error;
-    });
-    if (line === null) throw new ClosedError("Connection closed inside the trailers");
-    if (line === "") return;
-    left -= line.length + 1;
-  }
-}
-
 // ---- Engine: content codings -------------------------------------------
 
-/**
- * The codings of a body, in the order in which they were applied (RFC 9110 §8.4).
- *
- * @throws {Failure} 61 if we cannot undo one, or there are too many.
- */
-export function contentCodings(response: Response): string[] {
+/** The codings of a body, in the order in which they were applied (RFC 9110 §8.4). */
+function contentCodings(response: Response): string[] {
   const codings = membersOf(response, "content-encoding").filter((name) => name !== "identity");
   const unknown = codings.find((coding) => !/^((x-)?gzip|deflate|br)$/.test(coding));
   if (unknown !== undefined) {
@@ -698,11 +657,10 @@ export function contentCodings(response: Response): string[] {
  * Undoes a content coding. With node:zlib: DecompressionStream takes a truncated deflate for a
  * complete one, refuses a second gzip member (RFC 1952 §2.2), and puts no bound on what comes out.
  */
-async function* decode(source: AsyncIterable<Uint8Array>, coding: string) {
-  const pieces = source[Symbol.asyncIterator]();
+async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGenerator<Octets> {
   let piece = new Uint8Array(0);
   while (piece.length < 2) { // two octets tell zlib from raw deflate
-    const { value, done } = await pieces.next();
+    const { value, done } = await source.next();
     if (done) break;
     piece = new Uint8Array([...piece, ...value]);
   }
@@ -713,7 +671,7 @@ async function* decode(source: AsyncIterable<Uint8Array>, coding: string) {
     for (let done: boolean | undefined = false; !done && !stream.destroyed;) {
       fed += piece.length;
       await new Promise((resolve) => stream.write(piece.slice(), resolve)); // errors come out below
-      ({ value: piece, done } = await pieces.next());
+      ({ value: piece, done } = await source.next());
     }
     // A truncated brotli stream takes this octet for its own, a complete one leaves it.
     stream.end(coding === "br" ? new Uint8Array(1) : undefined);
@@ -732,7 +690,7 @@ async function* decode(source: AsyncIterable<Uint8Array>, coding: string) {
 }
 
 /** What decodes a coding. Some send raw deflate for "deflate", which is zlib (RFC 9110 §8.4.1.2). */
-async function decoder(coding: string, [first = 0, second = 0]: Uint8Array) {
+async function decoder(coding: string, [first = 0, second = 0]: Octets) {
   const zlib = await import("node:zlib");
   if (coding === "br") return zlib.createBrotliDecompress();
   if (coding !== "deflate") return zlib.createGunzip();
@@ -746,10 +704,8 @@ async function decoder(coding: string, [first = 0, second = 0]: Uint8Array) {
  * The request that a redirection asks for (RFC 9110 §15.4); null if the response is final. What
  * belongs to one origin does not go to another, and never comes back, since each request is made
  * from the one before.
- *
- * @throws {Failure} If there are two Locations, or one that cannot be followed.
  */
-export function redirected(request: Request, response: Response): Request | null {
+function redirected(request: Request, response: Response): Request | null {
   if (![301, 302, 303, 307, 308].includes(response.status)) return null;
   const [location = "", ...others] = new Set(valuesOf(response, "location"));
   if (others.length > 0) throw new Failure(8, "The response names two Locations");
@@ -770,13 +726,8 @@ export function redirected(request: Request, response: Response): Request | null
 
 // ---- Engine: files -----------------------------------------------------
 
-/**
- * Makes a name from outside safe to create in the current folder: its last segment, without
- * control characters and marks that turn text around.
- *
- * @throws {Failure} 23 if that is no name.
- */
-export function safeName(name: string): string {
+/** Makes a name from outside safe to create in the current folder: a last segment, clean. */
+function safeName(name: string): string {
   const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
   const clean = last.replace(/\p{Cc}|\p{Bidi_Control}|[\u2028\u2029]/gu, "_").trim();
   if (!/^\.{0,2}$/.test(clean)) return clean;
@@ -784,20 +735,19 @@ export function safeName(name: string): string {
 }
 
 /** The name in a URL: its last segment. */
-export function urlName({ pathname }: URL): string {
+function urlName({ pathname }: URL): string {
   return decodeText(percentDecode(pathname.slice(pathname.lastIndexOf("/") + 1)));
 }
 
 /** The name in a Content-Disposition (RFC 6266 §4.3); null if there is none. */
-export function dispositionName(value: string): string | null {
+function dispositionName(value: string): string | null {
   const PARAMETER = /;\s*([^\s;=]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*)))?[^;]*/g;
   const parameters = new Map<string, string>();
   for (const [, name = "", quoted, token = ""] of `;${value}`.matchAll(PARAMETER)) {
     const text = quoted?.replace(/\\(["\\])/g, "$1") ?? token.replace(/^"/, "").trim();
     parameters.set(name.toLowerCase(), text);
   }
-  const [, extended] =
-    /^(?:utf-8|iso-8859-1)'[^']*'(.*)$/is.exec(parameters.get("filename*") ?? "") ?? [];
+  const [, extended] = /^[\w-]+'[^']*'(.*)$/s.exec(parameters.get("filename*") ?? "") ?? [];
   const name = extended === undefined ? parameters.get("filename") : percentDecode(extended);
   // Hidden files are not a server's to make.
   return name === undefined ? null : decodeText(name).replace(/^.*[/\\]/s, "").replace(/^\.+/, "");
@@ -813,12 +763,8 @@ function decodeText(text: string): string {
   }
 }
 
-/**
- * What a response means for a file that has its first `size` octets already.
- *
- * @throws {Failure} 33 if the two do not go together.
- */
-export function resumption(response: Response, size: number): "append" | "restart" | "complete" {
+/** What a response means for a file that has its first `size` octets already; else exit 33. */
+function resumption(response: Response, size: number): "append" | "restart" | "complete" {
   const { status, reason } = response;
   const range = valuesOf(response, "content-range").join(", ");
   const [, first, total] = /^bytes +(?:(\d+)-\d+|\*)\/(\d+|\*)$/i.exec(range) ?? [];
@@ -840,24 +786,19 @@ class Output {
   /** Whether a range can go on at `size`: these are octets of the body as it was sent. */
   resumable = true;
   readonly #options: Options;
-  readonly #stdout: Talk["stdout"];
+  readonly #stdout: Streams["stdout"];
   readonly #text = new TextDecoder(); // for a terminal
   #file: Deno.FsFile | undefined;
 
-  constructor(options: Options, stdout: Talk["stdout"]) {
+  constructor(options: Options, stdout: Streams["stdout"]) {
     this.#options = options;
     this.#stdout = stdout;
     this.path = options.output === "-" ? null : options.output;
     if (options.remoteName) this.path = safeName(urlName(options.target.url));
-    if (options.resume && this.path !== null) this.size = this.#sizeOf(this.path);
-  }
-
-  #sizeOf(path: string): number {
     try {
-      return Deno.statSync(path).size;
+      if (options.resume && this.path !== null) this.size = Deno.statSync(this.path).size;
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return 0;
-      throw this.#failure(error);
+      if (!(error instanceof Deno.errors.NotFound)) throw this.#failure(error);
     }
   }
 
@@ -869,7 +810,7 @@ class Output {
       this.path = safeName(dispositionName(disposition) ?? urlName(target.url));
     }
     const append = plan === "append";
-    if (!append && this.path === null && this.size > 0) {
+    if (this.path === null && this.size > 0 && !append) {
       throw new Failure(33, "The server starts again, but the beginning is printed already");
     }
     if (!append) this.size = 0;
@@ -887,24 +828,22 @@ class Output {
 
   /** Writes all of the octets; to a terminal as text that cannot steer it. */
   async write(octets: Uint8Array): Promise<void> {
-    const target = this.#file ?? this.#stdout;
     let left = octets;
-    if (target === this.#stdout && this.#stdout.isTerminal()) {
+    if (this.#file === undefined && this.#stdout.isTerminal()) {
       if (octets.includes(0) && this.#options.output !== "-") {
         throw new Failure(23, "Binary body: save it with -o FILE, or show it here with -o -");
       }
       left = encoder.encode(escapeControls(this.#text.decode(octets, { stream: true })));
     }
     try {
-      while (left.length > 0) left = left.subarray(await target.write(left));
+      while (left.length > 0) left = left.subarray(await (this.#file ?? this.#stdout).write(left));
     } catch (error) {
       throw this.#failure(error);
     }
   }
 
   #failure(error: unknown): Failure {
-    // Standard output closed early needs no words.
-    if (error instanceof Deno.errors.BrokenPipe) return new Failure(23, "");
+    if (error instanceof Deno.errors.BrokenPipe) return new Failure(23, ""); // needs no words
     const exists = error instanceof Deno.errors.AlreadyExists;
     const why = exists ? "it exists and is not overwritten" : explain(error) ?? String(error);
     return new Failure(23, `Cannot write ${printable(this.path ?? "standard output")}: ${why}`);
@@ -919,7 +858,6 @@ class Output {
     return `${this.size} bytes kept in ${printable(this.path)}; to resume: ${command}`;
   }
 
-  /** Closes the file. */
   [Symbol.dispose](): void {
     this.#file?.close();
     this.#file = undefined;
@@ -939,51 +877,44 @@ function quoted(word: string): string {
 
 // ---- Engine: the download ----------------------------------------------
 
-/**
- * Downloads what the options ask for, in as many attempts as they allow.
- *
- * @param times Gets the time that each phase took.
- * @throws {Failure} If it is not complete.
- */
-export async function download(options: Options, talk: Talk, times: Times): Promise<void> {
+/** Downloads what the options ask for, in as many attempts as they allow. */
+async function download(options: Options, talk: Talk, streams: Streams): Promise<void> {
   if (options.insecure) talk.note("warning: no certificate is checked (-k)");
+  const began = performance.now();
   const first = firstRequest(options);
-  using output = new Output(options, talk.stdout);
+  using output = new Output(options, streams.stdout);
   for (let left = options.retries, pause = FIRST_PAUSE;; left--) {
-    const signal = AbortSignal.any([talk.signal, AbortSignal.timeout(options.maxTime)]);
+    const signal = AbortSignal.any([streams.signal, AbortSignal.timeout(options.maxTime)]);
     try {
-      const attempt = { options, talk, signal, times, output, retries: left > 0 };
-      return await abortable(makeAttempt(resumed(first, output), attempt), signal);
+      const attempt = { options, talk, output, signal, mayRetry: left > 0 };
+      await abortable(makeAttempt(resumed(first, output), attempt), signal);
+      break;
     } catch (error) {
-      const failure = endOf(error, talk, signal, options);
+      const seconds = options.maxTime / 1000;
+      const late = signal.aborted ? new Failure(28, `Not done within ${seconds} s`) : error;
+      const failure = streams.signal.aborted ? new Failure(130, "Interrupted") : late;
+      if (!(failure instanceof Failure)) throw failure;
       const wait = left > 0 ? pauseAfter(failure, output, pause) : null;
       if (wait === null) {
         if (RESUMABLE.includes(failure.status) && output.hint) talk.note(output.hint);
         throw failure;
       }
       talk.note(`(${failure.status}) ${failure.message}: again in ${wait / 1000} s, ${left} left`);
-      await sleep(wait, talk.signal);
+      await sleep(wait, streams.signal);
       pause = Math.min(pause * 2, MAX_PAUSE);
     }
   }
-}
-
-/** What ended an attempt: the user, the clock, or the error itself. */
-function endOf(error: unknown, talk: Talk, signal: AbortSignal, { maxTime }: Options): Failure {
-  if (talk.signal.aborted) return new Failure(130, "Interrupted");
-  if (signal.aborted) return new Failure(28, `Not done within ${maxTime / 1000} s`);
-  if (error instanceof Failure) return error;
-  throw error;
+  if (output.path === null) return;
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  talk.hint(`saved ${printable(output.path)}  ${formatBytes(output.size)} in ${seconds} s`);
 }
 
 /** How long to wait before another attempt, in milliseconds; null if none would help. */
 function pauseAfter(failure: Failure, output: Output, pause: number): number | null {
-  if (failure.pause !== undefined) {
-    const wait = failure.pause ?? pause;
-    return wait <= MAX_PAUSE ? wait : null;
-  }
+  const wait = failure.pause ?? pause;
   const goesOn = output.size === 0 || output.resumable;
-  return goesOn && TRANSIENT.includes(failure.status) ? pause : null;
+  const passes = failure.pause !== undefined || (goesOn && TRANSIENT.includes(failure.status));
+  return passes && wait <= MAX_PAUSE ? wait : null;
 }
 
 /** Waits; Ctrl-C ends that, too. */
@@ -991,15 +922,15 @@ async function sleep(duration: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, duration);
   await abortable(promise, signal).catch(() => {
+    clearTimeout(timer);
     throw new Failure(130, "Interrupted");
-  }).finally(() => clearTimeout(timer));
+  });
 }
 
 /** What Retry-After says (RFC 9110 §10.2.3), in milliseconds; null if nothing. */
 function retryAfter(response: Response): number | null {
   const [value = ""] = valuesOf(response, "retry-after");
-  if (/^\d+$/.test(value)) return Number(value) * 1000;
-  const date = Date.parse(value);
+  const date = /^\d+$/.test(value) ? Date.now() + Number(value) * 1000 : Date.parse(value);
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
@@ -1017,21 +948,18 @@ async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
   let heads = "";
   for (let hops = 0;; hops++) {
     const times: Times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
-    const conn = await connect(request.target, { ...attempt, times });
+    const conn = await connect(request.target, attempt, times).finally(() => talk.add(times));
     let inHead = true; // the lines of a chunked body are not shown
-    const trace: Trace = (mark, text) => inHead && talk.trace?.(mark, text);
-    using wire = new Wire(conn, { trace });
+    using wire = new Wire(conn, { trace: (...line) => inHead && talk.trace?.(...line) });
     const close = () => wire.close();
     signal.addEventListener("abort", close, { once: true });
-    const response = await exchange(wire, request, { ...attempt, times });
+    const response = await exchange(wire, request, talk, times);
     inHead = false;
-    talk.trace?.("*", formatTimes(times));
     heads += response.lines.map((line) => `${line}\r\n`).join("");
     const next = options.location ? redirected(request, response) : null;
     if (next === null) return await deliver(wire, request, response, heads, attempt);
     if (hops === options.maxRedirects) throw new Failure(47, `More than ${hops} redirections`);
     talk.trace?.("*", `${response.status} leads to ${next.target.url.href}`);
-    if (next.target.url.origin !== request.target.url.origin) talk.trace?.("*", "another origin: ");
     request = next;
   }
 }
@@ -1042,11 +970,11 @@ async function deliver(
   request: Request,
   response: Response,
   heads: string,
-  { options, output, talk, retries }: Attempt,
+  { options, output, talk, mayRetry }: Attempt,
 ): Promise<void> {
   const { status, reason } = response;
   const answer = printable(`The server answered ${status} ${reason}`.trim());
-  if (retries && (status === 429 || status >= 500)) {
+  if (mayRetry && (status === 429 || status >= 500)) {
     throw new Failure(22, answer, retryAfter(response));
   }
   const failed = options.fail !== "never" && status >= 400;
@@ -1058,8 +986,8 @@ async function deliver(
     throw new Failure(22, answer);
   }
   const framing = bodyFraming(request.method, response);
-  const hasBody = framing.kind !== "length" || framing.octets > 0;
-  const codings = options.compressed && hasBody ? contentCodings(response) : [];
+  const isEmpty = framing.kind === "length" && framing.octets === 0;
+  const codings = options.compressed && !isEmpty ? contentCodings(response) : [];
   const start = plan === "append" ? output.size : 0;
   const total = framing.kind === "length" ? start + framing.octets : null;
   if (codings.length === 0) checkSize(total ?? 0, options);
@@ -1068,14 +996,15 @@ async function deliver(
   output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;
   if (options.include) await output.write(octetsOf(heads));
   if (options.head) return;
-  talk.trace?.("*", `body: ${framing.kind} ${total ?? ""} ${codings.join(", ")}`);
-  let body = watched(readBody(wire, framing), talk, start, total);
+  talk.trace?.("*", `the body ends by ${framing.kind}; codings: ${codings.join(", ") || "none"}`);
+  let body = readBody(wire, framing);
   for (const coding of codings.toReversed()) body = decode(body, coding);
   try {
     for await (const octets of body) {
       checkSize(output.size + octets.length, options);
       await output.write(octets);
       output.size += octets.length;
+      talk.progress?.(output.size, codings.length === 0 ? total : null);
     }
   } catch (error) {
     throw failureOf(error, { malformed: 56, limit: 56, closed: 18 });
@@ -1084,20 +1013,8 @@ async function deliver(
   const missing = plan === "append" ? Number(whole) - output.size : 0;
   if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
   if (failed) throw new Failure(22, answer);
-}
-
-/** Passes a body on, and tells how far it is: in octets of the wire, as Content-Length counts. */
-async function* watched(
-  body: AsyncIterable<Uint8Array>,
-  talk: Talk,
-  start: number,
-  total: number | null,
-): AsyncGenerator<Uint8Array> {
-  let received = start;
-  for await (const octets of body) {
-    received += octets.length;
-    talk.progress?.(received, total);
-    yield octets;
+  if (status >= 300 && status < 400 && !options.location) {
+    talk.hint(`${status} -> ${printable(valuesOf(response, "location").join())} (use -L)`);
   }
 }
 
@@ -1110,12 +1027,6 @@ function octetsOf(text: string): Octets {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }
 
-/** One line of times, in milliseconds. */
-export function formatTimes(times: Times, total?: number): string {
-  const phases = Object.entries(times).map(([phase, time]) => `${phase} ${time.toFixed(1)}`);
-  return `${phases.join("  ")}${total === undefined ? "" : `  total ${total.toFixed(1)}`} ms`;
-}
-
 // ---- Command line ------------------------------------------------------
 
 const HELP = `Fetches one URL over HTTP/1.1.
@@ -1123,7 +1034,7 @@ const HELP = `Fetches one URL over HTTP/1.1.
 Usage: http_client.ts [options] URL
        http_client.ts [options] HOST PORT FILENAME     (prints the header, too)
 
-URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (this machine)
+URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)
 
   -X, --request METHOD       default: GET, or POST with -d, HEAD with -I
   -H, --header 'Name: value' add or replace a field; 'Name:' leaves one out
@@ -1147,11 +1058,11 @@ URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (this machine
                              standard output; --no-compressed turns it off)
   -m, --max-time S           limit for all hops (default: none)
       --connect-timeout S    limit for name, TCP and TLS (default: 300)
-      --max-filesize N       limit for the decoded body, in bytes (default: none)
+      --max-filesize N       limit for the decoded body in bytes (default: none)
       --retry N              more attempts after a failure that may pass, 429 or
                              5xx; a download resumes (default: 0)
   -4, --ipv4   -6, --ipv6    this address family only
-  -s, --silent, -q, --quiet  no progress, no notes (errors show; so -S is implied)
+  -s, --silent, -q, --quiet  no progress, no notes; errors show (-S is implied)
       --timing               time of each phase, in ms, on standard error
   -v, --verbose              show the conversation on standard error
   -h, --help   -V, --version
@@ -1185,53 +1096,8 @@ const OPTIONS = {
   negatable: ["compressed"],
 } as const;
 
-/** What the command line asks for. */
-export interface Options {
-  readonly target: Target;
-  readonly method: string;
-  /** Fields of the user's, and names of ours that are left out, in lower case. */
-  readonly fields: readonly Field[];
-  readonly removed: readonly string[];
-  readonly body: Octets | null;
-  /** `user:password`, one char an octet. */
-  readonly user: string | null;
-  readonly agent: string;
-  readonly range: string | null;
-  readonly location: boolean;
-  readonly maxRedirects: number;
-  readonly head: boolean;
-  readonly include: boolean;
-  /** A file, "-" for standard output all the same, or null for it. */
-  readonly output: string | null;
-  readonly remoteName: boolean;
-  readonly remoteHeaderName: boolean;
-  readonly resume: boolean;
-  /** Whether status 400 and up is a failure: before its body, or after. */
-  readonly fail: "never" | "early" | "late";
-  readonly insecure: boolean;
-  /** PEM texts. */
-  readonly caCerts: readonly string[];
-  readonly compressed: boolean;
-  /** In milliseconds. */
-  readonly maxTime: number;
-  readonly connectTimeout: number;
-  /** In octets. */
-  readonly maxFilesize: number;
-  readonly retries: number;
-  readonly family: 4 | 6 | null;
-  readonly timing: boolean;
-  readonly silent: boolean;
-  readonly verbose: boolean;
-}
-
-/**
- * Reads the command line, and the files that go into the request.
- *
- * @returns The options, or what is to be printed instead.
- * @throws {UsageError} If it makes no sense.
- * @throws {Failure} If there is no URL in it, or no CA in the file for it.
- */
-export function parseOptions(args: string[]): Options | string {
+/** Reads the command line and the files that go into the request; or gives what to print. */
+function parseOptions(args: string[]) {
   const flags = parseArgs(spellOut(args, OPTIONS), {
     boolean: OPTIONS.boolean,
     string: [...OPTIONS.string, "_"],
@@ -1267,7 +1133,7 @@ export function parseOptions(args: string[]): Options | string {
   return {
     target: readTarget(words),
     method: flags.request ?? (head ? "HEAD" : body === null ? "GET" : "POST"),
-    ...{ fields, removed, body, range, output, head },
+    ...{ fields, removed, body, range, output, head, saves },
     user: readUser(flags.user),
     agent: flags["user-agent"] ?? AGENT,
     location: flags.location,
@@ -1276,15 +1142,15 @@ export function parseOptions(args: string[]): Options | string {
     remoteName: named && !flags["remote-header-name"],
     remoteHeaderName: flags["remote-header-name"],
     resume: resume !== undefined,
-    fail: flags.fail ? "early" : flags["fail-with-body"] ? "late" : "never",
+    fail: flags.fail ? "early" : flags["fail-with-body"] ? "late" : "never" as const,
     insecure: flags.insecure,
     caCerts: flags.cacert === undefined ? [] : [readCertificates(flags.cacert)],
     compressed: flags.compressed ?? !wantsIdentity,
-    maxTime: readSeconds("--max-time", flags["max-time"], Infinity),
+    maxTime: readSeconds("--max-time", flags["max-time"], FOREVER),
     connectTimeout: readSeconds("--connect-timeout", flags["connect-timeout"], PATIENCE),
     maxFilesize: readNumber("--max-filesize", flags["max-filesize"] ?? "0", whole) || Infinity,
     retries: readNumber("--retry", flags.retry ?? "0", { ...whole, max: 1000 }),
-    family: flags.ipv4 ? 4 : flags.ipv6 ? 6 : null,
+    family: flags.ipv4 ? 4 as const : flags.ipv6 ? 6 as const : null,
     timing: flags.timing,
     silent: flags.silent,
     verbose: flags.verbose,
@@ -1299,7 +1165,7 @@ function expectForm(option: string, value: string | null | undefined, form: RegE
 /** Reads seconds into milliseconds, as many as a timer takes; 0 stands for no limit. */
 function readSeconds(option: string, text: string | undefined, fallBack: number): number {
   if (text === undefined) return fallBack;
-  return readNumber(option, text, { min: 0, max: 2_147_483 }) * 1000 || Infinity;
+  return readNumber(option, text, { min: 0, max: FOREVER / 1000 }) * 1000 || FOREVER;
 }
 
 /** One word is a URL; three are the host, the port and the file of the assignment. */
@@ -1379,81 +1245,126 @@ function readCertificates(path: string): string {
   throw new Failure(77, `Cannot use --cacert "${printable(path)}": no PEM certificate in it`);
 }
 
-/** A line on a terminal that says how far the body is: calm, and gone in the end. */
-class Progress {
-  readonly #began = performance.now();
-  #first: number | undefined;
-  #due = 500;
-  #shown = false;
+/** What the command line asks for; times in milliseconds, sizes in octets. */
+type Options = Exclude<ReturnType<typeof parseOptions>, string>;
 
-  /** Draws at most ten times a second. */
-  draw(received: number, total: number | null): void {
-    this.#first ??= received;
+/** Everything that goes to standard error, where the line of progress may have to make room. */
+class Talk {
+  /** Sees the conversation; undefined without `--verbose`. */
+  trace: Trace | undefined;
+  /** Sees the octets of the body that are there, and how many there will be, if that is known. */
+  progress: ((size: number, total: number | null) => void) | undefined;
+  /** Sums over all hops. */
+  readonly times: Times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
+  readonly #began = performance.now();
+  readonly #stderr: Streams["stderr"];
+  #isSilent = false;
+  #first: number | undefined; // the size when the body began to come
+  #due = 500; // nothing is drawn for what is over in a moment
+  #isDrawn = false;
+
+  constructor(stderr: Streams["stderr"]) {
+    this.#stderr = stderr;
+  }
+
+  /** Takes the user's wishes into account. */
+  adapt({ silent, verbose, output, saves }: Options, stdout: Streams["stdout"]): void {
+    this.#isSilent = silent;
+    if (verbose) this.trace = (mark, text) => this.say(`${mark} ${text}`);
+    const isShown = !saves && (output === "-" || stdout.isTerminal());
+    if (this.#stderr.isTerminal() && !silent && !isShown) this.progress = this.#draw;
+  }
+
+  /** Says a line. */
+  say(line: string): void {
+    this.erase();
+    this.#stderr.writeSync(encoder.encode(`${line}\n`));
+  }
+
+  /** Says what the user should know. */
+  note(line: string): void {
+    if (!this.#isSilent) this.say(line);
+  }
+
+  /** Says what is good to know for somebody who sits there. */
+  hint(line: string): void {
+    if (this.#stderr.isTerminal()) this.note(line);
+  }
+
+  /** Adds the times of a hop. */
+  add(times: Times): void {
+    this.trace?.("*", formatTimes(times));
+    this.times.dns += times.dns;
+    this.times.connect += times.connect;
+    this.times.tls += times.tls;
+    this.times["first-byte"] += times["first-byte"];
+  }
+
+  /** Draws the line of progress, at most ten times a second. */
+  readonly #draw = (size: number, total: number | null): void => {
+    this.#first ??= size;
     const time = performance.now() - this.#began;
     if (time < this.#due) return;
     this.#due = time + 100;
-    this.#shown = true;
-    const rate = (received - this.#first) / time * 1000;
-    let line = `${formatBytes(received)}  ${formatBytes(rate)}/s`;
+    this.#isDrawn = true;
+    const rate = (size - this.#first) / time * 1000;
+    let line = `${formatBytes(size)}  ${formatBytes(rate)}/s`;
     if (total !== null) {
-      const left = new Date(Math.min((total - received) / rate * 1000, 86_399_000) || 0);
-      const bar = "#".repeat(received / total * 20).padEnd(20, "-");
-      line = `${bar} ${line} of ${formatBytes(total)}  ${left.toISOString().slice(11, 19)} left`;
+      const left = new Date(Math.min((total - size) / rate * 1000, 86_399_000) || 0);
+      const bar = "#".repeat(size / total * 20).padEnd(20, "-");
+      line = `${bar}  ${line} of ${formatBytes(total)}  ${left.toISOString().slice(11, 19)} left`;
     }
-    Deno.stderr.writeSync(encoder.encode(`\r${line.slice(0, columns() - 1)}\x1b[K`));
-  }
+    const columns = Deno.consoleSize().columns || 80; // a pseudo-terminal may have none
+    this.#stderr.writeSync(encoder.encode(`\r${line.slice(0, columns - 1)}\x1b[K`));
+  };
 
+  /** Takes the line of progress away. */
   erase(): void {
-    if (this.#shown) Deno.stderr.writeSync(encoder.encode("\r\x1b[K"));
-    this.#shown = false;
+    if (this.#isDrawn) this.#stderr.writeSync(encoder.encode("\r\x1b[K"));
+    this.#isDrawn = false;
   }
 }
 
-function columns(): number {
-  return Deno.consoleSize().columns || 80; // a pseudo-terminal may have none
+/** One line of times, in milliseconds. */
+function formatTimes(times: Record<string, number>): string {
+  return `${
+    Object.entries(times).map(([name, time]) => `${name} ${time.toFixed(1)}`).join("  ")
+  } ms`;
 }
 
-async function main(args: string[]): Promise<number> {
+/**
+ * Does what a command line asks for.
+ *
+ * @returns The exit status; all but 0 have been explained on standard error.
+ */
+export async function fetchUrl(args: string[], streams: Streams): Promise<number> {
   const began = performance.now();
-  const times: Times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
-  const progress = new Progress();
-  let options: Options | string = "";
+  const talk = new Talk(streams.stderr);
+  let timing = false;
   let status = 0;
   try {
-    options = parseOptions(args);
+    const options = parseOptions(args);
     if (typeof options === "string") {
       print(options);
       return 0;
     }
-    const { silent, verbose, output } = options;
-    const says = (line: string) => {
-      progress.erase();
-      console.error(line);
-    };
-    const toTerminal = Deno.stderr.isTerminal() && !silent;
-    const isShown = Deno.stdout.isTerminal() && (output ?? "-") === "-";
-    await download(options, {
-      stdout: Deno.stdout,
-      signal: shutdownSignal(),
-      note: silent ? () => {} : says,
-      hint: toTerminal ? says : () => {},
-      trace: verbose ? showTrace : undefined,
-      progress: toTerminal && !isShown ? (...counts) => progress.draw(...counts) : undefined,
-    }, times);
+    ({ timing } = options);
+    talk.adapt(options, streams.stdout);
+    await download(options, talk, streams);
   } catch (error) {
-    progress.erase();
     const failure = error instanceof UsageError ? new Failure(2, error.message) : error;
     if (!(failure instanceof Failure)) throw error;
-    if (failure.message !== "") {
-      console.error(`http_client: (${failure.status}) ${failure.message}`);
-    }
+    if (failure.message !== "") talk.say(`http_client: (${failure.status}) ${failure.message}`);
     status = failure.status;
   }
-  progress.erase();
-  if (typeof options !== "string" && options.timing) {
-    console.error(formatTimes(times, performance.now() - began));
-  }
+  talk.erase();
+  if (timing) talk.say(formatTimes({ ...talk.times, total: performance.now() - began }));
   return status;
+}
+
+function main(args: string[]): Promise<number> {
+  const { stdout, stderr } = Deno;
+  return fetchUrl(args, { stdout, stderr, signal: shutdownSignal() });
 }
 
 if (import.meta.main) await run("http_client", main);
