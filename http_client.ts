@@ -947,14 +947,14 @@ async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
   let request = first;
   let heads = "";
   for (let hops = 0;; hops++) {
-    const times: Times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
-    const conn = await connect(request.target, attempt, times).finally(() => talk.add(times));
+    const times = talk.newTimes();
+    const conn = await connect(request.target, attempt, times);
     let inHead = true; // the lines of a chunked body are not shown
     using wire = new Wire(conn, { trace: (...line) => inHead && talk.trace?.(...line) });
-    const close = () => wire.close();
-    signal.addEventListener("abort", close, { once: true });
+    signal.addEventListener("abort", () => wire.close(), { once: true });
     const response = await exchange(wire, request, talk, times);
     inHead = false;
+    talk.trace?.("*", formatTimes(times));
     heads += response.lines.map((line) => `${line}\r\n`).join("");
     const next = options.location ? redirected(request, response) : null;
     if (next === null) return await deliver(wire, request, response, heads, attempt);
@@ -1254,9 +1254,8 @@ class Talk {
   trace: Trace | undefined;
   /** Sees the octets of the body that are there, and how many there will be, if that is known. */
   progress: ((size: number, total: number | null) => void) | undefined;
-  /** Sums over all hops. */
-  readonly times: Times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
   readonly #began = performance.now();
+  readonly #hops: Times[] = [];
   readonly #stderr: Streams["stderr"];
   #isSilent = false;
   #first: number | undefined; // the size when the body began to come
@@ -1291,13 +1290,19 @@ class Talk {
     if (this.#stderr.isTerminal()) this.note(line);
   }
 
-  /** Adds the times of a hop. */
-  add(times: Times): void {
-    this.trace?.("*", formatTimes(times));
-    this.times.dns += times.dns;
-    this.times.connect += times.connect;
-    this.times.tls += times.tls;
-    this.times["first-byte"] += times["first-byte"];
+  /** Times for another hop. */
+  newTimes(): Times {
+    const times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
+    this.#hops.push(times);
+    return times;
+  }
+
+  /** The sums over all hops, and the time since the start. */
+  get timing(): string {
+    const sum = (phase: keyof Times) => this.#hops.reduce((total, hop) => total + hop[phase], 0);
+    const times = { dns: sum("dns"), connect: sum("connect"), tls: sum("tls") };
+    const rest = { "first-byte": sum("first-byte"), total: performance.now() - this.#began };
+    return formatTimes({ ...times, ...rest });
   }
 
   /** Draws the line of progress, at most ten times a second. */
@@ -1338,7 +1343,6 @@ function formatTimes(times: Record<string, number>): string {
  * @returns The exit status; all but 0 have been explained on standard error.
  */
 export async function fetchUrl(args: string[], streams: Streams): Promise<number> {
-  const began = performance.now();
   const talk = new Talk(streams.stderr);
   let timing = false;
   let status = 0;
@@ -1358,7 +1362,7 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
     status = failure.status;
   }
   talk.erase();
-  if (timing) talk.say(formatTimes({ ...talk.times, total: performance.now() - began }));
+  if (timing) talk.say(talk.timing);
   return status;
 }
 
