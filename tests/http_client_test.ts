@@ -1454,3 +1454,582 @@ for (const cut of Object.keys(CUTS)) {
   });
 }
 void ROOT;
+
+// ---- Files -------------------------------------------------------------
+
+interface FileRow {
+  rule: string;
+  sends: Step[][];
+  args: string[];
+  /** What is in the folder before, and what must be in it in the end. */
+  before?: Record<string, string>;
+  after: Record<string, string>;
+  code?: number;
+  says?: string | RegExp;
+  out?: string;
+  asks?: (string | RegExp | { not: RegExp })[];
+  hops?: number;
+}
+
+const named = (disposition: string) =>
+  `${OK}Content-Disposition: ${disposition}\r\nContent-Length: 4\r\n\r\ndone`;
+const part = (range: string, body: string, more = "") =>
+  `HTTP/1.1 206 Partial\r\nContent-Range: ${range}\r\nContent-Length: ${body.length}\r\n${more}\r\n${body}`;
+const resume = ["-C", "-", "-o", "f", "URL"];
+
+const FILES: FileRow[] = [
+  {
+    rule: "-o",
+    sends: [[DONE]],
+    args: ["-o", "f", "URL"],
+    after: { f: "done" },
+    asks: [/^Accept-Encoding: identity\r$/m],
+  },
+  {
+    rule: "-o overwrites",
+    sends: [[DONE]],
+    args: ["-o", "f", "URL"],
+    before: { f: "something else" },
+    after: { f: "done" },
+  },
+  {
+    rule: "-o keeps a coding",
+    sends: [[coded("gzip", gz("x"))]],
+    args: ["-o", "f", "URL"],
+    after: { f: gz("x") },
+  },
+  {
+    rule: "-o with --compressed",
+    sends: [[coded("gzip", gz("x"))]],
+    args: ["--compressed", "-o", "f", "URL"],
+    after: { f: "x" },
+  },
+  {
+    rule: "-o of nothing is an empty file",
+    sends: [[`${OK}Content-Length: 0\r\n\r\n`]],
+    args: ["-o", "f", "URL"],
+    after: { f: "" },
+  },
+  {
+    rule: "-o in a folder that is not there",
+    sends: [[DONE]],
+    args: ["-o", "no/f", "URL"],
+    after: {},
+    code: 23,
+  },
+  { rule: "-o of a folder", sends: [[DONE]], args: ["-o", ".", "URL"], after: {}, code: 23 },
+  {
+    rule: "a failure before the body leaves the file",
+    sends: [[]],
+    args: ["-o", "f", "URL"],
+    before: { f: "old" },
+    after: { f: "old" },
+    code: 52,
+  },
+  {
+    rule: "-f leaves the file",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["-f", "-o", "f", "URL"],
+    before: { f: "old" },
+    after: { f: "old" },
+    code: 22,
+  },
+  {
+    rule: "a cut body is kept, with the way to go on",
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`]],
+    args: ["-o", "f", "URL"],
+    after: { f: "hello" },
+    code: 18,
+    says: /5 bytes kept in f; to resume: http_client\.ts -C - -o f http:\/\/127/,
+  },
+  {
+    rule: "-i goes into the file",
+    sends: [[hello("Content-Length: 5")]],
+    args: ["-i", "-o", "f", "URL"],
+    after: { f: hello("Content-Length: 5") },
+  },
+  { rule: "-O", sends: [[DONE]], args: ["-O", "URLa/b.txt?q#f"], after: { "b.txt": "done" } },
+  {
+    rule: "-O decodes the name",
+    sends: [[DONE]],
+    args: ["-O", "URLa%20%C3%A9"],
+    after: { "a é": "done" },
+  },
+  {
+    rule: "-O does not leave the folder",
+    sends: [[DONE]],
+    args: ["-O", "URLx/..%2f..%2fb"],
+    after: { b: "done" },
+  },
+  {
+    rule: "-O does not leave the folder by a backslash",
+    sends: [[DONE]],
+    args: ["-O", "URLx/..%5cb"],
+    after: { b: "done" },
+  },
+  {
+    rule: "-O cleans the name",
+    sends: [[DONE]],
+    args: ["-O", "URLa%1bb%0a"],
+    after: { "a_b_": "done" },
+  },
+  {
+    rule: "-O does not overwrite",
+    sends: [[DONE]],
+    args: ["-O", "URLb"],
+    before: { b: "old" },
+    after: { b: "old" },
+    code: 23,
+    says: "not overwritten",
+  },
+  {
+    rule: "-O without a name",
+    sends: [[DONE]],
+    args: ["-O", "URLa/"],
+    after: {},
+    code: 23,
+    hops: 0,
+  },
+  { rule: "-O of ..", sends: [[DONE]], args: ["-O", "URLa%2f.."], after: {}, code: 23 },
+  {
+    rule: "-O takes the name from the URL given",
+    sends: [[to("/other")], [DONE]],
+    args: ["-LO", "URLb"],
+    after: { b: "done" },
+  },
+  {
+    rule: "-J",
+    sends: [[named('attachment; filename="c.txt"')]],
+    args: ["-OJ", "URLb"],
+    after: { "c.txt": "done" },
+  },
+  {
+    rule: "-J alone",
+    sends: [[named("attachment; filename=c.txt; x=y")]],
+    args: ["-J", "URLb"],
+    after: { "c.txt": "done" },
+  },
+  {
+    rule: "-J prefers filename*",
+    sends: [[named("attachment; filename=c; filename*=UTF-8''%e2%82%ac%20d")]],
+    args: ["-J", "URLb"],
+    after: { "€ d": "done" },
+  },
+  {
+    rule: "-J in raw UTF-8",
+    sends: [[named('attachment; filename="\xc3\xa9"')]],
+    args: ["-J", "URLb"],
+    after: { "é": "done" },
+  },
+  { rule: "-J without a name is -O", sends: [[DONE]], args: ["-J", "URLb"], after: { b: "done" } },
+  {
+    rule: "-J does not leave the folder",
+    sends: [[named('attachment; filename="../../c"')]],
+    args: ["-J", "URLb"],
+    after: { c: "done" },
+  },
+  {
+    rule: "-J does not leave the folder by an encoded slash",
+    sends: [[named("attachment; filename*=UTF-8''..%2f..%2fc")]],
+    args: ["-J", "URLb"],
+    after: { c: "done" },
+  },
+  {
+    rule: "-J, a path of Windows",
+    sends: [[named('attachment; filename="C:\\\\x\\\\c"')]],
+    args: ["-J", "URLb"],
+    after: { c: "done" },
+  },
+  {
+    rule: "-J, a root",
+    sends: [[named("attachment; filename=/etc/passwd")]],
+    args: ["-J", "URLb"],
+    after: { passwd: "done" },
+  },
+  {
+    rule: "-J makes no hidden file",
+    sends: [[named('attachment; filename=".bashrc"')]],
+    args: ["-J", "URLb"],
+    after: { bashrc: "done" },
+  },
+  {
+    rule: "-J of ..",
+    sends: [[named('attachment; filename=".."')]],
+    args: ["-J", "URLb"],
+    after: {},
+    code: 23,
+  },
+  {
+    rule: "-J cleans the name",
+    sends: [[named('attachment; filename="a\x1b[2Jb\xe2\x80\xaec"')]],
+    args: ["-J", "URLb"],
+    after: { "a_[2Jb_c": "done" },
+  },
+  {
+    rule: "-J does not overwrite",
+    sends: [[named("attachment; filename=c")]],
+    args: ["-J", "URLb"],
+    before: { c: "old" },
+    after: { c: "old" },
+    code: 23,
+  },
+  {
+    rule: "-J reads a name, not what looks like one",
+    sends: [[named('attachment; x="; filename=evil"; filename="a;b"')]],
+    args: ["-J", "URLb"],
+    after: { "a;b": "done" },
+  },
+
+  {
+    rule: "-C goes on",
+    sends: [[part("bytes 3-8/9", "456789")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123456789" },
+    asks: [/^Range: bytes=3-\r$/m],
+  },
+  {
+    rule: "-C without a file asks for all",
+    sends: [[DONE]],
+    args: resume,
+    after: { f: "done" },
+    asks: [{ not: /Range/ }],
+  },
+  {
+    rule: "-C: 200 starts again",
+    sends: [[DONE]],
+    args: resume,
+    before: { f: "123456789" },
+    after: { f: "done" },
+  },
+  {
+    rule: "-C: 206 of another place",
+    sends: [[part("bytes 2-8/9", "3456789")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  },
+  {
+    rule: "-C: 206 of no place",
+    sends: [["HTTP/1.1 206 P\r\nContent-Length: 3\r\n\r\n456"]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  },
+  {
+    rule: "-C: 206 in lines",
+    sends: [[part("lines 3-8/9", "456789")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  },
+  {
+    rule: "-C: 206 of less than the rest",
+    sends: [[part("bytes 3-5/9", "456")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123456" },
+    code: 18,
+    says: "3 bytes missing of 9",
+  },
+  {
+    rule: "-C: 206 of unknown size",
+    sends: [[part("bytes 3-5/*", "456")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123456" },
+  },
+  {
+    rule: "-C: 416 of our size is success",
+    sends: [["HTTP/1.1 416 R\r\nContent-Range: bytes */3\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+  },
+  {
+    rule: "-C: 416 of our size is success with -f, too",
+    sends: [["HTTP/1.1 416 R\r\nContent-Range: bytes */3\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["-f", ...resume],
+    before: { f: "123" },
+    after: { f: "123" },
+  },
+  {
+    rule: "-C: 416 of another size",
+    sends: [["HTTP/1.1 416 R\r\nContent-Range: bytes */2\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  },
+  {
+    rule: "-C: 416 of no size",
+    sends: [["HTTP/1.1 416 R\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  },
+  {
+    rule: "-C: 404 is not appended",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  },
+  {
+    rule: "-C: 404 with -f",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["-f", ...resume],
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 22,
+  },
+  {
+    rule: "-C with -O",
+    sends: [[part("bytes 3-4/5", "45")]],
+    args: ["-C", "-", "-O", "URLb"],
+    before: { b: "123" },
+    after: { b: "12345" },
+  },
+  {
+    rule: "-C through a redirection",
+    sends: [[to("/x")], [part("bytes 3-4/5", "45")]],
+    args: ["-L", ...resume],
+    before: { f: "123" },
+    after: { f: "12345" },
+    asks: [/^Range/m, /^Range: bytes=3-\r$/m],
+  },
+  {
+    rule: "-C cut short again",
+    sends: [[part("bytes 3-8/9", "456789").slice(0, -2)]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "1234567" },
+    code: 18,
+  },
+
+  {
+    rule: "--retry goes on where it broke",
+    sends: [[`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [{ not: /Range/ }, /^Range: bytes=4-\r\nIf-Range: "v1"\r$/m],
+    hops: 2,
+  },
+  {
+    rule: "--retry starts again on 200",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [DONE]],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "done" },
+    hops: 2,
+  },
+  {
+    rule: "--retry gives up in the end",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789").slice(0, -4)]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "12345" },
+    code: 18,
+    hops: 2,
+  },
+  {
+    rule: "--retry with -O goes on in its own file",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "1", "-O", "URLb"],
+    after: { b: "123456789" },
+  },
+  {
+    rule: "--retry after a time-out",
+    sends: [[STAY], [DONE]],
+    args: ["--retry", "1", "-m", "0.5", "-o", "f", "URL"],
+    after: { f: "done" },
+    hops: 2,
+  },
+  {
+    rule: "a weak ETag is no condition",
+    sends: [[`${OK}ETag: W/"v1"\r\nContent-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, { not: /If-Range/ }],
+  },
+  {
+    rule: "-d @FILE, line ends dropped as curl does",
+    sends: [[DONE]],
+    args: ["-d", "@f", "URL"],
+    before: { f: "a=b\r\nc\n" },
+    after: { f: "a=b\r\nc\n" },
+    out: "done",
+    asks: [/\r\n\r\na=bc$/],
+  },
+];
+
+Deno.test("files", async (t) => {
+  const rows = [...FILES];
+  const worker = async () => {
+    for (let row; (row = rows.shift()) !== undefined;) {
+      const { rule, sends, args, before = {}, after, code = 0, out = "", says, asks = [], hops } =
+        row;
+      const fn = async () => {
+        const folder = await Deno.makeTempDir();
+        for (const [name, text] of Object.entries(before)) {
+          await Deno.writeFile(`${folder}/${name}`, octetsOf(text));
+        }
+        const steps = sends.map((script) => [...script]);
+        await using server = new ScriptedServer(steps, (text) => [text], Deno.listen(LOCAL));
+        const url = `http://127.0.0.1:${server.port}/`;
+        const real = args.map((arg) => arg.replaceAll("URL", url));
+        const outcome = await runProgram("http_client.ts", real, { cwd: folder });
+        const found: Record<string, string> = {};
+        for await (const { name } of Deno.readDir(folder)) {
+          found[name] = toByteString(await Deno.readFile(`${folder}/${name}`));
+        }
+        await Deno.remove(folder, { recursive: true });
+        assertEquals(outcome.code, code, JSON.stringify(outcome));
+        assertEquals(found, after);
+        assertEquals(outcome.stdout, out);
+        if (says !== undefined) assert(matches(outcome.stderr, says), JSON.stringify(outcome));
+        if (hops !== undefined) assertEquals(server.requests.length, hops);
+        asks.forEach((ask, i) => {
+          const request = server.requests[i] ?? "";
+          const fits = typeof ask === "object" && "not" in ask
+            ? !ask.not.test(request)
+            : matches(request, ask);
+          assert(fits, request);
+        });
+      };
+      await t.step({
+        name: rule,
+        fn,
+        sanitizeOps: false,
+        sanitizeResources: false,
+        sanitizeExit: false,
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: 6 }, worker));
+});
+
+// ---- The command line --------------------------------------------------
+
+const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: RegExp }[] = [
+  { args: ["--help"], code: 0, out: /^Fetches one URL[^]*130 Ctrl-C\.\n$/ },
+  { args: ["-h"], code: 0, out: /--max-filesize/ },
+  { args: ["--version"], code: 0, out: /^http_client \d+\.\d+\.\d+\n$/ },
+  { args: ["-V"], code: 0, out: /^http_client/ },
+  { args: [], code: 2, says: "expected URL" },
+  { args: ["a", "b"], code: 2, says: "expected URL" },
+  { args: ["a", "80", "b", "c"], code: 2 },
+  { args: ["h", "http", "f"], code: 2, says: '"http"' },
+  { args: ["h", "0", "f"], code: 2, says: '"0"' },
+  { args: ["h", "65536", "f"], code: 2 },
+  { args: ["--prot", "u"], code: 2, says: 'Unknown option "--prot"' },
+  { args: ["-Z", "u"], code: 2, says: 'Unknown option "-Z"' },
+  { args: ["-o"], code: 2, says: 'Option "-o" needs a value' },
+  { args: ["--max-time", "soon", "u"], code: 2, says: '"soon"' },
+  { args: ["-m", "-1", "u"], code: 2, says: '"-1"' },
+  { args: ["-m", "1e3", "u"], code: 2, says: '"1e3"' },
+  { args: ["--max-redirs", "x", "u"], code: 2 },
+  { args: ["--max-filesize", "0x10", "u"], code: 2 },
+  { args: ["--retry", "1.5", "u"], code: 2 },
+  { args: ["-r", "abc", "u"], code: 2, says: '"abc"' },
+  { args: ["-C", "5", "-o", "f", "u"], code: 2, says: '"5"' },
+  { args: ["-C", "-", "u"], code: 2, says: "-C without" },
+  { args: ["-C", "-", "-o", "f", "-r", "0-1", "u"], code: 2 },
+  { args: ["-f", "--fail-with-body", "u"], code: 2 },
+  { args: ["-46", "u"], code: 2 },
+  { args: ["-I", "-d", "x", "u"], code: 2 },
+  { args: ["-o", "f", "-O", "u"], code: 2 },
+  { args: ["-X", "G T", "u"], code: 2, says: '"G T"' },
+  { args: ["-H", "X: a\r\nY: b", "u"], code: 2, says: "X: a\\x0d\\x0aY: b" },
+  { args: ["-H", "no colon", "u"], code: 2 },
+  { args: ["-H", "A B: c", "u"], code: 2 },
+  { args: ["-H", "Content-Length: 7", "-d", "x", "u"], code: 2 },
+  { args: ["-H", "Transfer-Encoding: chunked", "u"], code: 2 },
+  { args: ["-d", "@/no/such/file", "u"], code: 2, says: "/no/such/file" },
+  { args: ["ftp://h/"], code: 1, says: '"ftp"' },
+  { args: ["file:///etc/passwd"], code: 1 },
+  { args: ["http://"], code: 3 },
+  { args: ["http:///x"], code: 3 },
+  { args: ["http://?x"], code: 3 },
+  { args: ["http://u:s3cret@/"], code: 3, says: /^(?!.*s3cret)/ },
+  { args: ["http://h:port/"], code: 3 },
+  { args: ["http://h:99999/"], code: 3 },
+  { args: ["http://[::1/"], code: 3 },
+  { args: ["http://[::1]x/"], code: 3 },
+  { args: ["http://h/a b"], code: 3 },
+  { args: ["http://h/\r\nX: y"], code: 3, says: "\\x0d\\x0a" },
+  { args: ["http://a\\@b/"], code: 3 },
+  { args: ["http://a b/"], code: 3 },
+  { args: [""], code: 3 },
+  { args: ["http://no.such.host.invalid/"], code: 6, says: "no.such.host.invalid" },
+  { args: ["http://bücher.invalid/"], code: 6, says: "xn--bcher-kva.invalid" },
+  { args: ["-v", "http://bücher.invalid/"], code: 6 },
+  { args: [`http://${"a".repeat(300)}/`], code: 6 },
+  { args: ["-6", "http://127.0.0.1:1/"], code: 6 },
+  { args: ["-4", "http://[::1]:1/"], code: 6 },
+  { args: ["http://127.0.0.1:1/"], code: 7, says: "127.0.0.1 port 1" },
+  { args: ["http://127.0.0.1:0/"], code: 7 },
+  { args: ["--cacert", "/no/such/ca", "https://h/"], code: 77, says: "/no/such/ca" },
+  { args: ["--cacert", `${ROOT}deno.json`, "https://h/"], code: 77, says: "no PEM certificate" },
+  { args: ["--cacert", `${TLS}localhost.key`, "https://h/"], code: 77 },
+];
+
+Deno.test("the command line", async (t) => {
+  const rows = [...COMMANDS];
+  const worker = async () => {
+    for (let row; (row = rows.shift()) !== undefined;) {
+      const { args, code, says, out = /^$/ } = row;
+      const fn = async () => {
+        const outcome = await runProgram("http_client.ts", args);
+        const shown = JSON.stringify(outcome);
+        assertEquals(outcome.code, code, shown);
+        assert(out.test(outcome.stdout), shown);
+        assert(
+          code === 0 ||
+            new RegExp(`^(\\* [^\n]*\n)*http_client: \\(${code}\\) [^\n]+\n$`).test(outcome.stderr),
+          shown,
+        );
+        if (says !== undefined) assert(matches(outcome.stderr, says), shown);
+      };
+      await t.step({
+        name: args.join(" ").slice(0, 70),
+        fn,
+        sanitizeOps: false,
+        sanitizeResources: false,
+        sanitizeExit: false,
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: 6 }, worker));
+});
+
+Deno.test("every option is in the help, in 80 columns", async () => {
+  const { stdout } = await runProgram("http_client.ts", ["--help"]);
+  for (const line of stdout.split("\n")) assert(line.length <= 80, line);
+  const source = await Deno.readTextFile(`${ROOT}http_client.ts`);
+  const options = source.slice(source.indexOf("const OPTIONS"), source.indexOf("negatable: ["));
+  for (const [, name] of options.matchAll(/"([a-z0-9-]+)"/g)) {
+    if (name !== "show-error") assertStringIncludes(stdout, `--${name}`);
+  }
+});
+
+for (
+  const [flag, args] of Object.entries({ net: ["http://127.0.0.1:1/"], read: ["-d", "@x", "u"] })
+) {
+  Deno.test(`a missing --allow-${flag} is named`, async () => {
+    const { stderr, code } = await runProgram("http_client.ts", args, { allow: [] });
+    assertStringIncludes(stderr, `--allow-${flag}`);
+    assert(code > 0 && stderr.trim().split("\n").length === 1, stderr);
+  });
+}
+
+Deno.test("a missing --allow-write is named", async () => {
+  await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
+  const args = ["-o", "f", `:${server.port}`];
+  const { stderr, code } = await runProgram("http_client.ts", args, { allow: ["--allow-net"] });
+  assertStringIncludes(stderr, "--allow-write");
+  assertEquals(code, 23);
+});
