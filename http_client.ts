@@ -423,9 +423,7 @@ async function exchange(wire: Wire, request: Request, talk: Talk, times: Times):
   }
   talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
   const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
-  const message = new Uint8Array(head.length + body.length); // one write, one packet
-  message.set(head);
-  message.set(body, head.length);
+  const message = concat([head, body]); // one write, one packet
   let isCut = false;
   wire.setDeadline(PATIENCE);
   wire.write(message, PATIENCE).catch(() => isCut = true);
@@ -662,7 +660,7 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
   while (piece.length < 2) { // two octets tell zlib from raw deflate
     const { value, done } = await source.next();
     if (done) break;
-    piece = new Uint8Array([...piece, ...value]);
+    piece = concat([piece, value]);
   }
   if (piece.length === 0) return; // nothing at all, in whatever coding
   const stream = await decoder(coding, piece);
@@ -1022,6 +1020,16 @@ function checkSize(size: number, { maxFilesize }: Options): void {
   if (size > maxFilesize) throw new Failure(63, `The body is larger than ${maxFilesize} bytes`);
 }
 
+function concat(pieces: Uint8Array[]): Octets {
+  const octets = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    octets.set(piece, at);
+    at += piece.length;
+  }
+  return octets;
+}
+
 /** Turns a string of one char an octet into the octets. */
 function octetsOf(text: string): Octets {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));
@@ -1205,19 +1213,17 @@ function readFields(lines: string[], body: Octets | null) {
 
 /** Puts the body together as curl does: parts joined by "&", line ends in a file dropped. */
 function readData(parts: string[]): Octets | null {
-  if (parts.length === 0) return null;
-  const read = (part: string): number[] => {
-    if (!part.startsWith("@")) return [...encoder.encode(part)];
+  const read = (part: string) => {
+    if (!part.startsWith("@")) return encoder.encode(part);
     try {
       const octets = Deno.readFileSync(part === "@-" ? "/dev/stdin" : part.slice(1));
-      return [...octets.filter((octet) => ![0x00, 0x0a, 0x0d].includes(octet))];
+      return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
     } catch (error) {
       throw new UsageError(`Cannot read ${printable(part.slice(1))}: ${explain(error)}`);
     }
   };
-  return Uint8Array.from(
-    parts.flatMap((part, index) => [...index > 0 ? [0x26] : [], ...read(part)]),
-  );
+  const pieces = parts.flatMap((part) => [encoder.encode("&"), read(part)]);
+  return parts.length === 0 ? null : concat(pieces.slice(1));
 }
 
 /** The password is asked for where it is missing and somebody is there to answer. */

@@ -4,7 +4,7 @@
  * process, octet by octet.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { gzipSync } from "node:zlib";
+import net from "node:net";
 import zlib from "node:zlib";
 import { fetchUrl } from "../http_client.ts";
 import { toByteString } from "../protocol.ts";
@@ -194,7 +194,7 @@ function matches(text: string, wanted: string | RegExp): boolean {
 
 const OK = "HTTP/1.1 200 OK\r\n";
 const hello = (head: string) => `${OK}${head}\r\n\r\nhello`;
-const gz = (text: string) => toByteString(gzipSync(octetsOf(text)));
+const gz = (text: string) => toByteString(zlib.gzipSync(octetsOf(text)));
 const zl = (text: string) => toByteString(zlib.deflateSync(octetsOf(text)));
 const raw = (text: string) => toByteString(zlib.deflateRawSync(octetsOf(text)));
 const br = (text: string) => toByteString(zlib.brotliCompressSync(octetsOf(text)));
@@ -495,7 +495,6 @@ const ROWS: Row[] = [
   { rule: "no length: to the end", sends: [[`${OK}\r\n${LONG}`]], out: LONG },
   { rule: "no length, nothing", sends: [[`${OK}\r\n`]], out: "" },
   { rule: "nothing came", sends: [[]], code: 52 },
-  { rule: "a reset comes", sends: [[BLIND, 50, RESET]], code: 56 },
   { rule: "cut in the status line", sends: [["HTTP/1.1 20"]], code: 8 },
   { rule: "cut in a field", sends: [[`${OK}Content-Le`]], code: 8 },
   { rule: "cut before the empty line", sends: [[`${OK}Content-Length: 5\r\n`]], code: 8 },
@@ -1454,6 +1453,418 @@ for (const cut of Object.keys(CUTS)) {
   });
 }
 void ROOT;
+
+// ---- What takes a server of another kind --------------------------------
+
+/** A server of node:net, which can reset a connection: says something, then resets it. */
+async function resetting(text: string, args: string[]): Promise<Outcome> {
+  const server = net.createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      socket.write(octetsOf(text), () => setTimeout(() => socket.resetAndDestroy(), 100));
+    });
+  });
+  const listening = Promise.withResolvers<void>();
+  server.listen(0, "127.0.0.1", listening.resolve);
+  await listening.promise;
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const outcome = await runProgram("http_client.ts", [...args, `http://127.0.0.1:${port}/`]);
+  const closed = Promise.withResolvers<void>();
+  server.close(() => closed.resolve());
+  await closed.promise;
+  return outcome;
+}
+
+const RESETS = [
+  { rule: "a reset before the head", text: "", out: "" },
+  { rule: "a reset in the head", text: `${OK}X`, out: "" },
+  {
+    rule: "a reset in a body with a length",
+    text: `${OK}Content-Length: 9\r\n\r\nhello`,
+    out: "hello",
+  },
+  { rule: "a reset in a body without a length", text: `${OK}\r\nhello`, out: "hello" },
+  { rule: "a reset in a chunk", text: chunked("9\r\nhello"), out: "hello" },
+];
+
+for (const { rule, text, out } of RESETS) {
+  Deno.test(rule, async () => {
+    const { code, stdout, stderr } = await resetting(text, []);
+    assertEquals({ code, stdout }, { code: 56, stdout: out }, stderr);
+    assertStringIncludes(stderr, "http_client: (56) ");
+  });
+}
+
+Deno.test("a server that takes only half of a body", async () => {
+  const { code, stderr } = await resetting("", [
+    "-d",
+    `@${ROOT}http_client.ts`,
+    "-d",
+    "x".repeat(100_000),
+  ]);
+  assert(code === 55 || code === 56, stderr);
+});
+
+/** A TLS server of Python's, which can leave the close_notify out. */
+const TLS_SERVER = `
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1] + ".pem", sys.argv[1] + ".key")
+if sys.argv[2] == "1.2": context.maximum_version = ssl.TLSVersion.TLSv1_2
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+print(listener.getsockname()[1], flush=True)
+conn = context.wrap_socket(listener.accept()[0], server_side=True)
+conn.recv(65536)
+conn.sendall(sys.argv[4].encode())
+if sys.argv[3] == "polite":
+    try: conn.unwrap()
+    except OSError: pass
+else: conn.shutdown(socket.SHUT_RDWR)
+`;
+
+const ENDINGS = [
+  {
+    rule: "close_notify ends a body without length",
+    how: "polite",
+    text: `${OK}\r\nhello`,
+    code: 0,
+  },
+  { rule: "without close_notify it is cut", how: "rude", text: `${OK}\r\nhello`, code: 56 },
+  {
+    rule: "with a length that does not matter",
+    how: "rude",
+    text: `${OK}Content-Length: 5\r\n\r\nhello`,
+    code: 0,
+  },
+  { rule: "nor in chunks", how: "rude", text: chunked("5\r\nhello\r\n0\r\n\r\n"), code: 0 },
+  {
+    rule: "a length cut short",
+    how: "polite",
+    text: `${OK}Content-Length: 6\r\n\r\nhello`,
+    code: 18,
+  },
+];
+
+for (const trust of [["--cacert", `${TLS}ca.pem`], ["-k"]]) {
+  for (const version of ["1.2", "1.3"]) {
+    for (const { rule, how, text, code } of ENDINGS) {
+      Deno.test(
+        `TLS ${version} ${trust[0]}: ${rule}`,
+        { ignore: !await has("python3") },
+        async () => {
+          const child = new Deno.Command("python3", {
+            args: ["-c", TLS_SERVER, `${TLS}localhost`, version, how, text],
+            stdout: "piped",
+            stderr: "null",
+          }).spawn();
+          const reader = child.stdout.getReader();
+          const { value } = await reader.read();
+          const port = new TextDecoder().decode(value).trim();
+          const outcome = await runProgram("http_client.ts", [
+            ...trust,
+            `https://127.0.0.1:${port}/`,
+          ]);
+          await reader.cancel();
+          await child.status;
+          assertEquals(outcome.code, code, JSON.stringify(outcome));
+          assertEquals(outcome.stdout, "hello");
+        },
+      );
+    }
+  }
+}
+
+/** Whether a program is there; a line says so where it is not. */
+async function has(program: string): Promise<boolean> {
+  try {
+    await new Deno.Command(program, { args: ["--version"], stdout: "null", stderr: "null" })
+      .output();
+    return true;
+  } catch {
+    console.log(`skipped what needs ${program}: apt-get install ${program}`);
+    return false;
+  }
+}
+
+// ---- The terminal ------------------------------------------------------
+
+/** Runs the client on a terminal of Python's making, and gives what was shown on it. */
+async function onTerminal(
+  args: string[],
+  options: { interrupt?: boolean } = {},
+): Promise<{ code: number; shown: string }> {
+  const script = String.raw`
+import os, pty, signal, sys, time, select
+pid, fd = pty.fork()
+if pid == 0: os.execvp(sys.argv[2], sys.argv[2:])
+shown, start, sent = b"", time.time(), sys.argv[1] == "wait"
+while True:
+    ready, _, _ = select.select([fd], [], [], 0.2)
+    if ready:
+        try: octets = os.read(fd, 65536)
+        except OSError: break
+        if not octets: break
+        shown += octets
+    if not sent and time.time() - start > 1.2:
+        os.write(fd, b"\x03"); sent = True
+    if time.time() - start > 20: os.kill(pid, signal.SIGKILL)
+status = os.waitpid(pid, 0)[1]
+sys.stdout.buffer.write(b"%d\n" % os.waitstatus_to_exitcode(status) + shown)
+`;
+  const { stdout } = await new Deno.Command("python3", {
+    args: [
+      ...["-c", script, options.interrupt ? "interrupt" : "wait", Deno.execPath(), "run"],
+      ...["--allow-all", `${ROOT}http_client.ts`, ...args],
+    ],
+    env: { NO_COLOR: "1", TERM: "xterm" },
+  }).output();
+  const text = toByteString(stdout);
+  const end = text.indexOf("\n");
+  return { code: Number(text.slice(0, end)), shown: text.slice(end + 1) };
+}
+
+const TERMINAL: {
+  rule: string;
+  sends: Step[][];
+  args?: string[];
+  code?: number;
+  shows: string | RegExp;
+  hides?: RegExp;
+  interrupt?: boolean;
+}[] = [
+  {
+    rule: "a body is text without control characters",
+    sends: [[hello("X: y").replace("hello", "a\x1b[2Jb\x07\xc2\x9bc\r\n\td\x9be\xc3\xa9")]],
+    shows: "a\\x1b[2Jb\\x07\\x9bc\r\n\td\xef\xbf\xbde\xc3\xa9",
+    hides: /\x1b/,
+  },
+  {
+    rule: "a header, too",
+    sends: [[hello("X: \x1b]0;t\x07")]],
+    args: ["-i", "URL"],
+    shows: "X: \\x1b]0;t\\x07\r\n",
+    hides: /\x1b/,
+  },
+  {
+    rule: "a binary body is refused",
+    sends: [[`${OK}\r\nab\0cd`]],
+    code: 23,
+    shows: "(23) Binary body",
+  },
+  {
+    rule: "but for -o -",
+    sends: [[`${OK}\r\nab\0cd`]],
+    args: ["-o", "-", "URL"],
+    shows: "ab\\x00cd",
+  },
+  {
+    rule: "a redirection is pointed at",
+    sends: [["HTTP/1.1 302 F\r\nLocation: /\x1bx\r\nContent-Length: 0\r\n\r\n"]],
+    shows: "302 -> /\\x1bx (use -L)",
+    hides: /\x1b/,
+  },
+  {
+    rule: "what is saved is said",
+    sends: [[DONE]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /saved \/dev\/null  4 B in \d\.\d s/,
+  },
+  { rule: "not with -s", sends: [[DONE]], args: ["-s", "-o", "/dev/null", "URL"], shows: /^$/ },
+  {
+    rule: "progress with a length",
+    sends: [[
+      `${OK}Content-Length: 100\r\n\r\n${"x".repeat(50)}`,
+      800,
+      "x".repeat(10),
+      300,
+      "x".repeat(40),
+    ]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /\r#{12}-{8}  60 B  [\d.]+ k?B\/s of 100 B  00:00:0\d left\x1b\[K[^]*\r\x1b\[Ksaved/,
+  },
+  {
+    rule: "progress without one",
+    sends: [[`${OK}\r\n${"x".repeat(50)}`, 800, "x".repeat(50), 300, "x"]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /\r100 B  [\d.]+ k?B\/s\x1b\[K/,
+  },
+  {
+    rule: "Ctrl-C says what is kept",
+    sends: [[`${OK}Content-Length: 100\r\n\r\nhello`, STAY]],
+    args: ["-o", "FILE", "URL"],
+    code: 130,
+    interrupt: true,
+    shows:
+      /5 bytes kept in [^]*; to resume: http_client\.ts -C - -o [^]*\r\nhttp_client: \(130\) Interrupted\r\n$/,
+  },
+  {
+    rule: "Ctrl-C before anything came",
+    sends: [[STAY]],
+    code: 130,
+    interrupt: true,
+    shows: "(130) Interrupted",
+  },
+];
+
+for (const { rule, sends, args = ["URL"], code = 0, shows, hides, interrupt = false } of TERMINAL) {
+  Deno.test(`on a terminal: ${rule}`, { ignore: !await has("python3") }, async () => {
+    const file = await Deno.makeTempFile();
+    await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+    const url = `http://127.0.0.1:${server.port}/`;
+    const real = args.map((arg) => arg.replace("URL", url).replace("FILE", file));
+    const outcome = await onTerminal(real, { interrupt });
+    await Deno.remove(file);
+    assert(matches(outcome.shown, shows), JSON.stringify(outcome));
+    if (hides !== undefined) assert(!hides.test(outcome.shown), JSON.stringify(outcome));
+    assertEquals(outcome.code, code);
+  });
+}
+
+/** Runs a line of shell with CLIENT and URL in it, for what only a shell can do to a program. */
+async function shell(line: string, sends: Step[][]): Promise<Outcome> {
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  const client = `${Deno.execPath()} run --allow-all ${ROOT}http_client.ts`;
+  const { code, stdout, stderr } = await new Deno.Command("sh", {
+    args: [
+      "-c",
+      line.replaceAll("CLIENT", client).replaceAll("URL", `http://127.0.0.1:${server.port}/`),
+    ],
+    env: { NO_COLOR: "1" },
+  }).output();
+  return { code, stdout: toByteString(stdout), stderr: toByteString(stderr) };
+}
+
+const BIG = "x".repeat(1 << 20);
+const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: RegExp }[] = [
+  {
+    rule: "a reader that goes ends it quietly",
+    line: "{ CLIENT URL; echo $? >&2; } | head -c 5",
+    sends: [[`${OK}\r\n${BIG}`, 200, BIG]],
+    out: /^xxxxx$/,
+    err: /^23\n$/,
+  },
+  {
+    rule: "a full disk",
+    line: "CLIENT -o /dev/full URL; echo $?",
+    sends: [[DONE]],
+    out: /^23\n$/,
+    err: /\(23\) .*\/dev\/full.*space/i,
+  },
+  {
+    rule: "a full disk behind standard output",
+    line: "CLIENT URL > /dev/full; echo $?",
+    sends: [[DONE]],
+    out: /^23\n$/,
+    err: /\(23\) .*standard output.*space/i,
+  },
+  {
+    rule: "SIGINT",
+    line: "CLIENT URL & sleep 1; kill -INT $!; wait $!; echo $?",
+    sends: [[STAY]],
+    out: /^130\n$/,
+    err: /\(130\) Interrupted/,
+  },
+  {
+    rule: "-m with a reader that does not read",
+    line: "{ CLIENT -m 1 URL; echo $? >&2; } | sleep 4",
+    sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
+    out: /^$/,
+    err: /\(28\).*\n28\n/,
+  },
+  {
+    rule: "-d from standard input",
+    line: "printf 'a=b' | CLIENT -d @- URL",
+    sends: [[DONE]],
+    out: /^done$/,
+    err: /^$/,
+  },
+];
+
+for (const { rule, line, sends, out, err } of SHELL) {
+  Deno.test(`in a shell: ${rule}`, { ignore: Deno.build.os !== "linux" }, async () => {
+    const { stdout, stderr } = await shell(line, sends);
+    assert(out.test(stdout), stdout.slice(0, 500) + stderr);
+    assert(err.test(stderr), stderr);
+  });
+}
+
+Deno.test("a connection that never comes ends by --connect-timeout", async () => {
+  // With its backlog full, a listener lets a SYN go unanswered.
+  using listener = Deno.listen({ ...LOCAL, tcpBacklog: 0 });
+  const { port } = listener.addr;
+  const conns: Deno.Conn[] = [];
+  try {
+    const dial = (signal: AbortSignal) => Deno.connect({ hostname: "127.0.0.1", port, signal });
+    for (;;) conns.push(await dial(AbortSignal.timeout(100)));
+  } catch {
+    // full
+  }
+  for (const args of [["--connect-timeout", "0.4"], ["-m", "0.4"]]) {
+    const { code, stderr } = await runProgram("http_client.ts", [...args, `:${port}`]);
+    assertEquals(code, 28, stderr);
+  }
+  for (const conn of conns) conn.close();
+});
+
+Deno.test("a server that does not read ends by -m", async () => {
+  await using server = new ScriptedServer([[BLIND, 5000]], (text) => [text], Deno.listen(LOCAL));
+  const file = await Deno.makeTempFile();
+  await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
+  const args = ["-m", "0.8", "-d", `@${file}`, `:${server.port}`];
+  const { code, stderr } = await runProgram("http_client.ts", args);
+  await Deno.remove(file);
+  assertEquals(code, 28, stderr);
+});
+
+Deno.test(
+  "a bomb is stopped in bounded memory",
+  { ignore: Deno.build.os !== "linux" },
+  async () => {
+    for (
+      const [coding, bomb] of Object.entries({
+        gzip: zlib.gzipSync(new Uint8Array(1 << 28)),
+        br: zlib.brotliCompressSync(new Uint8Array(1 << 28)),
+      })
+    ) {
+      const text = coded(coding, toByteString(bomb));
+      const limit =
+        "ulimit -v 60000000; CLIENT -v --max-filesize 1000000 URL | wc -c; grep -c x /dev/null";
+      const { stdout, stderr } = await shell(limit, [[text]]);
+      assert(Number(stdout.split("\n")[0]) <= 1_000_000, stdout);
+      assertStringIncludes(stderr, "(63) ");
+    }
+  },
+);
+
+for (const hostname of ["::1"]) {
+  Deno.test("an IPv6 address, with a zone or without", async () => {
+    let listener: Deno.Listener;
+    try {
+      listener = Deno.listen({ hostname, port: 0 });
+    } catch {
+      console.log("skipped: no IPv6 here");
+      return;
+    }
+    await using server = new ScriptedServer([[DONE]], (text) => [text], listener);
+    for (
+      const args of [[`[::1]:${server.port}/a`], [`http://[::1%25lo]:${server.port}/`], [
+        "::1",
+        `${server.port}`,
+        "f",
+      ], ["-6", `[::1]:${server.port}`]]
+    ) {
+      const { code, stdout, stderr } = await runProgram("http_client.ts", args);
+      assertEquals(code, 0, stderr);
+      assert(stdout.endsWith("done"));
+    }
+    for (const request of server.requests) {
+      assertStringIncludes(request, `Host: [::1]:${server.port}\r\n`);
+    }
+  });
+}
 
 // ---- Files -------------------------------------------------------------
 
