@@ -152,7 +152,7 @@ const CR = 0x0d;
 const LF = 0x0a;
 
 /** The first size of a receive buffer, in octets: small, for the idle thousands. */
-const FIRST_BUFFER = 4096;
+const FIRST_BUFFER = 2048;
 
 /** How many octets `hangUp` reads and drops before it closes all the same. */
 const MAX_DRAINED = 1 << 20;
@@ -177,6 +177,7 @@ export class Wire implements Disposable {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerDue = Infinity;
   #reason: WireError | undefined;
+  #received = 0;
 
   /** Takes over an open connection; the trace sees every line. */
   constructor(conn: Deno.Conn, options: { trace?: Trace | undefined } = {}) {
@@ -187,6 +188,11 @@ export class Wire implements Disposable {
   /** The octets that are received and not yet read; a view, good until the next read. */
   get buffered(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(this.#start, this.#end);
+  }
+
+  /** How many octets have come in all. */
+  get received(): number {
+    return this.#received;
   }
 
   /**
@@ -236,7 +242,9 @@ export class Wire implements Disposable {
   async #read(target: Uint8Array): Promise<number> {
     if (this.#reason) throw this.#reason;
     try {
-      return await this.#conn.read(target) ?? 0;
+      const count = await this.#conn.read(target) ?? 0;
+      this.#received += count;
+      return count;
     } catch (error) {
       throw this.#broken(error);
     }
@@ -456,9 +464,10 @@ function isOption(word: string, { string, boolean, short }: OptionNames): boolea
 }
 
 /** The option that takes the fewest changes of a letter to get to. */
-function nearest(option: string, { string, boolean, short }: OptionNames): string {
+function nearest(option: string, { string, boolean, negatable = [], short }: OptionNames): string {
   const spellings = [
     ...[...string, ...boolean].map((name) => `--${name}`),
+    ...negatable.map((name) => `--no-${name}`),
     ...Object.keys(short).map((name) => name.length === 1 ? `-${name}` : `--${name}`),
   ];
   const distances = spellings.map((spelling) => editDistance(option, spelling));

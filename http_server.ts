@@ -1,0 +1,1703 @@
+#!/usr/bin/env -S deno run --unstable-net --allow-net --allow-read
+/**
+ * Serves the files of one folder over HTTP/1.1, on bare TCP sockets.
+ *
+ * ```sh
+ * deno run --allow-net --allow-read http_server.ts -p 8000 ./public
+ * ```
+ *
+ * The message on the wire is RFC 9112's, its meaning RFC 9110's, and the target RFC 3986's. Read
+ * from the top: the terms, the numbers, then a connection from accept to close: its request, what
+ * the request names, what becomes of it, the response. The command line comes last.
+ *
+ * Left out, because a proxy in front does it better: compression on the fly, HTTP/2, uploads.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { format as formatOctets } from "@std/fmt/bytes";
+import { bold, cyan } from "@std/fmt/colors";
+import { format as formatDuration } from "@std/fmt/duration";
+import { explain, Fields, LimitError, MalformedError, print, printable } from "./protocol.ts";
+import { readNumber, run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { TOKEN, type Trace, UsageError, VERSION, Wire, WireError } from "./protocol.ts";
+
+// ---- Terms -------------------------------------------------------------
+
+/** A field line of a response. */
+export type Field = readonly [name: string, value: string];
+
+/** Where connections come from. */
+export type Listener = Deno.TcpListener | Deno.TlsListener;
+
+/** What to serve, and how. Plain data, so that it can travel to a Worker. */
+export interface Settings {
+  /** The folder; no file outside it is ever sent. */
+  root: string;
+  /** Serve this one file of the folder and nothing else, as "/" and under these names. */
+  only?: { file: string; names: string[] } | undefined;
+  /** Answer navigation to what is not there with /index.html. */
+  spa?: boolean;
+  /** The value of Cache-Control. Default: no-cache. */
+  cache?: string;
+  /** Fields for every response; they replace ours of the same name. */
+  fields?: Field[];
+  /** Let pages of other origins read everything. */
+  cors?: boolean;
+  /** List folders that have no index.html. Default: true. */
+  listing?: boolean;
+  /** Serve and list names that begin with a dot. */
+  dotfiles?: boolean;
+  /** "user:password" of Basic authentication. */
+  credentials?: string | undefined;
+  /** The host names answered to, in lower case, beside those of loopback. Default: all. */
+  hosts?: string[] | undefined;
+  /** Whether the listeners speak TLS. */
+  secure?: boolean;
+  /** More connections than this wait. Default: 1,000. */
+  maxConnections?: number;
+  /** How long a kept connection may be silent, in milliseconds. Default: 15,000. */
+  idle?: number;
+}
+
+/** Settings, and how the service is watched and ended. */
+export interface ServeOptions extends Settings {
+  /** Ends the service. */
+  signal: AbortSignal;
+  /** Gets each request when its response has ended. */
+  log?: ((exchange: Exchange) => void) | undefined;
+  /** Sees each line of a header section. */
+  trace?: Trace | undefined;
+  /** Gets what went wrong on our side; the client saw a 500 or the end of the connection. */
+  complain?: ((error: unknown) => void) | undefined;
+}
+
+/** One request and what became of it. Texts are as the client sent them. */
+export interface Exchange {
+  /** The address of the client. */
+  remote: string;
+  /** The request line; "" if there was none. */
+  line: string;
+  /** The fields of the request; none if it was not understood. */
+  fields: Fields;
+  /** The status of the response. */
+  status: number;
+  /** Octets of content that were sent. */
+  sent: number;
+  /** Octets of content that were due; more, if the response was cut short. */
+  due: number;
+  /** From the first octet of the request to the end of the response, in milliseconds. */
+  ms: number;
+}
+
+/** What a service did. */
+export interface Summary {
+  /** Requests answered. */
+  requests: number;
+  /** Octets of content sent. */
+  sent: number;
+}
+
+/** How the end of a body is told, RFC 9112 §6.3; a faulty one ends with the connection. */
+type Framing =
+  | { kind: "none" }
+  | { kind: "chunked" }
+  | { kind: "faulty" }
+  | { kind: "length"; octets: number };
+
+/** A request, once its header section is understood. */
+interface Request {
+  line: string;
+  method: string;
+  /** The path of the target, still encoded, and its query with the "?". */
+  path: string;
+  query: string;
+  /** The host without its port, in lower case; "" if an HTTP/1.0 client named none. */
+  host: string;
+  fields: Fields;
+  framing: Framing;
+  /** Whether the client wants to go on with this connection, and whether it speaks HTTP/1.0. */
+  persists: boolean;
+  old: boolean;
+}
+
+/** A piece of content: octets, or where in a file they are, first to last. */
+type Piece = Uint8Array<ArrayBuffer> | Slice;
+interface Slice {
+  first: number;
+  last: number;
+}
+
+/** What a target names, ready to be sent whole or in part (RFC 9110 §3.2). */
+interface Representation {
+  /** All of it, if it is small; else it comes from the file. */
+  octets?: Uint8Array<ArrayBuffer>;
+  file?: Deno.FsFile;
+  size: number;
+  type: string;
+  etag: string;
+  /** In seconds since 1970, whole ones, as HTTP dates are. */
+  modified?: number;
+  /** Fields of its own beside type and validators. */
+  fields: Field[];
+}
+
+/** A response before it meets the wire; it owns the file. */
+interface Response {
+  status: number;
+  fields: readonly Field[];
+  content: readonly Piece[];
+  file?: Deno.FsFile | undefined;
+}
+
+/** A response as it goes out: octets in one write, then perhaps pieces of a file. */
+interface Answer {
+  octets: Uint8Array<ArrayBuffer>;
+  file: Deno.FsFile | undefined;
+  rest: readonly Piece[];
+  persists: boolean;
+  /** Whether unread input may be waiting, so that a plain close could destroy the answer. */
+  lingers: boolean;
+  /** The part of the content that is in the octets. */
+  content: number;
+  exchange: Pick<Exchange, "line" | "fields" | "status" | "due">;
+}
+
+/** A status that says no, with the fields that belong to it. */
+class StatusError extends Error {
+  constructor(readonly status: number, readonly fields: Field[] = [], readonly advice = "") {
+    super(`${status} ${REASONS.get(status)}`);
+  }
+}
+
+// ---- Numbers -----------------------------------------------------------
+
+/** How long a request may take to arrive, in milliseconds, header and body each. */
+const REQUEST_TIMEOUT = 10_000;
+/** How long a kept connection may be silent, in milliseconds. */
+const IDLE_TIMEOUT = 15_000;
+/** How long a client may take no octet of a response, in milliseconds. */
+const WRITE_TIMEOUT = 30_000;
+/** How long a client may take to hang up after our last word, in milliseconds. */
+const LINGER_TIMEOUT = 2_000;
+/** How long answers in progress may go on after the end was asked for, in milliseconds. */
+const SHUTDOWN_TIMEOUT = 5_000;
+/** The longest request-target, in octets; RFC 9112 §3 wants a request line of 8,000 to pass. */
+const MAX_TARGET = 8_000;
+/** The longest request line, in octets. */
+const MAX_REQUEST_LINE = MAX_TARGET + 128;
+/** The most that a header or trailer section may hold, in octets and in fields. */
+const MAX_SECTION = 16_384;
+const MAX_FIELDS = 100;
+/** The longest chunk line, and all chunk extensions of a body, in octets (RFC 9112 §7.1.1). */
+const MAX_CHUNK_LINE = 4_096;
+const MAX_EXTENSIONS = 16_384;
+/** The longest request body that we read, and drop, to keep the connection; in octets. */
+const MAX_DROPPED = 65_536;
+/** How many empty lines may come before a request line (RFC 9112 §2.2 asks for one). */
+const MAX_EMPTY_LINES = 4;
+/** More ranges, or more overlaps of two, than these are an attack (RFC 9110 §17.15). */
+const MAX_RANGES = 16;
+const MAX_OVERLAPS = 2;
+/** The most entries that a listing shows. */
+const MAX_LISTED = 10_000;
+const MAX_CONNECTIONS = 1_000;
+/** How coarse the times of a file system may be, in milliseconds. */
+const CLOCK_TICK = 20;
+/** A file up to this size is sent with its header in one write, in octets. */
+const SMALL = 131_072;
+/** How much of a larger file is read at once, in octets. */
+const BLOCK = 262_144;
+/** The longest request that the table of answers knows, and all that it holds, in octets. */
+const MAX_KEY = 2_048;
+const MAX_KEPT = 67_108_864;
+
+/** Methods that we answer, and those that we know and refuse (RFC 9110 §9.3, RFC 5789). */
+const ALLOWED = ["GET", "HEAD", "OPTIONS"];
+const REFUSED = ["POST", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH"];
+
+/** Reason phrases, RFC 9110 §15. */
+const REASONS: ReadonlyMap<number, string> = new Map(
+  `200 OK, 204 No Content, 206 Partial Content, 304 Not Modified, 307 Temporary Redirect,
+   400 Bad Request, 401 Unauthorized, 403 Forbidden, 404 Not Found, 405 Method Not Allowed,
+   412 Precondition Failed, 414 URI Too Long, 416 Range Not Satisfiable, 417 Expectation Failed,
+   421 Misdirected Request, 431 Request Header Fields Too Large, 500 Internal Server Error,
+   501 Not Implemented, 503 Service Unavailable, 505 HTTP Version Not Supported`
+    .split(",").map((each) => [Number(each.trim().slice(0, 3)), each.trim().slice(4)]),
+);
+
+/** Media types by extension: `extensions=subtype`, or an extension that is its own subtype. */
+const TYPES: ReadonlyMap<string, string> = new Map(
+  `text html,htm=html css csv vtt js,mjs,cjs=javascript md,markdown=markdown xml,xsl=xml
+   text yaml,yml=yaml ics=calendar txt,log,ini,conf,cfg,toml,ts,tsx,jsx,mts,cts,sh,py,rb,rs,go=plain
+   text c,h,cpp,java,php,lock=plain
+   image png jpg,jpeg=jpeg gif webp avif jxl bmp svg=svg+xml ico=x-icon tif,tiff=tiff
+   audio mp3=mpeg m4a=mp4 ogg,oga,opus=ogg wav flac aac
+   video mp4,m4v=mp4 webm ogv=ogg mov=quicktime mkv=x-matroska
+   font woff woff2 ttf otf
+   model glb=gltf-binary gltf=gltf+json
+   application json,map,geojson=json jsonld=ld+json webmanifest=manifest+json wasm pdf xhtml=xhtml+xml
+   application atom=atom+xml rss=rss+xml epub=epub+zip m3u8=vnd.apple.mpegurl zip gz,tgz=gzip
+   application bz2=x-bzip2 xz=x-xz zst=zstd 7z=x-7z-compressed tar=x-tar rar=vnd.rar
+   application docx=vnd.openxmlformats-officedocument.wordprocessingml.document
+   application xlsx=vnd.openxmlformats-officedocument.spreadsheetml.sheet
+   application pptx=vnd.openxmlformats-officedocument.presentationml.presentation`
+    .split("\n").flatMap((line) => {
+      const [kind = "", ...groups] = line.trim().split(" ");
+      return groups.flatMap((group) => {
+        const [extensions = "", subtype = extensions] = group.split("=");
+        const type = `${kind}/${subtype}${kind === "text" ? "; charset=utf-8" : ""}`;
+        return extensions.split(",").map((extension) => [extension, type] as const);
+      });
+    }),
+);
+
+const CR = 0x0d;
+const LF = 0x0a;
+const encoder = new TextEncoder();
+
+// ---- Engine: the service -----------------------------------------------
+
+/** One service: its options, and what its connections share. */
+interface Site extends ServeOptions {
+  realRoot: string;
+  answers: AnswerTable;
+  connections: Set<Connection>;
+  summary: Summary;
+  /** Resolves, and is made anew, when a connection has ended. */
+  freed: PromiseWithResolvers<void>;
+}
+
+/** A connection; it is busy from the first octet of a request to the end of its response. */
+interface Connection {
+  wire: Wire;
+  remote: string;
+  busy: boolean;
+}
+
+/**
+ * Answers HTTP/1.1 requests until the signal aborts. Then it accepts no more, hangs up on idle
+ * clients, and resolves once the busy ones have their answer, after five seconds at the most.
+ *
+ * The caller opens the listeners. What a client does never rejects the promise.
+ */
+export async function serve(
+  listeners: readonly Listener[],
+  options: ServeOptions,
+): Promise<Summary> {
+  const site: Site = {
+    ...options,
+    realRoot: options.only ? options.root : Deno.realPathSync(options.root),
+    answers: new AnswerTable(),
+    connections: new Set(),
+    summary: { requests: 0, sent: 0 },
+    freed: Promise.withResolvers(),
+  };
+  let patience: ReturnType<typeof setTimeout> | undefined;
+  const stop = () => {
+    for (const listener of listeners) listener.close();
+    for (const { wire, busy } of site.connections) if (!busy) wire.close();
+    patience = setTimeout(() => {
+      for (const { wire } of site.connections) wire.close();
+    }, SHUTDOWN_TIMEOUT);
+    wake(site);
+  };
+  if (options.signal.aborted) stop();
+  else options.signal.addEventListener("abort", stop, { once: true });
+  await Promise.all(listeners.map((listener) => acceptFrom(listener, site)));
+  while (site.connections.size > 0) await site.freed.promise;
+  clearTimeout(patience);
+  return site.summary;
+}
+
+/** Lets those go on who wait for a connection to end. */
+function wake(site: Site): void {
+  const { resolve } = site.freed;
+  site.freed = Promise.withResolvers();
+  resolve();
+}
+
+/** Accepts until the listener is closed; neither a reset nor want of descriptors ends it. */
+async function acceptFrom(listener: Listener, site: Site): Promise<void> {
+  for (let pause = 5; !site.signal.aborted;) {
+    try {
+      const conn = await listener.accept();
+      pause = 5;
+      while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
+        await site.freed.promise;
+      }
+      converse(conn, site);
+    } catch (error) {
+      if (error instanceof Deno.errors.BadResource) return; // closed, by us
+      // ENOTCONN and the like: the client is gone already. EMFILE: a descriptor will be freed.
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      pause = Math.min(pause * 2, 1_000);
+    }
+  }
+}
+
+/** One connection from accept to close; nothing that happens to it concerns the others. */
+async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<void> {
+  const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
+  const connection: Connection = { wire: new Wire(conn), remote, busy: false };
+  site.connections.add(connection);
+  try {
+    if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
+    await answerRequests(connection, site);
+  } catch (error) {
+    if (!(error instanceof WireError)) site.complain?.(error);
+  } finally {
+    connection.wire.close();
+    site.connections.delete(connection);
+    wake(site);
+  }
+}
+
+/** Reads requests and answers them, in their order, as long as the connection persists. */
+async function answerRequests(connection: Connection, site: Site): Promise<void> {
+  const { wire } = connection;
+  for (let patience = REQUEST_TIMEOUT;; patience = site.idle ?? IDLE_TIMEOUT) {
+    connection.busy = false;
+    wire.setDeadline(patience);
+    if (wire.buffered.length === 0 && !await wire.fill()) return;
+    connection.busy = true;
+    const started = site.log ? performance.now() : 0;
+
+    const { buffered, received } = wire;
+    const key = buffered.length <= MAX_KEY ? toByteString(buffered) : "";
+    let answer = site.answers.find(key);
+    if (answer) {
+      wire.skip(buffered.length);
+    } else {
+      answer = await answerNext(wire, site);
+      if (answer === undefined) return;
+      const keyIsRequest = wire.received === received && wire.buffered.length === 0;
+      if (keyIsRequest && !site.trace) site.answers.keep(key, answer);
+    }
+    await send(answer, connection, site, started);
+    if (answer.persists && !site.signal.aborted) continue;
+    if (answer.lingers || wire.buffered.length > 0) await wire.hangUp(LINGER_TIMEOUT);
+    return;
+  }
+}
+
+/**
+ * The hot path. Requests on kept connections repeat themselves octet for octet, so an answer that
+ * fits into memory is kept under all the octets of its request until the second is over: then the
+ * Date changes, and a file may have. A request that is known costs one read, one look-up and one
+ * write.
+ */
+class AnswerTable {
+  #second = 0;
+  #octets = 0;
+  #date = "";
+  readonly #answers = new Map<string, Answer>();
+
+  /** The answer to exactly these octets, if it was given within this second. */
+  find(key: string): Answer | undefined {
+    this.#expire();
+    return this.#answers.get(key);
+  }
+
+  /** Keeps an answer that is all in memory, to a request that is all in the key. */
+  keep(key: string, answer: Answer): void {
+    if (key === "" || answer.lingers || answer.file) return;
+    this.#octets += key.length + answer.octets.length;
+    if (this.#octets <= MAX_KEPT) this.#answers.set(key, answer);
+  }
+
+  /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
+  get date(): string {
+    this.#expire();
+    return this.#date;
+  }
+
+  #expire(): void {
+    const now = Date.now();
+    const second = now - now % 1_000;
+    if (second === this.#second) return;
+    this.#second = second;
+    this.#date = new Date(second).toUTCString();
+    this.#octets = 0;
+    this.#answers.clear();
+  }
+}
+
+/** Reads one request and makes its answer; undefined if the client hung up before it began. */
+async function answerNext(wire: Wire, site: Site): Promise<Answer | undefined> {
+  let line: string | undefined;
+  try {
+    const lines = await readHead(wire);
+    if (lines === null) return undefined;
+    [line = ""] = lines;
+    for (const each of lines) site.trace?.("<", printable(hideCredentials(each)));
+    const request = parseRequest(lines, site.secure ?? false);
+    const ended = await dropBody(wire, request);
+    return compose(await respond(request, site), request, ended, site);
+  } catch (error) {
+    line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
+    // The end of such a request cannot be told, so the connection ends with the answer.
+    if (error instanceof MalformedError) return compose(refuse(400), { line }, false, site);
+    if (error instanceof LimitError) return compose(refuse(431), { line }, false, site);
+    if (error instanceof StatusError) return compose(refuse(error), { line }, false, site);
+    throw error;
+  }
+}
+
+function hideCredentials(line: string): string {
+  return line.replace(/^((?:proxy-)?authorization:).*/i, "$1 [credentials]");
+}
+
+/** Sends an answer and logs it, whether it came to its end or not. */
+async function send(answer: Answer, { wire, remote }: Connection, site: Site, started: number) {
+  let sent = 0;
+  try {
+    await wire.write(answer.octets, WRITE_TIMEOUT);
+    sent = answer.content;
+    if (!answer.file) return;
+    for await (const octets of readPieces(answer.file, answer.rest)) {
+      await wire.write(octets, WRITE_TIMEOUT);
+      sent += octets.length;
+    }
+  } finally {
+    answer.file?.close();
+    site.summary.requests++;
+    site.summary.sent += sent;
+    site.log?.({ ...answer.exchange, remote, sent, ms: performance.now() - started });
+  }
+}
+
+// ---- Engine: the request -----------------------------------------------
+
+/**
+ * Reads the lines of a header section (RFC 9112 §2.1), without the empty lines before it and the
+ * one that ends it; null if the client hung up before it began. What is too long is refused at
+ * the octet that makes it so.
+ *
+ * @throws {StatusError} 400 for a lone LF or an early end, 414, 431.
+ */
+async function readHead(wire: Wire): Promise<string[] | null> {
+  wire.setDeadline(REQUEST_TIMEOUT);
+  const ends: number[] = []; // where each line ends, CRLF included
+  for (let scanned = 0, emptyLines = 0;;) {
+    const octets = wire.buffered;
+    const end = octets.indexOf(LF, scanned) + 1;
+    const length = end || octets.length;
+    if (ends[0] === undefined && length > MAX_REQUEST_LINE) {
+      throw new StatusError(octets.indexOf(0x20) < 64 ? 414 : 400); // the target, or the method?
+    }
+    if (length - (ends[0] ?? length) > MAX_SECTION || ends.length - 1 > MAX_FIELDS) {
+      throw new StatusError(431);
+    }
+    scanned = length;
+    if (end === 0) {
+      if (await wire.fill()) continue;
+      if (length === 0) return null;
+      throw new StatusError(400);
+    }
+    if (octets[end - 2] !== CR) throw new StatusError(400); // RFC 9112 §2.2: LF alone ends nothing
+    const start = ends.at(-1) ?? 0;
+    if (end > start + 2) {
+      ends.push(end);
+      continue;
+    }
+    wire.skip(end);
+    if (start > 0) return toByteString(octets.subarray(0, start - 2)).split("\r\n");
+    if (++emptyLines > MAX_EMPTY_LINES) throw new StatusError(400);
+    scanned = 0;
+  }
+}
+
+/** A request line, RFC 9112 §3. */
+const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~\w]+) ([!-~]+) HTTP\/(\d)\.(\d)$/;
+/** The authority of an http URI, RFC 3986 §3.2, without the userinfo that RFC 9110 §4.2.4 bars. */
+const AUTHORITY = /^(\[[\da-f:.]+\]|(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+)(?::(\d{0,5}))?$/i;
+/** A path and a query, RFC 3986 §3.3 and §3.4, and the few more signs that browsers send there. */
+const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|[\]]|%[\dA-Fa-f]{2})*)*)(\?[!$-;=?-~]*)?$/;
+
+/**
+ * Makes sense of the lines of a header section.
+ *
+ * @param secure Whether they came over TLS.
+ * @throws {StatusError} 400, 414, 421, 501, 505.
+ * @throws {MalformedError} If a field line is none.
+ */
+function parseRequest(lines: readonly string[], secure: boolean): Request {
+  const [line = "", ...fieldLines] = lines;
+  const parts = REQUEST_LINE.exec(line);
+  const [, method = "", target = "", major = "", minor = ""] = parts ?? [];
+  if (target.length > MAX_TARGET) throw new StatusError(414);
+  if (!parts) throw new StatusError(400);
+  if (major !== "1") throw new StatusError(505);
+  const old = minor === "0";
+  const fields = new Fields();
+  for (const each of fieldLines) fields.appendLine(each);
+  // RFC 9112 §3.2: a request without exactly one Host, or with a bad one, is refused.
+  const [host, ...others] = fields.all("Host");
+  if (others.length > 0 || (host === undefined && !old)) throw new StatusError(400);
+  const named = host === undefined ? "" : parseAuthority(host);
+  const connection = (fields.get("Connection") ?? "").toLowerCase().split(/[\t ]*,[\t ]*/);
+  const persists = !connection.includes("close") && (!old || connection.includes("keep-alive"));
+  const framing = requestFraming(fields, old);
+  return {
+    line,
+    method,
+    fields,
+    framing,
+    persists,
+    old,
+    ...parseTarget(method, target, named, secure),
+  };
+}
+
+/** Reads a request-target in any of its forms (RFC 9112 §3.2). */
+function parseTarget(method: string, target: string, named: string, secure: boolean) {
+  if (method === "CONNECT") return { host: parseAuthority(target), path: "", query: "" };
+  if (target === "*" && method === "OPTIONS") return { host: named, path: "*", query: "" };
+  const absolute = /^([a-z][a-z\d+\-.]*):\/\/([^/?]*)(.*)$/i.exec(target);
+  const [, scheme = "", authority = "", rest = ""] = absolute ?? [];
+  // RFC 9112 §3.2.2: the host of an absolute target wins over the Host field.
+  const host = absolute ? parseAuthority(authority) : named;
+  // RFC 9110 §7.4: an https resource is not to be had on a plain connection.
+  if (absolute && scheme.toLowerCase() !== (secure ? "https" : "http")) throw new StatusError(421);
+  const [, path, query = ""] = PATH_AND_QUERY.exec(absolute ? rest : target) ?? [];
+  if (path === undefined || (path === "" && !absolute)) throw new StatusError(400);
+  return { host, path: path || "/", query };
+}
+
+/** The host of an authority, in lower case and without a final dot; 400 if it is malformed. */
+function parseAuthority(authority: string): string {
+  const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
+  if (host === undefined || Number(port) > 65_535) throw new StatusError(400);
+  if (host.startsWith("[") && !URL.canParse(`http://${host}/`)) throw new StatusError(400);
+  return host.toLowerCase().replace(/\.$/, "");
+}
+
+/**
+ * Tells where the body of a request ends, by the rules of RFC 9112 §6.3 in their order. What two
+ * readers could see in two ways is refused: that is how one request is smuggled inside another.
+ *
+ * @param old Whether the client speaks HTTP/1.0.
+ */
+function requestFraming(fields: Fields, old: boolean): Framing {
+  const codings = fields.get("Transfer-Encoding");
+  const [length, ...others] = fields.all("Content-Length");
+  if (codings !== undefined) {
+    // Rule 3: two ways to tell the end.
+    if (length !== undefined) throw new StatusError(400);
+    // §6.1: from an HTTP/1.0 client it is not to be trusted; answered, then closed.
+    if (old) return { kind: "faulty" };
+    // Rule 4: chunked comes last, and once; we know no other to come before it.
+    const names = codings.toLowerCase().split(/[\t ]*,[\t ]*/);
+    if (names.pop() !== "chunked" || names.includes("chunked")) throw new StatusError(400);
+    if (!names.every((name) => TOKEN.test(name))) throw new StatusError(400);
+    if (names.length > 0) throw new StatusError(501);
+    return { kind: "chunked" };
+  }
+  if (length === undefined) return { kind: "none" };
+  // Rule 5: a length that is none, or several.
+  if (others.length > 0 || !/^\d{1,15}$/.test(length)) throw new StatusError(400);
+  return Number(length) === 0 ? { kind: "none" } : { kind: "length", octets: Number(length) };
+}
+
+/**
+ * Reads the body of a request and drops it, so that the next request can follow. Tells whether
+ * it came to its end: a long one is not worth the wait, and then the connection ends.
+ */
+async function dropBody(wire: Wire, { method, fields, framing, old }: Request): Promise<boolean> {
+  const expectation = old ? undefined : fields.get("Expect")?.toLowerCase();
+  // RFC 9110 §10.1.1: an expectation that we do not know is refused.
+  if (expectation !== undefined && expectation !== "100-continue") throw new StatusError(417);
+  if (framing.kind === "none") return true;
+  if (framing.kind === "faulty") return false;
+  if (framing.kind === "length" && framing.octets > MAX_DROPPED) return false;
+  if (expectation !== undefined) {
+    if (!ALLOWED.includes(method)) return false; // the final status is due at once
+    if (wire.buffered.length === 0) await wire.write("HTTP/1.1 100 Continue\r\n\r\n");
+  }
+  wire.setDeadline(REQUEST_TIMEOUT);
+  if (framing.kind === "chunked") return await dropChunks(wire);
+  await dropOctets(wire, framing.octets);
+  return true;
+}
+
+async function dropOctets(wire: Wire, count: number): Promise<void> {
+  for (let left = count; left > 0;) {
+    if (wire.buffered.length === 0 && !await wire.fill()) throw new StatusError(400);
+    const dropped = Math.min(left, wire.buffered.length);
+    wire.skip(dropped);
+    left -= dropped;
+  }
+}
+
+/** A chunk's size and its extensions, RFC 9112 §7.1 and §7.1.1. */
+const CHUNK_LINE = new RegExp(
+  `^([\\dA-Fa-f]{1,12})((?:[\\t ]*;[\\t ]*TOKEN(?:[\\t ]*=[\\t ]*(?:TOKEN|QUOTED))?)*)$`
+    .replaceAll("TOKEN", "[!#$%&'*+\\-.^_`|~\\w]+")
+    .replaceAll("QUOTED", '"(?:[\\t !#-[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"'),
+);
+
+/** Drops a chunked body and its trailer section (RFC 9112 §7.1); false if it is too long for us. */
+async function dropChunks(wire: Wire): Promise<boolean> {
+  for (let dropped = 0, extensions = 0;;) {
+    const line = await readShortLine(wire, MAX_CHUNK_LINE);
+    const [, digits, extension = ""] = CHUNK_LINE.exec(line) ?? [];
+    extensions += extension.length;
+    if (digits === undefined || extensions > MAX_EXTENSIONS) throw new StatusError(400);
+    const size = Number(`0x${digits}`);
+    if (size === 0) break;
+    dropped += size;
+    if (dropped > MAX_DROPPED) return false;
+    await dropOctets(wire, size);
+    if (await readShortLine(wire, 2) !== "") throw new StatusError(400);
+  }
+  const trailers = new Fields();
+  for (let left = MAX_SECTION;;) {
+    const line = await wire.readLine(left);
+    if (line === "") return true;
+    if (line === null) throw new StatusError(400);
+    left -= line.length + 2;
+    if (trailers.appendLine(line).size > MAX_FIELDS) throw new StatusError(431);
+  }
+}
+
+/** Reads a line of which it is malformed to be longer, or not there. */
+async function readShortLine(wire: Wire, limit: number): Promise<string> {
+  try {
+    const line = await wire.readLine(limit);
+    if (line !== null) return line;
+  } catch (error) {
+    if (!(error instanceof LimitError)) throw error;
+  }
+  throw new StatusError(400);
+}
+
+// ---- Engine: what the request names ------------------------------------
+
+/** Answers a request whose message is in order, whatever it asks for. */
+async function respond(request: Request, site: Site): Promise<Response> {
+  const { method, host, fields } = request;
+  try {
+    if (!answersTo(host, site.hosts)) {
+      throw new StatusError(421, [], `; try localhost, or the option --allow-host ${host}`);
+    }
+    if (site.credentials !== undefined && !await isAuthorized(fields, site.credentials)) {
+      throw new StatusError(401, [["WWW-Authenticate", 'Basic realm="files", charset="UTF-8"']]);
+    }
+    const allow: Field = ["Allow", ALLOWED.join(", ")];
+    if (REFUSED.includes(method)) throw new StatusError(405, [allow]);
+    if (!ALLOWED.includes(method)) throw new StatusError(501);
+    if (method === "OPTIONS") {
+      return { status: 204, fields: [allow, ...site.cors ? preflight(fields) : []], content: [] };
+    }
+    const found = await locate(request, site);
+    if (found) return select(request, found);
+    const page = site.only === undefined ? await represent(request, ["404.html"], site) : null;
+    return page ? { ...whole(page), status: 404 } : refuse(404);
+  } catch (error) {
+    if (error instanceof StatusError) return refuse(error);
+    site.complain?.(error);
+    return refuse(500);
+  }
+}
+
+/** Whether a host is one of ours; a page elsewhere could else read our files by DNS rebinding. */
+function answersTo(host: string, hosts: string[] | undefined): boolean {
+  if (hosts === undefined || host === "" || hosts.includes(host) || hosts.includes("*")) {
+    return true;
+  }
+  return /^(.+\.)?localhost$|^127(\.\d+){3}$|^\[::1\]$/.test(host);
+}
+
+/** Compares Basic credentials (RFC 7617) in a time that does not tell where they differ. */
+async function isAuthorized(fields: Fields, credentials: string): Promise<boolean> {
+  const [, given = ""] = /^basic +([\w+/=]*)$/i.exec(fields.get("Authorization") ?? "") ?? [];
+  const [ours = new Uint8Array(), theirs = ours] = await Promise.all(
+    [encoder.encode(credentials).toBase64(), given].map(async (text) =>
+      new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)))
+    ),
+  );
+  return ours.reduce((difference, octet, at) => difference | (octet ^ (theirs[at] ?? 0)), 0) === 0;
+}
+
+/** What a browser asks before it lets a page of another origin send more than a plain GET. */
+function preflight(fields: Fields): Field[] {
+  if (!fields.get("Access-Control-Request-Method")) return [];
+  return [
+    ["Access-Control-Allow-Methods", ALLOWED.join(", ")],
+    ["Access-Control-Allow-Headers", fields.get("Access-Control-Request-Headers") ?? "*"],
+    ["Access-Control-Max-Age", "86400"],
+  ];
+}
+
+/** Finds what a target names. The file system is asked synchronously: 2 µs a call, not 36. */
+async function locate(request: Request, site: Site): Promise<Representation | null> {
+  const segments = decodePath(request.path);
+  const slash = request.path.endsWith("/");
+  if (site.only !== undefined) {
+    const named = segments.length === 0 || (site.only.names.includes(segments.join("/")) && !slash);
+    return named ? await represent(request, [site.only.file], site) : null;
+  }
+  if (hides(segments, site)) return null;
+  const info = attempt(() => Deno.statSync(join(site.root, segments)));
+  let found: Representation | null = null;
+  if (info?.isDirectory) {
+    if (confine(segments, site) === null) return null;
+    if (!slash) redirectToFolder(segments, request.query);
+    found = await represent(request, [...segments, "index.html"], site);
+    if (!found && (site.listing ?? true)) found = await listFolder(request, segments, site);
+  } else if (!slash) {
+    const [name = "", ...folders] = segments.toReversed();
+    const page = [...folders.toReversed(), `${name}.html`];
+    found = await represent(request, info ? segments : page, site);
+  }
+  if (found || !site.spa || segments.at(-1)?.includes(".")) return found;
+  const navigates = weigh(request.fields.get("Accept"), ["text/html"]);
+  return navigates ? await represent(request, ["index.html"], site) : null;
+}
+
+/**
+ * Splits a path at its slashes, then decodes each segment, once (RFC 3986 §2.4). What no file of
+ * ours can be called is 404: "." and "..", a slash within, octets that are not UTF-8.
+ */
+function decodePath(path: string): string[] {
+  const foreign = Deno.build.os === "windows" ? /[/\\:]|^\.\.?$|[. ]$/ : /\/|^\.\.?$/;
+  return path.split("/").filter((segment) => segment !== "").map((segment) => {
+    let name = "..";
+    try {
+      name = decodeURIComponent(segment);
+    } catch {
+      // not UTF-8: no name that we could open
+    }
+    if (name.includes("\0")) throw new StatusError(400);
+    if (foreign.test(name)) throw new StatusError(404);
+    return name;
+  });
+}
+
+/** Whether a name begins with a dot, but for /.well-known/, which is there to be found (RFC 8615). */
+function hides(segments: readonly string[], { dotfiles }: Site): boolean {
+  return !dotfiles &&
+    segments.some((name, at) => name.startsWith(".") && !(at === 0 && name === ".well-known"));
+}
+
+const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
+
+function join(root: string, segments: readonly string[]): string {
+  return [root.replace(/[/\\]$/, ""), ...segments].join(SEPARATOR);
+}
+
+/**
+ * Follows every link on the way to a name and returns the segments that it really has; null if
+ * they lead out of the folder, or to a hidden name within.
+ */
+function confine(segments: readonly string[], site: Site): string[] | null {
+  const real = attempt(() => Deno.realPathSync(join(site.root, segments)));
+  const root = join(site.realRoot, []);
+  if (real === null || !`${real}${SEPARATOR}`.startsWith(`${root}${SEPARATOR}`)) return null;
+  const names = real.slice(root.length).split(SEPARATOR).filter((name) => name !== "");
+  return hides(names, site) ? null : names;
+}
+
+/** Asks the file system; null for what is not there, 403 for what we may not read. */
+function attempt<T>(ask: () => T): T | null {
+  try {
+    return ask();
+  } catch (error) {
+    const { NotFound, NotADirectory, FilesystemLoop, PermissionDenied, NotCapable } = Deno.errors;
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    const gone = [NotFound, NotADirectory, FilesystemLoop].some((kind) => error instanceof kind);
+    if (gone || code === "ENAMETOOLONG" || code === "ENXIO") return null;
+    if (code === "EMFILE" || code === "ENFILE") throw new StatusError(503, [["Retry-After", "1"]]);
+    if (error instanceof PermissionDenied || error instanceof NotCapable) {
+      throw new StatusError(403);
+    }
+    throw error;
+  }
+}
+
+/**
+ * Opens a regular file; null if there is none. The name is asked first, for to open a fifo is to
+ * wait for ever. The open handle is asked last, whether it is what lies inside the folder: a link
+ * that was changed in between has changed too late.
+ */
+function openFile(segments: readonly string[], site: Site) {
+  const path = join(site.root, segments);
+  const named = attempt(() => Deno.statSync(path));
+  if (named === null || named.isDirectory) return null;
+  if (!named.isFile) throw new StatusError(403);
+  const file = attempt(() => Deno.openSync(path));
+  if (file === null) return null;
+  try {
+    const info = file.statSync();
+    const real = confine(segments, site);
+    const inside = real && attempt(() => Deno.lstatSync(join(site.root, real)));
+    if (inside?.isFile && inside.ino === info.ino && inside.dev === info.dev) return { file, info };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  file.close();
+  return null;
+}
+
+/** The files beside a file that hold it compressed, by content coding (RFC 9110 §8.4.1). */
+const SIBLINGS = { br: ".br", gzip: ".gz" } as const;
+
+/** Represents a file, in the coding that the client likes best; null if there is no such file. */
+async function represent(
+  { fields }: Request,
+  segments: readonly string[],
+  site: Site,
+): Promise<Representation | null> {
+  const original = openFile(segments, site);
+  if (original === null) return null;
+  let { file, info } = original;
+  const own: Field[] = [["Accept-Ranges", "bytes"]];
+  let best = weigh(fields.get("Accept-Encoding"), ["identity"]) ?? 0.001;
+  for (const coding of ["gzip", "br"] as const) {
+    const name = [...segments.slice(0, -1), `${segments.at(-1)}${SIBLINGS[coding]}`];
+    const sibling = attempt(() => Deno.statSync(join(site.root, name)));
+    if (!sibling?.isFile || (sibling.mtime ?? 0) < (original.info.mtime ?? 0)) continue;
+    own[1] = ["Vary", "Accept-Encoding"];
+    const weight = weigh(fields.get("Accept-Encoding"), [coding, "*"]) ?? 0;
+    const opened = weight >= best && weight > 0 ? openSibling(name, site) : null;
+    if (opened === null) continue;
+    file.close();
+    ({ file, info } = opened);
+    own[2] = ["Content-Encoding", coding];
+    best = weight;
+  }
+  const [size, time] = [info.size, info.mtime?.getTime() ?? 0];
+  const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
+  const type = TYPES.get(extension) ?? "application/octet-stream";
+  const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
+  if (size <= SMALL) return { ...await hold(readWhole(file, size), type, own), modified };
+  const changed = info.ctime?.getTime() ?? 0;
+  const stamps = [size, time, changed, info.ino ?? 0];
+  // Within a tick of the clock a file can change twice: such a tag is never given again.
+  if (Math.abs(Date.now() - changed) < CLOCK_TICK) stamps.push(performance.now());
+  const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
+  return { file, size, type, etag, modified, fields: own };
+}
+
+/** Opens a sibling; one that may not be read is passed over. */
+function openSibling(segments: readonly string[], site: Site): ReturnType<typeof openFile> {
+  try {
+    return openFile(segments, site);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Represents octets. Their strong entity-tag (RFC 9110 §8.8.3) is made of the octets themselves:
+ * it changes when they do, however fast, and is the same on every server.
+ */
+async function hold(
+  octets: Uint8Array<ArrayBuffer>,
+  type: string,
+  fields: Field[],
+): Promise<Representation> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-1", octets));
+  const etag = `"${digest.toBase64({ alphabet: "base64url", omitPadding: true })}"`;
+  return { octets, size: octets.length, type, etag, fields };
+}
+
+function readWhole(file: Deno.FsFile, size: number): Uint8Array<ArrayBuffer> {
+  using _closing = file;
+  const octets = new Uint8Array(size);
+  let length = 0;
+  for (let count; length < size && (count = file.readSync(octets.subarray(length)));) {
+    length += count;
+  }
+  return octets.subarray(0, length);
+}
+
+/** The weight (RFC 9110 §12.4.2) that a field gives to the first of the names that it holds. */
+function weigh(field: string | undefined, names: readonly string[]): number | undefined {
+  const members = (field ?? "").toLowerCase().split(",").map((member) =>
+    member.split(";").map((part) => part.trim())
+  );
+  for (const name of names) {
+    const [found, ...parameters] = members.find(([value]) => value === name) ?? [];
+    if (found === undefined) continue;
+    const weight = parameters.find((parameter) => parameter.startsWith("q=")) ?? "q=1";
+    return /^q=(0(\.\d{0,3})?|1(\.0{0,3})?)$/.test(weight) ? Number(weight.slice(2)) : 0;
+  }
+  return undefined;
+}
+
+/** Sends a client on to the name with a slash: a path of ours, never another host. */
+function redirectToFolder(segments: readonly string[], query: string): never {
+  const path = segments.map((name) => `/${encodeURIComponent(name)}`).join("");
+  throw new StatusError(307, [["Location", `${path}/${query}`]]);
+}
+
+// ---- Engine: listings --------------------------------------------------
+
+interface Entry {
+  name: string;
+  folder: boolean;
+  size: number;
+  modified: Date | null;
+}
+
+/** Lists a folder as HTML, or as JSON for those who like it better. */
+async function listFolder({ fields }: Request, segments: readonly string[], site: Site) {
+  const accepted = fields.get("Accept");
+  const json = weigh(accepted, ["application/json", "application/*"]) ?? 0;
+  const html = weigh(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
+  const { entries, more } = readEntries(segments, site);
+  const own: Field[] = [["Vary", "Accept"]];
+  if (json > html) {
+    return await hold(encoder.encode(listAsJson(entries)), "application/json", own);
+  }
+  own.push(["Content-Security-Policy", LISTING_POLICY]);
+  const octets = encoder.encode(listAsHtml(segments, entries, more));
+  return await hold(octets, "text/html; charset=utf-8", own);
+}
+
+/** The entries that we would serve, folders first, numbers in the order of their value. */
+function readEntries(segments: readonly string[], site: Site): { entries: Entry[]; more: number } {
+  const names: Record<"folders" | "files", string[]> = { folders: [], files: [] };
+  for (const entry of attempt(() => Deno.readDirSync(join(site.root, segments))) ?? []) {
+    if (!hides([...segments, entry.name], site)) {
+      names[isFolder(entry, segments, site) ? "folders" : "files"].push(entry.name);
+    }
+  }
+  // Millions of names cost little in the order of their octets; the better order is for the few.
+  const all = [...names.folders.sort(), ...names.files.sort()];
+  const { compare } = new Intl.Collator("en", { numeric: true });
+  const entries = all.slice(0, MAX_LISTED)
+    .map((name) => describeEntry(name, segments, site)).filter((entry) => entry !== null)
+    .sort((a, b) => Number(b.folder) - Number(a.folder) || compare(a.name, b.name));
+  return { entries, more: Math.max(all.length - MAX_LISTED, 0) };
+}
+
+function isFolder(entry: Deno.DirEntry, segments: readonly string[], site: Site): boolean {
+  if (!entry.isSymlink) return entry.isDirectory;
+  return describeEntry(entry.name, segments, site)?.folder ?? false;
+}
+
+/** An entry that we would serve; null for a broken link, one that leads out, a fifo, a bad name. */
+function describeEntry(name: string, segments: readonly string[], site: Site): Entry | null {
+  const path = [...segments, name];
+  try {
+    const info = Deno.lstatSync(join(site.root, path));
+    if (info.isSymlink && confine(path, site) === null) return null;
+    const { isFile, isDirectory, size, mtime } = info.isSymlink
+      ? Deno.statSync(join(site.root, path))
+      : info;
+    return isFile || isDirectory ? { name, folder: isDirectory, size, modified: mtime } : null;
+  } catch {
+    return null;
+  }
+}
+
+function listAsJson(entries: readonly Entry[]): string {
+  const rows = entries.map(({ name, folder, size, modified }) => (
+    { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified }
+  ));
+  return `${JSON.stringify(rows, null, 1)}\n`;
+}
+
+/** No script, nothing from elsewhere: names are chosen by whoever can write into the folder. */
+const LISTING_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+
+const LISTING_STYLE = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
+body{max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}
+table{border-collapse:collapse;width:100%}
+td,th{padding:.3rem .5rem;text-align:left;border-bottom:1px solid #8883;overflow-wrap:anywhere}
+td+td,th+th{text-align:right;white-space:nowrap;color:#888;font-variant-numeric:tabular-nums}
+a{text-decoration:none}a:hover{text-decoration:underline}`;
+
+function listAsHtml(segments: readonly string[], entries: readonly Entry[], more: number) {
+  const title = escapeHtml(printable(`/${segments.map((name) => `${name}/`).join("")}`));
+  const rows = entries.map(({ name, folder, size, modified }) => {
+    const slash = folder ? "/" : "";
+    // "./", or a name with a colon would pass for a scheme (RFC 3986 §4.2)
+    const link = `./${escapeHtml(encodeURIComponent(name))}${slash}`;
+    const time = modified?.toISOString().slice(0, 16).replace("T", " ") ?? "";
+    const amount = folder ? "" : formatOctets(size);
+    return `<tr><td><a href="${link}">${
+      escapeHtml(printable(name))
+    }${slash}</a><td>${amount}<td>${time}\n`;
+  });
+  const up = segments.length > 0 ? '<tr><td><a href="../">../</a><td><td>\n' : "";
+  return `<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>${title}</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<style>${LISTING_STYLE}</style>
+<h1>${title}</h1>
+<table><tr><th>Name<th>Size<th>Modified (UTC)
+${up}${rows.join("")}</table>${more > 0 ? `<p>and ${more} more, not shown` : ""}
+`;
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+// ---- Engine: what becomes of the request -------------------------------
+
+/** Selects what to send of a representation: all of it, parts, or that nothing has changed. */
+function select({ method, fields }: Request, found: Representation): Response {
+  const { size, file, etag, fields: own } = found;
+  const verdict = evaluatePreconditions(fields, found);
+  if (verdict === 412) return { ...refuse(412), file };
+  if (verdict === 304) {
+    const vary = own.filter(([name]) => name === "Vary"); // RFC 9110 §15.4.5: what a 304 repeats
+    return { status: 304, fields: [["ETag", etag], ...vary], content: [], file };
+  }
+  const all = whole(found);
+  // RFC 9110 §14.2: ranges are for GET, and only of what can be had in ranges.
+  if (method !== "GET" || !own.some(([name]) => name === "Accept-Ranges")) return all;
+  const ranges = rangeApplies(fields, found) ? parseRange(fields.get("Range"), size) : null;
+  if (ranges === null) return all;
+  const [range, ...others] = ranges;
+  if (range === undefined) return { ...refuse(416, [["Content-Range", `bytes */${size}`]]), file };
+  if (others.length > 0) return multipart(ranges, found);
+  const place: Field = ["Content-Range", contentRange(range, size)];
+  return { status: 206, fields: [...all.fields, place], content: [pieceOf(found, range)], file };
+}
+
+/** A response with all of a representation. */
+function whole(found: Representation): Response {
+  const { type, etag, modified, file, size } = found;
+  const fields: Field[] = [["Content-Type", type], ["ETag", etag], ...found.fields];
+  if (modified !== undefined) {
+    fields.push(["Last-Modified", new Date(modified * 1_000).toUTCString()]);
+  }
+  const content = size === 0 ? [] : [pieceOf(found, { first: 0, last: size - 1 })];
+  return { status: 200, fields, content, file };
+}
+
+/** Evaluates the preconditions, in the order of RFC 9110 §13.2.2. */
+function evaluatePreconditions(fields: Fields, { etag, modified }: Representation) {
+  const ifMatch = fields.get("If-Match");
+  const ifNoneMatch = fields.get("If-None-Match");
+  const unmodifiedSince = parseDate(fields.get("If-Unmodified-Since"));
+  const modifiedSince = parseDate(fields.get("If-Modified-Since"));
+  if (ifMatch !== undefined) {
+    if (!matches(ifMatch, etag, "strong")) return 412;
+  } else if (unmodifiedSince !== null && modified !== undefined && modified > unmodifiedSince) {
+    return 412;
+  }
+  if (ifNoneMatch !== undefined) return matches(ifNoneMatch, etag, "weak") ? 304 : 200;
+  return modifiedSince !== null && modified !== undefined && modified <= modifiedSince ? 304 : 200;
+}
+
+/** Whether "*" or an entity-tag of the list matches ours (RFC 9110 §8.8.3.2), which is strong. */
+function matches(list: string, etag: string, comparison: "strong" | "weak"): boolean {
+  const members = list.match(/(?:[^",]|"[^"]*")+/g)?.map((member) => member.trim()) ?? [];
+  if (members.includes("*") || members.includes(etag)) return true;
+  return comparison === "weak" && members.includes(`W/${etag}`);
+}
+
+/** Whether If-Range, if there is one, still holds (RFC 9110 §13.1.5): the same tag, or date. */
+function rangeApplies(fields: Fields, { etag, modified }: Representation): boolean {
+  const validator = fields.get("If-Range");
+  if (validator === undefined || validator === etag) return true;
+  const date = parseDate(validator);
+  // A date is no strong validator within its own second (§8.8.2.2).
+  return date !== null && date === modified && date < Math.floor(Date.now() / 1_000);
+}
+
+/** The three forms of an HTTP-date, RFC 9110 §5.6.7; only the last is silent about GMT. */
+const HTTP_DATE = new RegExp(
+  "^(?:DAY, 99 MONTH 9999 TIME GMT|LONG, 99-MONTH-99 TIME GMT|(DAY MONTH [ \\d]9 TIME 9999))$"
+    .replaceAll("9", "\\d")
+    .replaceAll("DAY", "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)")
+    .replaceAll("LONG", "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day")
+    .replaceAll("MONTH", "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)")
+    .replaceAll("TIME", "[0-2]\\d:[0-5]\\d:[0-5]\\d"),
+);
+
+/** Reads an HTTP-date, in seconds since 1970; null if it is none, and so to be ignored. */
+export function parseDate(text = ""): number | null {
+  const match = HTTP_DATE.exec(text);
+  if (!match) return null;
+  const full = text.replace(/-(\d\d) /, (_, year) => `-${fullYear(Number(year))} `);
+  const time = Date.parse(match[1] ? `${text} GMT` : full);
+  return Number.isNaN(time) ? null : time / 1_000;
+}
+
+/** The year that two digits mean: of those that end so, the last not over 50 years ahead. */
+function fullYear(digits: number): number {
+  const latest = new Date().getUTCFullYear() + 50;
+  return latest - (latest - digits) % 100;
+}
+
+/**
+ * Reads a Range field (RFC 9110 §14.1.2): the ranges that can be satisfied, in their order; null
+ * if it is to be ignored, being malformed, of another unit, or abusive.
+ */
+function parseRange(field: string | undefined, size: number): Slice[] | null {
+  const [, list] = /^bytes=(.*)$/i.exec(field ?? "") ?? [];
+  const specs = list?.split(",").map((spec) => spec.trim()).filter((spec) => spec !== "") ?? [];
+  if (specs.length === 0 || specs.length > MAX_RANGES || size === 0) return null;
+  const ranges: Slice[] = [];
+  for (const spec of specs) {
+    const [, from, to = "", suffix] = /^(?:(\d+)-(\d*)|-(\d+))$/.exec(spec) ?? [];
+    if (from === undefined && suffix === undefined) return null;
+    if (to !== "" && Number(to) < Number(from)) return null;
+    const first = Math.max(suffix === undefined ? Number(from) : size - Number(suffix), 0);
+    const last = Math.min(to === "" ? Infinity : Number(to), size - 1);
+    if (first <= last) ranges.push({ first, last });
+  }
+  return ranges.length > 1 && isAbusive(ranges, size) ? null : ranges;
+}
+
+/** Whether ranges overlap, or ask for more, as no honest client's would (RFC 9110 §17.15). */
+function isAbusive(ranges: readonly Slice[], size: number): boolean {
+  const overlaps = ranges.flatMap((a, at) =>
+    ranges.slice(at + 1).filter((b) => a.first <= b.last && b.first <= a.last)
+  );
+  return lengthOf(ranges) > size || overlaps.length > MAX_OVERLAPS;
+}
+
+/** How long pieces are together, in octets. */
+function lengthOf(pieces: readonly Piece[]): number {
+  return pieces.reduce(
+    (sum, piece) =>
+      sum + (piece instanceof Uint8Array ? piece.length : piece.last - piece.first + 1),
+    0,
+  );
+}
+
+function pieceOf({ octets }: Representation, range: Slice): Piece {
+  return octets ? octets.subarray(range.first, range.last + 1) : range;
+}
+
+function contentRange({ first, last }: Slice, size: number): string {
+  return `bytes ${first}-${last}/${size}`;
+}
+
+/** Several ranges, each a part with its own Content-Type and Content-Range (RFC 9110 §14.6). */
+function multipart(ranges: readonly Slice[], found: Representation): Response {
+  const boundary = crypto.randomUUID();
+  const { fields, file } = whole({ ...found, type: `multipart/byteranges; boundary=${boundary}` });
+  const parts = ranges.flatMap((range) => [
+    encoder.encode(
+      `\r\n--${boundary}\r\nContent-Type: ${found.type}\r\n` +
+        `Content-Range: ${contentRange(range, found.size)}\r\n\r\n`,
+    ),
+    pieceOf(found, range),
+  ]);
+  const end = encoder.encode(`\r\n--${boundary}--\r\n`);
+  return { status: 206, fields, content: [...parts, end], file };
+}
+
+/** A response that says no, in a line of text: the status, and nothing of our side. */
+function refuse(reason: number | StatusError, more: Field[] = []): Response {
+  const error = typeof reason === "number" ? new StatusError(reason, more) : reason;
+  const type: Field = ["Content-Type", "text/plain; charset=utf-8"];
+  const content = [encoder.encode(`${error.message}${error.advice}\n`)];
+  return { status: error.status, fields: [type, ...error.fields], content };
+}
+
+// ---- Engine: the response ----------------------------------------------
+
+/**
+ * Puts a response into octets: status line, fields, and the content that is in memory.
+ *
+ * @param request The request, or only its line if no more could be understood.
+ * @param ended Whether its end was seen, so that the connection can go on.
+ */
+function compose(
+  { status, fields, content, file }: Response,
+  request: Request | { line: string },
+  ended: boolean,
+  site: Site,
+): Answer {
+  const understood = "method" in request ? request : undefined;
+  const persists = ended && (understood?.persists ?? false) && !site.signal.aborted;
+  const own: Field[] = [
+    ["Date", site.answers.date],
+    ["Server", `http_server/${VERSION}`],
+    ...fields,
+  ];
+  if (status !== 204 && status !== 304) own.push(["Content-Length", String(lengthOf(content))]);
+  if (!persists) own.push(["Connection", "close"]);
+  else if (understood?.old) own.push(["Connection", "keep-alive"]);
+  own.push(["Cache-Control", status < 305 && site.cache ? site.cache : "no-cache"]);
+  own.push(["X-Content-Type-Options", "nosniff"]);
+  if (site.cors) {
+    own.push(["Access-Control-Allow-Origin", "*"]);
+    own.push(["Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag"]);
+  }
+  const given = site.fields ?? [];
+  const replaced = given.map(([name]) => name.toLowerCase());
+  const all = [...own.filter(([name]) => !replaced.includes(name.toLowerCase())), ...given];
+  const lines = all.map(([name, value]) => `${name}: ${value}`);
+  lines.unshift(`HTTP/1.1 ${status} ${REASONS.get(status)}`);
+  for (const line of lines) site.trace?.(">", printable(line));
+
+  const due = request.line.startsWith("HEAD ") ? [] : content; // RFC 9110 §9.3.2, errors too
+  const inMemory = due.filter((piece) => piece instanceof Uint8Array);
+  const fromFile = inMemory.length < due.length;
+  if (!fromFile) file?.close();
+  const pieces = [encoder.encode(`${lines.join("\r\n")}\r\n\r\n`), ...fromFile ? [] : inMemory];
+  return {
+    octets: concat(pieces),
+    content: lengthOf(pieces.slice(1)),
+    rest: fromFile ? due : [],
+    file: fromFile ? file : undefined,
+    persists,
+    lingers: !ended,
+    exchange: {
+      line: request.line,
+      fields: understood?.fields ?? new Fields(),
+      status,
+      due: lengthOf(due),
+    },
+  };
+}
+
+function concat(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(lengthOf(pieces));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}
+
+/**
+ * Reads pieces block by block; each is good until the next is asked for. Never more than is due,
+ * if the file has grown; if it has become shorter, the connection must end.
+ */
+async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[]) {
+  const block = new Uint8Array(BLOCK);
+  for (const piece of pieces) {
+    if (piece instanceof Uint8Array) {
+      yield piece;
+      continue;
+    }
+    await file.seek(piece.first, Deno.SeekMode.Start);
+    for (let left = lengthOf([piece]); left > 0;) {
+      const count = await file.read(block.subarray(0, Math.min(left, BLOCK)));
+      if (count === null) throw new Error("A file became shorter while it was sent");
+      yield block.subarray(0, count);
+      left -= count;
+    }
+  }
+}
+
+// ---- Command line ------------------------------------------------------
+
+const DEFAULT_PORT = 8_000;
+const LAST_PORT = 8_019;
+
+const HELP = `Serves the files of one folder, or one file, over HTTP/1.1.
+
+Usage: http_server [options] [folder|file]       (default: the current folder)
+
+  -p, --port N            listen here; 0 takes any free port (default: ${DEFAULT_PORT},
+                          or the next free one up to ${LAST_PORT})
+  -b, --bind ADDR         listen on this address; also --host
+                          (default: 127.0.0.1 and ::1, this machine only)
+      --lan               listen on every address, IPv4 and IPv6
+  -t, --threads N         Workers that share the port (default: 1)
+  -s, --spa               /index.html for pages that name nothing
+  -c, --cache SECONDS     let answers be kept so long; -1: no-store
+                          (default: no-cache, which asks each time)
+  -H, --header 'N: V'     a field for every response; repeatable
+  -C, --cors              let pages of other origins read everything
+      --no-listing        404 for a folder without index.html
+      --dotfiles          serve and list names that begin with a dot
+      --cert FILE --key FILE        HTTPS, with this certificate and key (PEM)
+      --auth USER:PASSWORD|@FILE    Basic authentication for everything
+      --log FORMAT        short, combined, json or off (default: short)
+      --allow-host NAME   answer to this host name too; '*': to all; repeatable
+      --max-connections N    more than these wait (default: ${MAX_CONNECTIONS})
+      --idle SECONDS      end a kept connection after so much silence
+                          (default: ${IDLE_TIMEOUT / 1_000})
+  -q, --quiet             the same as --log off
+  -v, --verbose           show every header on standard error
+  -h, --help              show this text
+  -V, --version           show the version
+
+Example: http_server -p 8080 ./public
+
+Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.`;
+
+// deno-fmt-ignore (a table)
+const OPTIONS = {
+  string: ["port", "bind", "threads", "cache", "header", "cert", "key", "auth", "log", "allow-host",
+    "max-connections", "idle"],
+  boolean: ["lan", "spa", "cors", "listing", "dotfiles", "quiet", "verbose", "help", "version"],
+  collect: ["header", "allow-host"],
+  negatable: ["listing"],
+  default: { threads: "1", log: "short", listing: true, cors: false,
+    "max-connections": String(MAX_CONNECTIONS), idle: String(IDLE_TIMEOUT / 1_000) },
+  short: { p: "port", b: "bind", host: "bind", t: "threads", s: "spa", c: "cache", H: "header",
+    C: "cors", q: "quiet", v: "verbose", h: "help", V: "version" },
+} as const;
+
+/** Reads the command line; does nothing else. */
+function parseOptions(args: readonly string[]) {
+  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
+  const [root = ".", ...others] = flags._.map(String);
+  if (others.length > 0) {
+    throw new UsageError(
+      `Cannot serve "${printable(others.join('", "'))}" as well: one folder or file`,
+    );
+  }
+  if ((flags.cert === undefined) !== (flags.key === undefined)) {
+    throw new UsageError("Options --cert and --key go together");
+  }
+  if (flags.lan && flags.bind !== undefined) {
+    throw new UsageError("Options --lan and --bind exclude each other");
+  }
+  if (flags.auth !== undefined && !/^@.|:/.test(flags.auth)) {
+    throw new UsageError("Cannot use --auth: expected USER:PASSWORD or @FILE");
+  }
+  const format = LOG_FORMATS.find((name) => name === flags.log);
+  if (format === undefined) {
+    throw new UsageError(
+      `Cannot use --log "${printable(flags.log)}": expected ${LOG_FORMATS.join(", ")}`,
+    );
+  }
+  const whole = (option: string, text: string, min: number, max: number) =>
+    readNumber(option, text, { min, max, whole: true });
+  const age = flags.cache === undefined ? undefined : whole("--cache", flags.cache, -1, 2 ** 31);
+  return {
+    ...flags,
+    root,
+    port: flags.port === undefined ? undefined : whole("--port", flags.port, 0, 65_535),
+    threads: whole("--threads", flags.threads, 1, 256),
+    cache: age === undefined ? "no-cache" : age < 0 ? "no-store" : `public, max-age=${age}`,
+    fields: flags.header.map(parseField),
+    format: flags.quiet ? "off" as const : format,
+    allowHosts: flags["allow-host"].map((host) => host.toLowerCase()),
+    maxConnections: whole("--max-connections", flags["max-connections"], 1, 1_000_000),
+    idle: readNumber("--idle", flags.idle, { min: 0.1, max: 86_400 }) * 1_000,
+  };
+}
+
+type Options = ReturnType<typeof parseOptions>;
+
+/** A field that the user adds: well-formed, and none that tells where messages end. */
+function parseField(line: string): Field {
+  const fields = new Fields();
+  try {
+    fields.appendLine(line);
+  } catch (error) {
+    throw new UsageError(`Cannot use --header "${printable(line)}": ${explain(error)}`);
+  }
+  const [[name, value] = ["", ""]] = fields;
+  if (/^(content-length|transfer-encoding|connection|keep-alive|trailer|te|upgrade)$/i.test(name)) {
+    throw new UsageError(`Cannot use --header "${name}": it tells where messages end`);
+  }
+  return [name, value];
+}
+
+/** A form of the log. */
+export type LogFormat = "short" | "combined" | "json" | "off";
+const LOG_FORMATS: readonly LogFormat[] = ["short", "combined", "json", "off"];
+
+/** One exchange as a line of the log; what the client sent is escaped. */
+export function formatExchange(exchange: Exchange, format: LogFormat, now = new Date()): string {
+  const { remote, line, fields, status, sent, due, ms } = exchange;
+  const [method = "", target = ""] = line.split(" ");
+  const [referer = "", agent = ""] = [fields.get("Referer"), fields.get("User-Agent")];
+  const user = status === 401 ? "" : userOf(fields.get("Authorization"));
+  if (format === "json") {
+    const texts = { method, target, user, referer, agent };
+    const shown = Object.entries(texts).map(([name, text]) => [name, printable(text)]);
+    const time = now.toISOString();
+    return JSON.stringify({ time, remote, ...Object.fromEntries(shown), status, sent, due, ms });
+  }
+  if (format === "combined") {
+    const quoted = (text: string) => `"${escapeQuoted(text) || "-"}"`;
+    const [, day, month, year, time] = now.toUTCString().split(" ");
+    const who = `${remote} - ${escapeQuoted(user).replaceAll(" ", "\\x20") || "-"}`;
+    const when = `[${day}/${month}/${year}:${time} +0000]`;
+    return `${who} ${when} ${quoted(line)} ${status} ${sent} ${quoted(referer)} ${quoted(agent)}`;
+  }
+  const range = status === 206 ? fields.get("Range")?.replace(/^bytes=/i, "  ") ?? "" : "";
+  const cut = sent < due ? `  client left at ${formatOctets(sent)} of ${formatOctets(due)}` : "";
+  const what = printable(target || line) + printable(range) + cut;
+  const amount = due === 0 ? "–" : formatOctets(sent);
+  const verdict = `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`;
+  return `${verdict} ${printable(method).slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${
+    amount.padStart(9)
+  } ` +
+    `${ms.toFixed(0).padStart(5)} ms  ${remote}`;
+}
+
+function userOf(authorization = ""): string {
+  try {
+    return atob(authorization.replace(/^basic +/i, "")).split(":")[0] ?? "";
+  } catch {
+    return ""; // another scheme
+  }
+}
+
+function escapeQuoted(text: string): string {
+  return printable(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"');
+}
+
+/** Where a service listens, and with which certificate. */
+interface Place {
+  hostname: string;
+  port: number;
+  tls: { cert: string; key: string } | undefined;
+}
+
+/**
+ * Opens the places, all on the port that the first one gets. One of several may fail: where there
+ * is no IPv6, and where "::" has taken the IPv4 addresses as well.
+ */
+function listenAll(places: readonly Place[], reusePort: boolean): Listener[] {
+  const listeners: Listener[] = [];
+  for (const [at, { hostname, port, tls }] of places.entries()) {
+    try {
+      const place = { hostname, port: listeners[0]?.addr.port ?? port, reusePort };
+      listeners.push(tls ? Deno.listenTls({ ...place, ...tls }) : Deno.listen(place));
+    } catch (error) {
+      const { AddrInUse, PermissionDenied, NotCapable } = Deno.errors;
+      const taken = error instanceof AddrInUse && listeners[0]?.addr.hostname !== "::";
+      const refused = error instanceof PermissionDenied || error instanceof NotCapable;
+      const another = listeners.length > 0 || at < places.length - 1;
+      if (another && !taken && !refused) continue;
+      for (const listener of listeners) listener.close();
+      throw error;
+    }
+  }
+  return listeners;
+}
+
+/** Opens the listeners that the options ask for; a default port that is busy is passed over. */
+function openListeners({ bind, lan, port, threads }: Options, tls: Place["tls"]): Listener[] {
+  const hostnames = lan ? ["::", "0.0.0.0"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
+  const last = port === undefined ? LAST_PORT : port;
+  for (let each = port ?? DEFAULT_PORT, tries = 0;; each += port === undefined ? 1 : 0) {
+    try {
+      const places = hostnames.map((hostname) => ({ hostname, port: each, tls }));
+      const listeners = listenAll(places, false);
+      if (threads === 1) return listeners;
+      // Taken alone first: to share a stranger's port would go unnoticed.
+      const taken = listeners.map(({ addr }) => ({ ...addr, tls }));
+      for (const listener of listeners) listener.close();
+      return listenAll(taken, true);
+    } catch (error) {
+      const again = each === 0 ? ++tries < 5 : each < last;
+      if (!again || !(error instanceof Deno.errors.AddrInUse)) {
+        throw explainListen(error, each, bind);
+      }
+    }
+  }
+}
+
+function explainListen(error: unknown, port: number, bind = ""): unknown {
+  if (error instanceof Deno.errors.AddrInUse) {
+    return new Error(
+      `Port ${port} is already in use: try -p ${port + 1}, or -p 0 for any free port`,
+    );
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return new Error(`Port ${port} needs more rights on this system: try -p 8080`);
+  }
+  if (error instanceof Deno.errors.AddrNotAvailable || /lookup|host/.test(String(error))) {
+    return new Error(
+      `Cannot listen on "${printable(bind)}": no address of this computer; try --lan`,
+    );
+  }
+  return error;
+}
+
+/** Looks at what is to be served, and turns options into settings. */
+function readSettings(options: Options): Settings {
+  const { bind, lan, auth, cert } = options;
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.statSync(options.root);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Error(`Cannot serve "${printable(options.root)}": no such folder or file`);
+  }
+  const baseName = (path: string) => path.split(SEPARATOR).at(-1) ?? path;
+  const real = info.isDirectory ? "" : Deno.realPathSync(options.root);
+  const file = baseName(real);
+  const credentials = auth?.startsWith("@")
+    ? Deno.readTextFileSync(auth.slice(1)).split(/\r?\n/)[0]
+    : auth;
+  if (credentials?.includes(":") === false) {
+    throw new Error("Cannot use --auth: the file does not begin with USER:PASSWORD");
+  }
+  const local = !lan && /^(localhost|127\..*|\[?::1\]?)$/.test(bind ?? "localhost");
+  return {
+    ...options,
+    credentials,
+    root: info.isDirectory ? options.root : real.slice(0, -file.length),
+    only: info.isDirectory ? undefined : { file, names: [file, baseName(options.root)] },
+    dotfiles: options.dotfiles || !info.isDirectory,
+    hosts: local ? options.allowHosts : undefined,
+    secure: cert !== undefined,
+    maxConnections: Math.ceil(options.maxConnections / options.threads),
+  };
+}
+
+/** Says what is served, and where; in one line, if nobody is watching. */
+function announce(options: Options, port: number): string {
+  const { lan, bind = "localhost", cert, dotfiles } = options;
+  const root = printable(options.root);
+  const url = (host: string) => `${cert === undefined ? "http" : "https"}://${host}:${port}/`;
+  const local = url(bind.includes(":") ? `[${bind.replace(/[[\]]/g, "")}]` : bind);
+  const networks = lan ? networkHosts().map(url) : [];
+  const hop = options.port === undefined && port !== DEFAULT_PORT
+    ? `Port ${DEFAULT_PORT} is in use, so this is ${port}.\n`
+    : "";
+  if (!Deno.stderr.isTerminal()) {
+    return `${hop}http_server: serving ${root} at ${[local, ...networks].join(" ")}`;
+  }
+  const network = lan
+    ? [...networks.map(cyan), "", `Anyone on this network can read ${root}.`]
+    : ["off. Add --lan to let other devices in."];
+  return `${hop}${bold(`http_server ${VERSION}`)}  serving ${root}
+
+  Local    ${cyan(local)}
+  Network  ${network.join("\n           ")}
+
+Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${root}. Ctrl-C stops.
+`;
+}
+
+/** The addresses of this computer, if Deno may already ask for them. */
+function networkHosts(): string[] {
+  const permission = { name: "sys", kind: "networkInterfaces" } as const;
+  if (Deno.permissions.querySync(permission).state !== "granted") {
+    return ["<this computer's address>"];
+  }
+  return Deno.networkInterfaces()
+    .filter(({ address }) => !/^(127\.|::1$|fe80)/.test(address))
+    .map(({ address, family }) => family === "IPv6" ? `[${address}]` : address);
+}
+
+/** Lines for standard output, written together and off the hot path. */
+class Output {
+  #lines = "";
+  #writing: Promise<void> | undefined;
+
+  /** Takes whom to tell when nobody reads any more. */
+  constructor(readonly unread: () => void) {}
+
+  /** Takes lines; more than a stuck reader will ever want are dropped. */
+  write(lines: string): void {
+    if (this.#lines.length < 4_000_000) this.#lines += lines;
+    this.#writing ??= this.#flush().catch(this.unread).finally(() => this.#writing = undefined);
+  }
+
+  /** Resolves when all is written. */
+  async end(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #flush(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    while (this.#lines !== "") {
+      let octets = encoder.encode(this.#lines);
+      this.#lines = "";
+      while (octets.length > 0) octets = octets.subarray(await Deno.stdout.write(octets));
+    }
+  }
+}
+
+/** What a thread has to do; plain data, to be sent to a Worker. */
+interface Job {
+  settings: Settings;
+  places: Place[];
+  format: LogFormat;
+  verbose: boolean;
+}
+
+type Write = (lines: string) => void;
+
+function watch(
+  { settings, format, verbose }: Job,
+  signal: AbortSignal,
+  write: Write,
+): ServeOptions {
+  return {
+    ...settings,
+    signal,
+    log: format === "off"
+      ? undefined
+      : (exchange) => write(`${formatExchange(exchange, format)}\n`),
+    trace: verbose ? showTrace : undefined,
+    complain: (error) => console.error(`http_server: ${explain(error) ?? error}`),
+  };
+}
+
+/** Serves in a Worker, on the same ports, until the signal aborts. */
+async function serveInWorker(job: Job, signal: AbortSignal, write: Write): Promise<Summary> {
+  const worker = new Worker(import.meta.url, { type: "module" });
+  const { port1, port2 } = new MessageChannel();
+  const { promise, resolve, reject } = Promise.withResolvers<Summary>();
+  worker.onerror = (event) => {
+    event.preventDefault();
+    reject(new Error(event.message));
+  };
+  port1.onmessage = ({ data }) => typeof data === "string" ? write(data) : resolve(data);
+  worker.postMessage({ job, port: port2 }, [port2]);
+  signal.addEventListener("abort", () => port1.postMessage("stop"));
+  try {
+    return await promise;
+  } finally {
+    port1.close();
+    worker.terminate();
+  }
+}
+
+/** The other end of it: the Worker's main. */
+async function work({ job, port }: { job: Job; port: MessagePort }): Promise<void> {
+  const stop = new AbortController();
+  port.onmessage = () => stop.abort();
+  const write = (lines: string) => port.postMessage(lines);
+  port.postMessage(await serve(listenAll(job.places, true), watch(job, stop.signal, write)));
+}
+
+async function main(args: string[]): Promise<number> {
+  const options = parseOptions(args);
+  const { help, version, cert, key, threads, format, verbose } = options;
+  if (help || version) {
+    print(help ? `${HELP}\n` : `http_server ${VERSION}\n`);
+    return 0;
+  }
+  const settings = readSettings(options);
+  const tls = cert !== undefined && key !== undefined
+    ? { cert: Deno.readTextFileSync(cert), key: Deno.readTextFileSync(key) }
+    : undefined;
+  const listeners = openListeners(options, tls);
+  const places = listeners.map(({ addr }) => ({ ...addr, tls }));
+  console.error(announce(options, places[0]?.port ?? 0));
+
+  const begun = Date.now();
+  const unread = new AbortController();
+  const signal = AbortSignal.any([shutdownSignal(), unread.signal]);
+  const output = new Output(() => unread.abort());
+  const write = (lines: string) => output.write(lines);
+  const job: Job = { settings, places, format, verbose };
+  const summaries = await Promise.all([
+    serve(listeners, watch(job, signal, write)),
+    ...Array.from({ length: threads - 1 }, () => serveInWorker(job, signal, write)),
+  ]);
+  await output.end();
+  const requests = summaries.reduce((sum, summary) => sum + summary.requests, 0);
+  const sent = summaries.reduce((sum, summary) => sum + summary.sent, 0);
+  const seconds = Math.ceil((Date.now() - begun) / 1_000);
+  const time = formatDuration(seconds * 1_000, { ignoreZero: true });
+  console.error(`Stopped after ${time}: ${requests} requests, ${formatOctets(sent)} sent.`);
+  return 0;
+}
+
+// A Worker is the main module of its own thread, so it is asked first.
+if ("WorkerGlobalScope" in globalThis) {
+  addEventListener("message", (event) => event instanceof MessageEvent && work(event.data));
+} else if (import.meta.main) await run("http_server", main);
