@@ -28,31 +28,20 @@ import { print, run, shutdownSignal, TOKEN, type Trace, VERSION, Wire } from "./
 type Field = readonly [name: string, value: string];
 type Octets = Uint8Array<ArrayBuffer>;
 
-/** Where a request goes: a URL without user and password, those, and a link-local zone. */
-interface Target {
-  readonly url: URL;
-  /** RFC 6874; for this machine alone. */
-  readonly zone: string;
-  /** `user:password`, one char an octet; null if the URL has none. */
-  readonly userinfo: string | null;
-}
+/** A URL without its user and password; those, one char an octet; and the zone of RFC 6874. */
+type Target = { url: URL; userinfo: string | null; zone: string };
 
-interface Request {
-  readonly method: string;
-  readonly target: Target;
-  readonly fields: readonly Field[];
-  /** `user:password` for this origin and no other. */
-  readonly credentials: string | null;
-  readonly body: Octets | null;
-}
+/** What is asked of a server; the credentials, `user:password`, are for this origin alone. */
+type Request = {
+  method: string;
+  target: Target;
+  fields: readonly Field[];
+  credentials: string | null;
+  body: Octets | null;
+};
 
-/** The head of a response; its lines as they came, those of interim responses first. */
-interface Response {
-  readonly status: number;
-  readonly reason: string;
-  readonly fields: readonly Field[];
-  readonly lines: readonly string[];
-}
+/** The head of a response, and its lines as they came, those of interim responses first. */
+type Response = { status: number; reason: string; fields: readonly Field[]; lines: string[] };
 
 /** How the end of a body is told (RFC 9112 §6.3). */
 type Framing = { kind: "chunked" } | { kind: "length"; octets: number } | { kind: "close" };
@@ -75,23 +64,21 @@ export interface Streams {
   readonly signal: AbortSignal;
 }
 
-/** How long each phase took, over all hops, in milliseconds. */
+/** How long each phase of a hop took, in milliseconds. */
 type Times = Record<"dns" | "connect" | "tls" | "first-byte", number>;
 
-/** What all hops of an attempt share. */
-interface Attempt {
-  readonly options: Options;
-  readonly talk: Talk;
-  readonly output: Output;
-  /** Ctrl-C, or the end of `--max-time`. */
-  readonly signal: AbortSignal;
-  /** Whether there are attempts left, if a server is busy now. */
-  readonly mayRetry: boolean;
-}
+/** What the hops of an attempt share; the signal is Ctrl-C, or the end of `--max-time`. */
+type Attempt = {
+  options: Options;
+  talk: Talk;
+  output: Output;
+  signal: AbortSignal;
+  mayRetry: boolean;
+};
 
 // ---- Numbers -----------------------------------------------------------
 
-/** The longest line of a head, the longest head, in octets, and the most fields in it. */
+/** Of a head: the longest line, the whole, both in octets, and the most fields. */
 const MAX_LINE = 65_536;
 const MAX_HEAD = 262_144;
 const MAX_FIELDS = 2_000;
@@ -109,7 +96,7 @@ const MAX_CODINGS = 5;
 /** The buffer of a body, in octets: large enough that system calls no longer count. */
 const BODY_BUFFER = 262_144;
 
-/** How long a peer may keep silent, and no limit: the most a timer counts. In milliseconds. */
+/** In milliseconds: how long a peer may keep silent, and the most that a timer counts. */
 const PATIENCE = 300_000;
 const FOREVER = 2_147_483_000;
 
@@ -509,7 +496,7 @@ async function expectHttp(wire: Wire): Promise<void> {
  * with the one before (obs-fold, §5.2). A blank ahead of the colon is refused, for what is ignored
  * might be the length.
  */
-function parseHead(lines: readonly string[]): Response {
+function parseHead(lines: string[]): Response {
   const [first = "", ...rest] = lines;
   const [, status, reason = ""] = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/s.exec(first) ?? [];
   if (status === undefined) throw new MalformedError(`Bad status line "${printable(first)}"`);
@@ -878,6 +865,8 @@ function quoted(word: string): string {
 /** Downloads what the options ask for, in as many attempts as they allow. */
 async function download(options: Options, talk: Talk, streams: Streams): Promise<void> {
   if (options.insecure) talk.note("warning: no certificate is checked (-k)");
+  // Loading the resolver takes longer than asking it: that is not to count as "dns".
+  if (options.timing) await (await import("node:dns/promises")).lookup("127.0.0.1");
   const began = performance.now();
   const first = firstRequest(options);
   using output = new Output(options, streams.stdout);
@@ -957,7 +946,9 @@ async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
     const next = options.location ? redirected(request, response) : null;
     if (next === null) return await deliver(wire, request, response, heads, attempt);
     if (hops === options.maxRedirects) throw new Failure(47, `More than ${hops} redirections`);
-    talk.trace?.("*", `${response.status} leads to ${next.target.url.href}`);
+    const isForeign = next.target.url.origin !== request.target.url.origin;
+    const loss = isForeign ? ", another origin: what was private stays behind" : "";
+    talk.trace?.("*", `${response.status} leads to ${next.target.url.href}${loss}`);
     request = next;
   }
 }
@@ -1181,7 +1172,7 @@ function readTarget(words: string[]): Target {
   const [host = "", port = "", file = ""] = words;
   if (words.length === 1) return parseTarget(host);
   if (words.length !== 3) {
-    throw new UsageError(`Cannot use ${words.length} words: expected URL, or HOST PORT FILENAME`);
+    throw new UsageError(`Got ${words.length} words: expected URL, or HOST PORT FILENAME`);
   }
   readNumber("PORT", port, { min: 1, max: 65_535, whole: true });
   const authority = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
@@ -1256,9 +1247,9 @@ type Options = Exclude<ReturnType<typeof parseOptions>, string>;
 
 /** Everything that goes to standard error, where the line of progress may have to make room. */
 class Talk {
-  /** Sees the conversation; undefined without `--verbose`. */
+  /** Sees the conversation, with `--verbose`. */
   trace: Trace | undefined;
-  /** Sees the octets of the body that are there, and how many there will be, if that is known. */
+  /** Sees how much of the body is there, and how much there will be, if somebody watches. */
   progress: ((size: number, total: number | null) => void) | undefined;
   readonly #began = performance.now();
   readonly #hops: Times[] = [];
@@ -1272,7 +1263,6 @@ class Talk {
     this.#stderr = stderr;
   }
 
-  /** Takes the user's wishes into account. */
   adapt({ silent, verbose, output, saves }: Options, stdout: Streams["stdout"]): void {
     this.#isSilent = silent;
     if (verbose) this.trace = (mark, text) => this.say(`${mark} ${text}`);
@@ -1280,7 +1270,6 @@ class Talk {
     if (this.#stderr.isTerminal() && !silent && !isShown) this.progress = this.#draw;
   }
 
-  /** Says a line. */
   say(line: string): void {
     this.erase();
     this.#stderr.writeSync(encoder.encode(`${line}\n`));
@@ -1336,11 +1325,9 @@ class Talk {
   }
 }
 
-/** One line of times, in milliseconds. */
 function formatTimes(times: Record<string, number>): string {
-  return `${
-    Object.entries(times).map(([name, time]) => `${name} ${time.toFixed(1)}`).join("  ")
-  } ms`;
+  const phases = Object.entries(times).map(([name, time]) => `${name} ${time.toFixed(1)}`);
+  return `${phases.join("  ")} ms`;
 }
 
 /**
