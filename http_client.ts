@@ -411,13 +411,14 @@ async function exchange(wire: Wire, request: Request, talk: Talk, times: Times):
   talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
   const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
   const message = concat([head, body]); // one write, one packet
-  let isCut = false;
+  let isSent = false;
   wire.setDeadline(PATIENCE);
-  wire.write(message, PATIENCE).catch(() => isCut = true);
+  wire.write(message, PATIENCE).then(() => isSent = true, () => {}); // the read will fail, too
   try {
     await timed(times, "first-byte", () => wire.fill());
     return await readResponse(wire);
   } catch (error) {
+    const isCut = !isSent && error instanceof ClosedError;
     if (!isCut) throw failureOf(error, { malformed: 8, limit: 100, closed: 8 });
     throw new Failure(55, "The server closed before it had the whole request");
   }
@@ -1035,36 +1036,32 @@ Usage: http_client.ts [options] URL
 
 URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)
 
-  -X, --request METHOD       default: GET, or POST with -d, HEAD with -I
-  -H, --header 'Name: value' add or replace a field; 'Name:' leaves one out
-  -d, --data DATA|@FILE      send as the body; @- is standard input
-  -u, --user USER[:PASSWORD] Basic authentication, for the URL's origin alone
-  -A, --user-agent AGENT     default: ${AGENT}
-  -r, --range RANGE          0-99, 100- or -100
-  -L, --location             follow redirections (default: no)
-      --max-redirs N         at most (default: 20; -1: no limit)
-  -I, --head                 HEAD, and print the header
-  -i, --include              print the header before the body
-  -o, --output FILE          save as FILE (default: standard output, also "-")
-  -O, --remote-name          save as the last segment of the URL
-  -J, --remote-header-name   save as Content-Disposition says, else as -O
-  -C, --continue-at -        resume -o or -O where the file ends
-  -f, --fail                 status 400 and up: no body, exit 22
-      --fail-with-body       the same with the body
-  -k, --insecure             do not check certificates (default: they are)
-      --cacert FILE          trust this CA as well
-      --compressed           ask for gzip, deflate, br, and decode (default: on
-                             standard output; --no-compressed turns it off)
-  -m, --max-time S           limit for all hops (default: none)
-      --connect-timeout S    limit for name, TCP and TLS (default: 300)
-      --max-filesize N       limit for the decoded body in bytes (default: none)
-      --retry N              more attempts after a failure that may pass, 429 or
-                             5xx; a download resumes (default: 0)
-  -4, --ipv4   -6, --ipv6    this address family only
-  -s, --silent, -q, --quiet  no progress, no notes; errors show (-S is implied)
-      --timing               time of each phase, in ms, on standard error
-  -v, --verbose              show the conversation on standard error
-  -h, --help   -V, --version
+  -X, --request METHOD     default: GET; POST with -d, HEAD with -I
+  -H, --header 'N: value'  add or replace a field; 'N:' leaves one of ours out
+  -d, --data DATA|@FILE    send as the body; @- is standard input
+  -u, --user USER[:PASS]   Basic authentication, for the URL's origin alone
+  -A, --user-agent AGENT   default: ${AGENT}
+  -r, --range RANGE        0-99, 100- or -100
+  -L, --location           follow redirections, --max-redirs N (default: 20)
+  -I, --head  -i, --include   HEAD; print the header before the body
+  -o, --output FILE        save as FILE (default: standard output, also "-")
+  -O, --remote-name  -J, --remote-header-name
+                           save as the URL's last segment; as the server's
+                           Content-Disposition says; neither overwrites
+  -C, --continue-at -      resume -o or -O where the file ends
+  -f, --fail  --fail-with-body   status 400 and up is exit 22
+  -k, --insecure           check no certificates (default: check)
+      --cacert FILE        trust this CA as well
+      --compressed         ask for gzip, deflate and br, and decode (default on
+                           standard output; --no-compressed turns it off)
+  -m, --max-time S  --connect-timeout S   limits (default: none; 300)
+      --max-filesize N     limit of the decoded body in bytes (default: none)
+      --retry N            attempts after 429, 5xx and failures that may pass; a
+                           download resumes (default: 0)
+  -4, --ipv4  -6, --ipv6   this address family only
+  -s, --silent, -q, --quiet  no progress, no notes; errors show (as with -sS)
+      --timing             time of each phase, in ms, on standard error
+  -v, --verbose            show the conversation  -h, --help  -V, --version
 
 Example: http_client.ts -L -C - -O https://example.org/big.iso
 
