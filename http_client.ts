@@ -900,7 +900,7 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
 /** How long to wait before another attempt, in milliseconds; null if none would help. */
 function pauseAfter(failure: Failure, output: Output, pause: number): number | null {
   const wait = failure.pause ?? pause;
-  const goesOn = output.size === 0 || output.resumable;
+  const goesOn = output.size === 0 || output.resumable || output.path !== null;
   const passes = failure.pause !== undefined || (goesOn && TRANSIENT.includes(failure.status));
   return passes && wait <= MAX_PAUSE ? wait : null;
 }
@@ -923,10 +923,13 @@ function retryAfter(response: Response): number | null {
 }
 
 /** Asks for what is not there yet (RFC 9110 §14.2), if it still is the same (§13.1.5). */
-function resumed(request: Request, { size, validator }: Output): Request {
-  if (size === 0) return request;
-  const condition: Field[] = validator === null ? [] : [["If-Range", validator]];
-  return { ...request, fields: [...request.fields, ["Range", `bytes=${size}-`], ...condition] };
+function resumed(request: Request, { size, validator, resumable }: Output): Request {
+  if (size === 0 || !resumable) return request;
+  const others = request.fields.filter(([name]) => name.toLowerCase() !== "accept-encoding");
+  // A range of a compressed body would not go with what is there.
+  const range: Field[] = [["Accept-Encoding", "identity"], ["Range", `bytes=${size}-`]];
+  if (validator !== null) range.push(["If-Range", validator]);
+  return { ...request, fields: [...others, ...range] };
 }
 
 /** Follows redirections to the final response, and delivers it. */
@@ -981,6 +984,7 @@ async function deliver(
   const start = plan === "append" ? output.size : 0;
   const total = framing.kind === "length" ? start + framing.octets : null;
   if (codings.length === 0) checkSize(total ?? 0, options);
+  if (codings.length > 0 && plan === "append") throw new Failure(33, "The rest is compressed");
   output.open(response, plan);
   output.resumable = codings.length === 0 && !options.include;
   output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;

@@ -2289,6 +2289,24 @@ const FILES: FileRow[] = [
     hops: 2,
   },
   {
+    rule: "--retry of a compressed body starts again",
+    sends: [[coded("gzip", gz(LONG)).slice(0, -9)], [coded("gzip", gz(LONG))]],
+    args: ["--retry", "1", "--compressed", "-o", "f", "URL"],
+    after: { f: LONG },
+    asks: [/./, { not: /Range/ }],
+    hops: 2,
+  },
+  {
+    rule: "--retry does not append what is compressed",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [
+      part("bytes 4-8/9", "56789", "Content-Encoding: gzip\r\n"),
+    ]],
+    args: ["--retry", "1", "--compressed", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+    asks: [/gzip, deflate/, /^Accept-Encoding: identity\r$/m],
+  },
+  {
     rule: "a weak ETag is no condition",
     sends: [[`${OK}ETag: W/"v1"\r\nContent-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
     args: ["--retry", "2", "-o", "f", "URL"],
