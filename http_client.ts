@@ -310,13 +310,33 @@ function tlsFailure(hostname: string, message: string): Failure {
 
 /**
  * TLS with whoever is there, for `--insecure`. Deno checks always, so this is node:tls, dressed as
- * a connection of Deno's.
+ * a connection of Deno's. A stream of Node's that breaks drops what it has read ahead: hence the
+ * connection ends without an error there, and the error is told when all is read.
  */
 async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<Deno.Conn> {
   const [{ connect }, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
   const records = new RecordWatch();
-  const readable = conn.readable.pipeThrough(new TransformStream(records));
-  const inner = Duplex.fromWeb({ readable, writable: conn.writable });
+  let broken: unknown = new Deno.errors.UnexpectedEof("no TLS close_notify");
+  const inner = new Duplex({
+    async read(size) {
+      const octets = new Uint8Array(size);
+      const count = await conn.read(octets).catch((error) => void (broken = error)) ?? 0;
+      records.watch(octets.subarray(0, count));
+      this.push(count > 0 ? octets.subarray(0, count) : null);
+    },
+    async write(octets: Uint8Array, _, done) {
+      try {
+        for (let sent = 0; sent < octets.length;) sent += await conn.write(octets.subarray(sent));
+      } catch {
+        // the read will fail, too
+      }
+      done();
+    },
+    destroy(_, done) {
+      conn[Symbol.dispose]();
+      done(null);
+    },
+  });
   const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // SNI has no addresses
   const socket = connect({ socket: inner, servername, rejectUnauthorized: false });
   await new Promise<void>((resolve, reject) => {
@@ -326,14 +346,14 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
   const received: AsyncIterator<Octets> = socket.iterator();
   let rest = new Uint8Array(0);
   const close = () => void socket.destroy();
-  const { localAddr, remoteAddr, writable } = conn;
+  const { localAddr, remoteAddr, readable, writable } = conn;
   return {
     ...{ localAddr, remoteAddr, readable, writable, close, [Symbol.dispose]: close },
     ...{ ref() {}, unref() {}, closeWrite: () => Promise.resolve() },
     async read(target) {
       if (rest.length === 0) {
         const { value, done } = await received.next();
-        if (done && !records.closed) throw new Deno.errors.UnexpectedEof("no TLS close_notify");
+        if (done && !records.closed) throw broken;
         if (done) return null;
         rest = value;
       }
@@ -354,12 +374,12 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
  * connection (RFC 8446 §6.1), of which node:tls does not tell. TLS 1.3 hides its type but not its
  * length: two octets, the type, and a tag of sixteen.
  */
-class RecordWatch implements Transformer<Octets, Octets> {
+class RecordWatch {
   closed = false;
   #header: number[] = [];
   #left = 0;
 
-  transform(octets: Octets, next: TransformStreamDefaultController<Octets>): void {
+  watch(octets: Octets): void {
     for (const octet of octets) {
       if (this.#left > 0) {
         this.#left--;
@@ -372,7 +392,6 @@ class RecordWatch implements Transformer<Octets, Octets> {
       this.closed = type === 21 || (type === 23 && this.#left === 19);
       this.#header = [];
     }
-    next.enqueue(octets);
   }
 }
 

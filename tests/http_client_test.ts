@@ -1598,6 +1598,31 @@ for (const trust of [["--cacert", `${TLS}ca.pem`], ["-k"]]) {
   }
 }
 
+Deno.test("-k: a slow reader gets what came before the end", async () => {
+  const listener = Deno.listenTls({ ...LOCAL, ...await certificate("other") });
+  const body = "x".repeat(1 << 20);
+  const sends = [[`${OK}Content-Length: ${body.length}\r\n\r\n${body}`]];
+  await using server = new ScriptedServer(sends, (text) => [text], listener);
+  let size = 0;
+  const stdout = {
+    async write(octets: Uint8Array) {
+      if (size === 0) await new Promise((done) => setTimeout(done, 300));
+      size += octets.length;
+      return octets.length;
+    },
+    isTerminal: () => false,
+  };
+  let said = "";
+  const stderr = {
+    writeSync: (octets: Uint8Array) => (said += toByteString(octets), octets.length),
+    isTerminal: () => false,
+  };
+  const { signal } = new AbortController();
+  const args = ["-sk", `https://127.0.0.1:${server.port}/`];
+  assertEquals(await fetchUrl(args, { stdout, stderr, signal }), 0, said);
+  assertEquals(size, body.length);
+});
+
 /** Whether a program is there; a line says so where it is not. */
 async function has(program: string): Promise<boolean> {
   try {
