@@ -580,6 +580,7 @@ function explainPermission(message: string): string {
     net: "use the network at",
     run: "run",
   };
+  if (kind === "all") return `Deno was not allowed to use ${what}; add --allow-all`; // a device
   const verb = verbs[kind] ?? `use ${kind}`;
   return `Deno was not allowed to ${verb} ${what}; add --allow-${kind}${what && `=${what}`}`;
 }

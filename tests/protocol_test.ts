@@ -387,6 +387,12 @@ const EXPLAINED = [
     ),
     want: "Deno was not allowed to use the network at 127.0.0.1:80; add --allow-net=127.0.0.1:80",
   },
+  {
+    error: new Deno.errors.NotCapable(
+      'Requires all access to "/dev/full", run again with the --allow-all flag',
+    ),
+    want: "Deno was not allowed to use /dev/full; add --allow-all",
+  },
   { error: new TypeError("undefined is not a function"), want: null },
   { error: "thrown text", want: null },
 ];
