@@ -111,6 +111,10 @@ const RESUMABLE = [...TRANSIENT, 23, 130];
 /** Fields for one origin alone: a redirection to another loses them (RFC 9110 §15.4). */
 const PRIVATE_FIELDS = ["authorization", "cookie", "proxy-authorization", "host"];
 
+/** A field value (RFC 9110 §5.5): no control character but the tab. */
+// deno-lint-ignore no-control-regex
+const FIELD_VALUE = /^[^\x00-\x08\x0a-\x1f\x7f]*$/;
+
 /** What we call ourselves. */
 const AGENT = `http_client/${VERSION}`;
 
@@ -125,7 +129,7 @@ function parseTarget(text: string): Target {
   // deno-lint-ignore no-control-regex
   if (/[\x00-\x20\x7f]/.test(text)) throw badUrl(text, "it holds a blank or a control character");
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return toTarget(text);
-  return toTarget(`http://${text.startsWith(":") ? "localhost" : ""}${text}`);
+  return toTarget(`http://${/^:(?!\/\/)/.test(text) ? "localhost" : ""}${text}`);
 }
 
 /**
@@ -927,7 +931,7 @@ function pauseAfter(failure: Failure, output: Output, pause: number): number | n
   const wait = failure.pause ?? pause;
   const goesOn = output.size === 0 || output.resumable || output.path !== null;
   const passes = failure.pause !== undefined || (goesOn && TRANSIENT.includes(failure.status));
-  return passes && wait <= MAX_PAUSE ? wait : null;
+  return passes ? wait : null;
 }
 
 /** Waits; Ctrl-C ends that, too. */
@@ -992,8 +996,9 @@ async function deliver(
 ): Promise<void> {
   const { status, reason } = response;
   const answer = printable(`The server answered ${status} ${reason}`.trim());
-  if (mayRetry && (status === 429 || status >= 500)) {
-    throw new Failure(22, answer, retryAfter(response));
+  const pause = retryAfter(response);
+  if (mayRetry && (status === 429 || status >= 500) && (pause ?? 0) <= MAX_PAUSE) {
+    throw new Failure(22, answer, pause);
   }
   const failed = options.fail !== "never" && status >= 400;
   const resumes = output.size > 0 && (!failed || status === 416);
@@ -1150,6 +1155,7 @@ function parseOptions(args: string[]) {
   expectForm("-C", resume, /^-$/, '"-"');
   expectForm("-r", range, /^(\d+-\d*|-\d+)(,(\d+-\d*|-\d+))*$/, '"0-99", "100-" or "-100"');
   expectForm("-X", flags.request, TOKEN, "a method");
+  expectForm("-A", flags["user-agent"], FIELD_VALUE, "no control characters");
   const body = readData(flags.data);
   const { fields, removed } = readFields(flags.header, body);
   const whole = { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true };
@@ -1213,8 +1219,7 @@ function readFields(lines: string[], body: Octets | null) {
   for (const line of lines) {
     const [, name = "", mark, value = ""] = /^([^:;]*)([:;])\s*(.*?)\s*$/s.exec(line) ?? [];
     const lower = name.toLowerCase();
-    // deno-lint-ignore no-control-regex
-    if (!TOKEN.test(name) || /[\x00-\x08\x0a-\x1f\x7f]/.test(line)) {
+    if (!TOKEN.test(name) || !FIELD_VALUE.test(line)) {
       throw new UsageError(`Cannot use -H "${printable(line)}": expected 'Name: value'`);
     }
     // The framing is ours: RFC 9112 §6.
@@ -1233,7 +1238,7 @@ function readData(parts: string[]): Octets | null {
   const read = (part: string) => {
     if (!part.startsWith("@")) return encoder.encode(part);
     try {
-      const octets = Deno.readFileSync(part === "@-" ? "/dev/stdin" : part.slice(1));
+      const octets = part === "@-" ? readInput() : Deno.readFileSync(part.slice(1));
       return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
     } catch (error) {
       throw new UsageError(`Cannot read ${printable(part.slice(1))}: ${explain(error)}`);
@@ -1241,6 +1246,16 @@ function readData(parts: string[]): Octets | null {
   };
   const pieces = parts.flatMap((part) => [encoder.encode("&"), read(part)]);
   return parts.length === 0 ? null : concat(pieces.slice(1));
+}
+
+/** Reads standard input; as /dev/stdin it would take a permission. */
+function readInput(): Octets {
+  const pieces: Octets[] = [];
+  const buffer = new Uint8Array(BODY_BUFFER);
+  for (let count; (count = Deno.stdin.readSync(buffer)) !== null;) {
+    pieces.push(buffer.slice(0, count));
+  }
+  return concat(pieces);
 }
 
 /** The password is asked for where it is missing and somebody is there to answer. */
@@ -1296,9 +1311,17 @@ class Talk {
     if (this.#stderr.isTerminal() && !silent && !isShown) this.progress = this.#draw;
   }
 
+  #write(text: string): void {
+    try {
+      this.#stderr.writeSync(encoder.encode(text));
+    } catch {
+      // nobody listens: the download goes on
+    }
+  }
+
   say(line: string): void {
     this.erase();
-    this.#stderr.writeSync(encoder.encode(`${line}\n`));
+    this.#write(`${line}\n`);
   }
 
   /** Says what the user should know. */
@@ -1341,12 +1364,12 @@ class Talk {
       line = `${bar}  ${line} of ${formatBytes(total)}  ${left.toISOString().slice(11, 19)} left`;
     }
     const columns = Deno.consoleSize().columns || 80; // a pseudo-terminal may have none
-    this.#stderr.writeSync(encoder.encode(`\r${line.slice(0, columns - 1)}\x1b[K`));
+    this.#write(`\r${line.slice(0, columns - 1)}\x1b[K`);
   };
 
   /** Takes the line of progress away. */
   erase(): void {
-    if (this.#isDrawn) this.#stderr.writeSync(encoder.encode("\r\x1b[K"));
+    if (this.#isDrawn) this.#write("\r\x1b[K");
     this.#isDrawn = false;
   }
 }

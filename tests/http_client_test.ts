@@ -1314,8 +1314,15 @@ const ROWS: Row[] = [
   },
   {
     rule: "a wait of a day is none",
-    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 0\r\n\r\n"]],
+    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 4\r\n\r\nbusy"]],
     args: ["--retry", "2", "URL"],
+    out: "busy",
+    hops: 1,
+  },
+  {
+    rule: "and with -f an error",
+    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 4\r\n\r\nbusy"]],
+    args: ["--retry", "2", "-f", "URL"],
     code: 22,
     hops: 1,
   },
@@ -1776,7 +1783,8 @@ async function shell(line: string, sends: Step[][]): Promise<Outcome> {
   const { code, stdout, stderr } = await new Deno.Command("sh", {
     args: [
       "-c",
-      line.replaceAll("CLIENT", client).replaceAll("URL", `http://127.0.0.1:${server.port}/`),
+      line.replaceAll("CLIENT", client).replaceAll("URL", `http://127.0.0.1:${server.port}/`)
+        .replaceAll("NET_ONLY", client.replace("--allow-all", "--no-prompt --allow-net")),
     ],
     env: { NO_COLOR: "1" },
   }).output();
@@ -1835,10 +1843,17 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
     err: /again in 30 s, 3 left\n[^]*\(130\) Interrupted/,
   },
   {
-    rule: "-d from standard input",
-    line: "printf 'a=b' | CLIENT -d @- URL",
+    rule: "-d from standard input, with --allow-net alone",
+    line: "{ printf 'a='; sleep 0.1; printf 'b\\n'; } | NET_ONLY -v -d @- URL",
     sends: [[DONE]],
     out: /^done$/,
+    err: /> Content-Length: 3\n/,
+  },
+  {
+    rule: "nobody who listens to the talk",
+    line: "exec 3>&1; { CLIENT -v URL 2>&1 >&3; echo $? >&3; } | true; CLIENT -v URL 2> /dev/full",
+    sends: [[50, DONE]],
+    out: /^done0\ndone$/,
     err: /^$/,
   },
 ];
@@ -2434,6 +2449,7 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
   { args: ["-o", "f", "-O", "u"], code: 2 },
   { args: ["-X", "G T", "u"], code: 2, says: '"G T"' },
   { args: ["-H", "X: a\r\nY: b", "u"], code: 2, says: "X: a\\x0d\\x0aY: b" },
+  { args: ["-A", "a\r\nX: y", "u"], code: 2, says: "a\\x0d\\x0aX: y" },
   { args: ["-H", "no colon", "u"], code: 2 },
   { args: ["-H", "A B: c", "u"], code: 2 },
   { args: ["-H", "Content-Length: 7", "-d", "x", "u"], code: 2 },
@@ -2444,6 +2460,7 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
   { args: ["http://"], code: 3 },
   { args: ["http:///x"], code: 3 },
   { args: ["http://?x"], code: 3 },
+  { args: ["://x"], code: 3 },
   { args: ["http://u:s3cret@/"], code: 3, says: /^(?!.*s3cret)/ },
   { args: ["http://h:port/"], code: 3 },
   { args: ["http://h:99999/"], code: 3 },
