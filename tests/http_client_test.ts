@@ -1,8 +1,8 @@
 // deno-lint-ignore-file no-control-regex no-regex-spaces
 /**
  * The web client against scripted servers: what each one sends, and the body and the exit status
- * that must come of it. Each row runs twice: as the program, its octets sent at once, and in this
- * process, octet by octet.
+ * that must come of it. Each row runs twice in this process, its octets sent at once and octet by
+ * octet; the program is started where its terminal, its shell or its folder is the point.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import net from "node:net";
@@ -161,7 +161,8 @@ async function check(row: Row, cut: string): Promise<void> {
   const listener = tls === undefined
     ? Deno.listen(LOCAL)
     : Deno.listenTls({ ...LOCAL, ...await certificate(tls) });
-  await using server = new ScriptedServer(sends, CUTS[cut] ?? ((text) => [text]), listener);
+  const steps = sends.map((script) => [...script]);
+  await using server = new ScriptedServer(steps, CUTS[cut] ?? ((text) => [text]), listener);
   const scheme = tls === undefined ? "http" : "https";
   const url = `${scheme}://127.0.0.1:${server.port}/`;
   const place = (text: string) => text.replaceAll("URL", url).replaceAll("PORT", `${server.port}`);
@@ -169,9 +170,7 @@ async function check(row: Row, cut: string): Promise<void> {
     steps.forEach((step, i) => typeof step === "string" && (steps[i] = place(step)))
   );
   const real = args.map(place);
-  const outcome = cut === "at once"
-    ? await runProgram("http_client.ts", real)
-    : await runHere(real);
+  const outcome = await runHere(real);
   const shown = JSON.stringify(outcome);
   assertEquals(outcome.code, code, `${rule}: ${shown}`);
   if (typeof out === "string") assertEquals(outcome.stdout, out, shown);
@@ -185,6 +184,23 @@ async function check(row: Row, cut: string): Promise<void> {
     if (typeof ask === "string" || ask instanceof RegExp) assert(matches(request, ask), request);
     else assert(!ask.not.test(request), request);
   });
+}
+
+/** Makes each row a step, some of them at the same time. */
+async function inSteps<T>(
+  t: Deno.TestContext,
+  rows: readonly T[],
+  name: (row: T) => string,
+  check: (row: T) => Promise<void>,
+): Promise<void> {
+  const left = [...rows];
+  const worker = async () => {
+    for (let row; (row = left.shift()) !== undefined;) {
+      const step = { name: name(row), fn: () => check(row) };
+      await t.step({ ...step, sanitizeOps: false, sanitizeResources: false, sanitizeExit: false });
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
 }
 
 function matches(text: string, wanted: string | RegExp): boolean {
@@ -1462,26 +1478,9 @@ const ROWS: Row[] = [
 
 for (const cut of Object.keys(CUTS)) {
   Deno.test(`responses, ${cut}`, async (t) => {
-    const rows = ROWS.map((row) => ({ ...row, sends: row.sends.map((steps) => [...steps]) }));
-    const worker = async () => {
-      for (let row; (row = rows.shift()) !== undefined;) {
-        const { rule } = row;
-        // A megabyte is not sent octet by octet.
-        const long = row.sends.flat().some((step) =>
-          typeof step === "string" && step.length > 5000
-        );
-        const how = cut !== "at once" && long ? "in this process" : cut;
-        await t.step({
-          name: rule,
-          fn: () => check(row, how),
-          ...{ sanitizeOps: false, sanitizeResources: false, sanitizeExit: false },
-        });
-      }
-    };
-    await Promise.all(Array.from({ length: 8 }, worker));
+    await inSteps(t, ROWS, ({ rule }) => rule, (row) => check(row, cut));
   });
 }
-void ROOT;
 
 // ---- What takes a server of another kind --------------------------------
 
@@ -1518,20 +1517,12 @@ const RESETS = [
   { rule: "a reset in a chunk", text: chunked("9\r\nhello"), out: "hello" },
 ];
 
-for (const { rule, text, out } of RESETS) {
-  Deno.test(rule, async () => {
+Deno.test("resets", async (t) => {
+  await inSteps(t, RESETS, ({ rule }) => rule, async ({ text, out }) => {
     const { code, stdout, stderr } = await resetting(text, []);
     assertEquals({ code, stdout }, { code: 56, stdout: out }, stderr);
     assertStringIncludes(stderr, "http_client: (56) ");
   });
-}
-
-Deno.test("a server that takes only a part of the body", async () => {
-  const file = await Deno.makeTempFile();
-  await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
-  const { code, stderr } = await resetting("", ["-d", `@${file}`]);
-  await Deno.remove(file);
-  assertEquals(code, 55, stderr);
 });
 
 /** A TLS server of Python's, which can leave the close_notify out. */
@@ -1576,34 +1567,28 @@ const ENDINGS = [
   },
 ];
 
-for (const trust of [["--cacert", `${TLS}ca.pem`], ["-k"]]) {
-  for (const version of ["1.2", "1.3"]) {
-    for (const { rule, how, text, code } of ENDINGS) {
-      Deno.test(
-        `TLS ${version} ${trust[0]}: ${rule}`,
-        { ignore: !await has("python3") },
-        async () => {
-          const child = new Deno.Command("python3", {
-            args: ["-c", TLS_SERVER, `${TLS}localhost`, version, how, text],
-            stdout: "piped",
-            stderr: "null",
-          }).spawn();
-          const reader = child.stdout.getReader();
-          const { value } = await reader.read();
-          const port = new TextDecoder().decode(value).trim();
-          const outcome = await runProgram("http_client.ts", [
-            ...trust,
-            `https://127.0.0.1:${port}/`,
-          ]);
-          await reader.cancel();
-          await child.status;
-          assertEquals(outcome.code, code, JSON.stringify(outcome));
-          assertEquals(outcome.stdout, "hello");
-        },
-      );
-    }
-  }
-}
+const ENDED = [["--cacert", `${TLS}ca.pem`], ["-k"]].flatMap((trust) =>
+  ["1.2", "1.3"].flatMap((version) => ENDINGS.map((ending) => ({ trust, version, ...ending })))
+);
+
+Deno.test("endings of TLS", { ignore: !await has("python3") }, async (t) => {
+  const name = ({ rule, trust, version }: typeof ENDED[0]) => `TLS ${version} ${trust[0]}: ${rule}`;
+  await inSteps(t, ENDED, name, async ({ trust, version, how, text, code }) => {
+    const child = new Deno.Command("python3", {
+      args: ["-c", TLS_SERVER, `${TLS}localhost`, version, how, text],
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    const port = new TextDecoder().decode(value).trim();
+    const outcome = await runHere([...trust, `https://127.0.0.1:${port}/`]);
+    await reader.cancel();
+    await child.status;
+    assertEquals(outcome.code, code, JSON.stringify(outcome));
+    assertEquals(outcome.stdout, "hello");
+  });
+});
 
 Deno.test("-k: a slow reader gets what came before the end", async () => {
   const listener = Deno.listenTls({ ...LOCAL, ...await certificate("other") });
@@ -1762,8 +1747,9 @@ const TERMINAL: {
   },
 ];
 
-for (const { rule, sends, args = ["URL"], code = 0, shows, hides, interrupt = false } of TERMINAL) {
-  Deno.test(`on a terminal: ${rule}`, { ignore: !await has("python3") }, async () => {
+Deno.test("on a terminal", { ignore: !await has("python3") }, async (t) => {
+  await inSteps(t, TERMINAL, ({ rule }) => rule, async (row) => {
+    const { sends, args = ["URL"], code = 0, shows, hides, interrupt = false } = row;
     const file = await Deno.makeTempFile();
     await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
     const url = `http://127.0.0.1:${server.port}/`;
@@ -1774,7 +1760,7 @@ for (const { rule, sends, args = ["URL"], code = 0, shows, hides, interrupt = fa
     if (hides !== undefined) assert(!hides.test(outcome.shown), JSON.stringify(outcome));
     assertEquals(outcome.code, code);
   });
-}
+});
 
 /** Runs a line of shell with CLIENT and URL in it, for what only a shell can do to a program. */
 async function shell(line: string, sends: Step[][]): Promise<Outcome> {
@@ -1802,7 +1788,7 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
   },
   {
     rule: "-m with a FIFO that nobody reads on",
-    line: "f=$(mktemp -u); mkfifo $f; sleep 4 < $f & CLIENT -m 1 -o $f URL; echo $?; rm $f",
+    line: "f=$(mktemp -u); mkfifo $f; sleep 3 < $f & CLIENT -m 1 -o $f URL; echo $?; rm $f",
     sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
     out: /^28\n$/,
     err: /\(28\)/,
@@ -1830,7 +1816,7 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
   },
   {
     rule: "-m with a reader that does not read",
-    line: "{ CLIENT -m 1 URL; echo $? >&2; } | sleep 4",
+    line: "{ CLIENT -m 1 URL; echo $? >&2; } | sleep 3",
     sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
     out: /^$/,
     err: /\(28\).*\n28\n/,
@@ -1858,89 +1844,114 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
   },
 ];
 
-for (const { rule, line, sends, out, err } of SHELL) {
-  Deno.test(`in a shell: ${rule}`, { ignore: Deno.build.os !== "linux" }, async () => {
+Deno.test("in a shell", { ignore: Deno.build.os !== "linux" }, async (t) => {
+  await inSteps(t, SHELL, ({ rule }) => rule, async ({ line, sends, out, err }) => {
     const { stdout, stderr } = await shell(line, sends);
     assert(out.test(stdout), stdout.slice(0, 500) + stderr);
     assert(err.test(stderr), stderr);
   });
-}
+});
 
-Deno.test("a connection that never comes ends by --connect-timeout", async () => {
-  // With its backlog full, a listener lets a SYN go unanswered.
-  using listener = Deno.listen({ ...LOCAL, tcpBacklog: 0 });
-  const { port } = listener.addr;
-  const conns: Deno.Conn[] = [];
+const SLOW = [
+  {
+    rule: "a server that takes only a part of the body",
+    check: async () => {
+      const file = await Deno.makeTempFile();
+      await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
+      const { code, stderr } = await resetting("", ["-d", `@${file}`]);
+      await Deno.remove(file);
+      assertEquals(code, 55, stderr);
+    },
+  },
+  {
+    rule: "a connection that never comes ends by --connect-timeout",
+    check: async () => {
+      // With its backlog full, a listener lets a SYN go unanswered.
+      using listener = Deno.listen({ ...LOCAL, tcpBacklog: 0 });
+      const { port } = listener.addr;
+      const conns: Deno.Conn[] = [];
+      try {
+        const dial = (signal: AbortSignal) => Deno.connect({ hostname: "127.0.0.1", port, signal });
+        for (;;) conns.push(await dial(AbortSignal.timeout(100)));
+      } catch {
+        // full
+      }
+      for (const args of [["--connect-timeout", "0.4"], ["-m", "0.4"]]) {
+        const { code, stderr } = await runProgram("http_client.ts", [...args, `:${port}`]);
+        assertEquals(code, 28, stderr);
+      }
+      for (const conn of conns) conn.close();
+    },
+  },
+  {
+    rule: "a server that does not read ends by -m",
+    check: async () => {
+      await using server = new ScriptedServer(
+        [[BLIND, 1500]],
+        (text) => [text],
+        Deno.listen(LOCAL),
+      );
+      const file = await Deno.makeTempFile();
+      await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
+      const args = ["-m", "0.8", "-d", `@${file}`, `:${server.port}`];
+      const { code, stderr } = await runProgram("http_client.ts", args);
+      await Deno.remove(file);
+      assertEquals(code, 28, stderr);
+    },
+  },
+  {
+    rule: "a bomb is stopped in bounded memory",
+    check: async () => {
+      const zeros = new Uint8Array(1 << 28);
+      const quick = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 3 } };
+      const bombs = {
+        gzip: zlib.gzipSync(zeros, { level: 1 }),
+        br: zlib.brotliCompressSync(zeros, quick),
+      };
+      const measured = "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); " +
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024); sys.exit(code)";
+      for (const [coding, bomb] of Object.entries(bombs)) {
+        for (const [limit, expected] of [["1000000", 63], ["300000000", 0]]) {
+          const options = `--max-filesize ${limit} --compressed -o /dev/null`;
+          const text = coded(coding, toByteString(bomb));
+          const line = `python3 -c '${measured}' CLIENT ${options} URL`;
+          const { code, stdout, stderr } = await shell(line, [[text]]);
+          assertEquals(code, expected, stderr);
+          assert(Number(stdout) < 150, `${stdout} MiB`);
+        }
+      }
+    },
+  },
+];
+
+Deno.test("what takes its time", { ignore: !await has("python3") }, async (t) => {
+  await inSteps(t, SLOW, ({ rule }) => rule, ({ check }) => check());
+});
+
+Deno.test("an IPv6 address, with a zone or without", async () => {
+  let listener: Deno.Listener;
   try {
-    const dial = (signal: AbortSignal) => Deno.connect({ hostname: "127.0.0.1", port, signal });
-    for (;;) conns.push(await dial(AbortSignal.timeout(100)));
+    listener = Deno.listen({ hostname: "::1", port: 0 });
   } catch {
-    // full
+    console.log("skipped: no IPv6 here");
+    return;
   }
-  for (const args of [["--connect-timeout", "0.4"], ["-m", "0.4"]]) {
-    const { code, stderr } = await runProgram("http_client.ts", [...args, `:${port}`]);
-    assertEquals(code, 28, stderr);
+  await using server = new ScriptedServer([[DONE]], (text) => [text], listener);
+  for (
+    const args of [[`[::1]:${server.port}/a`], [`http://[::1%25lo]:${server.port}/`], [
+      "::1",
+      `${server.port}`,
+      "f",
+    ], ["-6", `[::1]:${server.port}`]]
+  ) {
+    const { code, stdout, stderr } = await runProgram("http_client.ts", args);
+    assertEquals(code, 0, stderr);
+    assert(stdout.endsWith("done"));
   }
-  for (const conn of conns) conn.close();
-});
-
-Deno.test("a server that does not read ends by -m", async () => {
-  await using server = new ScriptedServer([[BLIND, 1500]], (text) => [text], Deno.listen(LOCAL));
-  const file = await Deno.makeTempFile();
-  await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
-  const args = ["-m", "0.8", "-d", `@${file}`, `:${server.port}`];
-  const { code, stderr } = await runProgram("http_client.ts", args);
-  await Deno.remove(file);
-  assertEquals(code, 28, stderr);
-});
-
-Deno.test("a bomb is stopped in bounded memory", { ignore: !await has("python3") }, async () => {
-  const zeros = new Uint8Array(1 << 28);
-  const quick = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 3 } };
-  const bombs = {
-    gzip: zlib.gzipSync(zeros, { level: 1 }),
-    br: zlib.brotliCompressSync(zeros, quick),
-  };
-  const measured = "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); " +
-    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024); sys.exit(code)";
-  for (const [coding, bomb] of Object.entries(bombs)) {
-    for (const [limit, expected] of [["1000000", 63], ["300000000", 0]]) {
-      const options = `--max-filesize ${limit} --compressed -o /dev/null`;
-      const text = coded(coding, toByteString(bomb));
-      const line = `python3 -c '${measured}' CLIENT ${options} URL`;
-      const { code, stdout, stderr } = await shell(line, [[text]]);
-      assertEquals(code, expected, stderr);
-      assert(Number(stdout) < 150, `${stdout} MiB`);
-    }
+  for (const request of server.requests) {
+    assertStringIncludes(request, `Host: [::1]:${server.port}\r\n`);
   }
 });
-
-for (const hostname of ["::1"]) {
-  Deno.test("an IPv6 address, with a zone or without", async () => {
-    let listener: Deno.Listener;
-    try {
-      listener = Deno.listen({ hostname, port: 0 });
-    } catch {
-      console.log("skipped: no IPv6 here");
-      return;
-    }
-    await using server = new ScriptedServer([[DONE]], (text) => [text], listener);
-    for (
-      const args of [[`[::1]:${server.port}/a`], [`http://[::1%25lo]:${server.port}/`], [
-        "::1",
-        `${server.port}`,
-        "f",
-      ], ["-6", `[::1]:${server.port}`]]
-    ) {
-      const { code, stdout, stderr } = await runProgram("http_client.ts", args);
-      assertEquals(code, 0, stderr);
-      assert(stdout.endsWith("done"));
-    }
-    for (const request of server.requests) {
-      assertStringIncludes(request, `Host: [::1]:${server.port}\r\n`);
-    }
-  });
-}
 
 // ---- Files -------------------------------------------------------------
 
@@ -2372,49 +2383,35 @@ const FILES: FileRow[] = [
 ];
 
 Deno.test("files", async (t) => {
-  const rows = [...FILES];
-  const worker = async () => {
-    for (let row; (row = rows.shift()) !== undefined;) {
-      const { rule, sends, args, before = {}, after, code = 0, out = "", says, asks = [], hops } =
-        row;
-      const fn = async () => {
-        const folder = await Deno.makeTempDir();
-        for (const [name, text] of Object.entries(before)) {
-          await Deno.writeFile(`${folder}/${name}`, octetsOf(text));
-        }
-        const steps = sends.map((script) => [...script]);
-        await using server = new ScriptedServer(steps, (text) => [text], Deno.listen(LOCAL));
-        const url = `http://127.0.0.1:${server.port}/`;
-        const real = args.map((arg) => arg.replaceAll("URL", url));
-        const outcome = await runProgram("http_client.ts", real, { cwd: folder });
-        const found: Record<string, string> = {};
-        for await (const { name } of Deno.readDir(folder)) {
-          found[name] = toByteString(await Deno.readFile(`${folder}/${name}`));
-        }
-        await Deno.remove(folder, { recursive: true });
-        assertEquals(outcome.code, code, JSON.stringify(outcome));
-        assertEquals(found, after);
-        assertEquals(outcome.stdout, out);
-        if (says !== undefined) assert(matches(outcome.stderr, says), JSON.stringify(outcome));
-        if (hops !== undefined) assertEquals(server.requests.length, hops);
-        asks.forEach((ask, i) => {
-          const request = server.requests[i] ?? "";
-          const fits = typeof ask === "object" && "not" in ask
-            ? !ask.not.test(request)
-            : matches(request, ask);
-          assert(fits, request);
-        });
-      };
-      await t.step({
-        name: rule,
-        fn,
-        sanitizeOps: false,
-        sanitizeResources: false,
-        sanitizeExit: false,
-      });
+  await inSteps(t, FILES, ({ rule }) => rule, async (row) => {
+    const { sends, args, before = {}, after, code = 0, out = "", says, asks = [], hops } = row;
+    const folder = await Deno.makeTempDir();
+    for (const [name, text] of Object.entries(before)) {
+      await Deno.writeFile(`${folder}/${name}`, octetsOf(text));
     }
-  };
-  await Promise.all(Array.from({ length: 6 }, worker));
+    const steps = sends.map((script) => [...script]);
+    await using server = new ScriptedServer(steps, (text) => [text], Deno.listen(LOCAL));
+    const url = `http://127.0.0.1:${server.port}/`;
+    const real = args.map((arg) => arg.replaceAll("URL", url));
+    const outcome = await runProgram("http_client.ts", real, { cwd: folder });
+    const found: Record<string, string> = {};
+    for await (const { name } of Deno.readDir(folder)) {
+      found[name] = toByteString(await Deno.readFile(`${folder}/${name}`));
+    }
+    await Deno.remove(folder, { recursive: true });
+    assertEquals(outcome.code, code, JSON.stringify(outcome));
+    assertEquals(found, after);
+    assertEquals(outcome.stdout, out);
+    if (says !== undefined) assert(matches(outcome.stderr, says), JSON.stringify(outcome));
+    if (hops !== undefined) assertEquals(server.requests.length, hops);
+    asks.forEach((ask, i) => {
+      const request = server.requests[i] ?? "";
+      const fits = typeof ask === "object" && "not" in ask
+        ? !ask.not.test(request)
+        : matches(request, ask);
+      assert(fits, request);
+    });
+  });
 });
 
 // ---- The command line --------------------------------------------------
@@ -2485,32 +2482,19 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
 ];
 
 Deno.test("the command line", async (t) => {
-  const rows = [...COMMANDS];
-  const worker = async () => {
-    for (let row; (row = rows.shift()) !== undefined;) {
-      const { args, code, says, out = /^$/ } = row;
-      const fn = async () => {
-        const outcome = await runProgram("http_client.ts", args);
-        const shown = JSON.stringify(outcome);
-        assertEquals(outcome.code, code, shown);
-        assert(out.test(outcome.stdout), shown);
-        assert(
-          code === 0 ||
-            new RegExp(`^(\\* [^\n]*\n)*http_client: \\(${code}\\) [^\n]+\n$`).test(outcome.stderr),
-          shown,
-        );
-        if (says !== undefined) assert(matches(outcome.stderr, says), shown);
-      };
-      await t.step({
-        name: args.join(" ").slice(0, 70),
-        fn,
-        sanitizeOps: false,
-        sanitizeResources: false,
-        sanitizeExit: false,
-      });
-    }
-  };
-  await Promise.all(Array.from({ length: 6 }, worker));
+  const name = ({ args }: typeof COMMANDS[0]) => args.join(" ").slice(0, 70);
+  await inSteps(t, COMMANDS, name, async ({ args, code, says, out = /^$/ }) => {
+    const outcome = await runProgram("http_client.ts", args);
+    const shown = JSON.stringify(outcome);
+    assertEquals(outcome.code, code, shown);
+    assert(out.test(outcome.stdout), shown);
+    assert(
+      code === 0 ||
+        new RegExp(`^(\\* [^\n]*\n)*http_client: \\(${code}\\) [^\n]+\n$`).test(outcome.stderr),
+      shown,
+    );
+    if (says !== undefined) assert(matches(outcome.stderr, says), shown);
+  });
 });
 
 Deno.test("every option is in the help, in 80 columns", async () => {
