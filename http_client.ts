@@ -43,8 +43,8 @@ type Request = {
 /** The head of a response, and its lines as they came, those of interim responses first. */
 type Response = { status: number; reason: string; fields: readonly Field[]; lines: string[] };
 
-/** How the end of a body is told (RFC 9112 §6.3). */
-type Framing = { kind: "chunked" } | { kind: "length"; octets: number } | { kind: "close" };
+/** How the end of a body is told (RFC 9112 §6.3): by chunks, octets, or, Infinity, by closing. */
+type Framing = "chunked" | number;
 
 /** What ends a download early: one of curl's exit statuses (see HELP), and a line that says why. */
 class Failure extends Error {
@@ -117,6 +117,14 @@ const FIELD_VALUE = /^[^\x00-\x08\x0a-\x1f\x7f]*$/;
 
 /** What we call ourselves. */
 const AGENT = `http_client/${VERSION}`;
+
+/**
+ * The record of an alert, encrypted, at the end of what came: the close_notify that ends a
+ * connection (RFC 8446 §6.1), of which node:tls does not tell. TLS 1.3 hides its type, but not its
+ * length: two octets, the type, and a tag of sixteen.
+ */
+// deno-lint-ignore no-control-regex
+const CLOSE_NOTIFY = /(\x15\x03\x03\0(\x1a[^]{26}|\x12[^]{18})|\x17\x03\x03\0\x13[^]{19})$/;
 
 const LF = 0x0a;
 const encoder = new TextEncoder();
@@ -319,14 +327,15 @@ function tlsFailure(hostname: string, message: string): Failure {
  */
 async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<Deno.Conn> {
   const [{ connect }, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
-  const records = new RecordWatch();
   let broken: unknown = new Deno.errors.UnexpectedEof("no TLS close_notify");
+  let tail = ""; // as much of the end as a close_notify takes
   const inner = new Duplex({
     async read(size) {
       const octets = new Uint8Array(size);
       const count = await conn.read(octets).catch((error) => void (broken = error)) ?? 0;
-      records.watch(octets.subarray(0, count));
-      this.push(count > 0 ? octets.subarray(0, count) : null);
+      const received = octets.subarray(0, count);
+      tail = (tail + toByteString(received.subarray(-31))).slice(-31);
+      this.push(count > 0 ? received : null);
     },
     async write(octets: Uint8Array, _, done) {
       try {
@@ -357,7 +366,7 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
     async read(target) {
       if (rest.length === 0) {
         const { value, done } = await received.next();
-        if (done && !records.closed) throw broken;
+        if (done && !CLOSE_NOTIFY.test(tail)) throw broken;
         if (done) return null;
         rest = value;
       }
@@ -371,32 +380,6 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
         socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
       }),
   };
-}
-
-/**
- * Sees TLS records go by and knows whether the last was an alert: the close_notify that ends a
- * connection (RFC 8446 §6.1), of which node:tls does not tell. TLS 1.3 hides its type but not its
- * length: two octets, the type, and a tag of sixteen.
- */
-class RecordWatch {
-  closed = false;
-  #header: number[] = [];
-  #left = 0;
-
-  watch(octets: Octets): void {
-    for (const octet of octets) {
-      if (this.#left > 0) {
-        this.#left--;
-        continue;
-      }
-      const [type, , , high = 0, low] = [...this.#header, octet];
-      this.#header.push(octet);
-      if (low === undefined) continue;
-      this.#left = high * 256 + low;
-      this.closed = type === 21 || (type === 23 && this.#left === 19);
-      this.#header = [];
-    }
-  }
 }
 
 // ---- Engine: the request -----------------------------------------------
@@ -554,22 +537,20 @@ function membersOf(response: Response, name: string): string[] {
 /** Tells where a body ends, by the rules of RFC 9112 §6.3. */
 function bodyFraming(method: string, response: Response): Framing {
   // Rule 1: these have no body, whatever the fields say.
-  if (method === "HEAD" || [204, 304].includes(response.status)) {
-    return { kind: "length", octets: 0 };
-  }
+  if (method === "HEAD" || [204, 304].includes(response.status)) return 0;
   // Rules 3 and 4: Transfer-Encoding comes first; we asked for nothing but chunked.
   const codings = membersOf(response, "transfer-encoding").join(", ");
-  if (codings === "chunked") return { kind: "chunked" };
+  if (codings === "chunked") return "chunked";
   if (valuesOf(response, "transfer-encoding").length > 0) {
     throw new Failure(8, `Unknown Transfer-Encoding "${printable(codings)}"`);
   }
   // Rule 5: equal lengths are one length. Number() alone would take "", 0x1f and 1e3, too.
   const lengths = valuesOf(response, "content-length").flatMap((value) => value.split(","));
   const numbers = lengths.map((text) => /^[ \t]*\d+[ \t]*$/.test(text) ? Number(text) : NaN);
-  const [octets] = numbers;
-  if (octets === undefined) return { kind: "close" }; // rule 8
+  const [octets = Infinity] = numbers;
+  if (numbers.length === 0) return octets; // rule 8
   if (octets <= Number.MAX_SAFE_INTEGER && numbers.every((other) => other === octets)) {
-    return { kind: "length", octets };
+    return octets;
   }
   throw new Failure(8, `Bad Content-Length "${printable(lengths.join(","))}"`);
 }
@@ -577,13 +558,12 @@ function bodyFraming(method: string, response: Response): Framing {
 /** Reads a body, in pieces that are good until the next one is asked for. */
 async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Octets> {
   const buffer = new Uint8Array(BODY_BUFFER);
-  if (framing.kind === "chunked") return yield* readChunked(wire, buffer);
-  const total = framing.kind === "length" ? framing.octets : Infinity;
-  for (let left = total; left > 0;) {
+  if (framing === "chunked") return yield* readChunked(wire, buffer);
+  for (let left = framing; left > 0;) {
     wire.setDeadline(PATIENCE);
     const count = await wire.readInto(buffer.subarray(0, left));
-    if (count === 0 && total === Infinity) return;
-    if (count === 0) throw new ClosedError(`${left} bytes missing of ${total}`);
+    if (count === 0 && left === Infinity) return;
+    if (count === 0) throw new ClosedError(`${left} bytes missing of ${framing}`);
     left -= count;
     yield buffer.subarray(0, count);
   }
@@ -674,27 +654,25 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
     piece = concat([piece, value]);
   }
   if (piece.length === 0) return; // nothing at all, in whatever coding
+  const { pipeline } = await import("node:stream");
   const stream = await decoder(coding, piece);
-  let fed = 0;
-  const feeding = (async () => {
-    for (let done: boolean | undefined = false; !done && !stream.destroyed;) {
-      fed += piece.length;
-      await new Promise((resolve) => stream.write(piece.slice(), resolve)); // errors come out below
-      ({ value: piece, done } = await source.next());
+  let fed = piece.length;
+  const feed = async function* () {
+    yield piece;
+    for await (const octets of source) {
+      fed += octets.length;
+      yield octets.slice();
     }
     // A truncated brotli stream takes this octet for its own, a complete one leaves it.
-    stream.end(coding === "br" ? new Uint8Array(1) : undefined);
-  })().catch((error) => void stream.destroy(error));
+    if (coding === "br") yield new Uint8Array(1);
+  };
   try {
-    yield* stream;
+    yield* pipeline(feed, stream, () => {}); // errors come out of the stream
     if (coding === "br" && stream.bytesWritten > fed) throw new Error("unexpected end of file");
   } catch (error) {
     if (error instanceof Failure || error instanceof WireError) throw error;
     const why = error instanceof Error ? printable(error.message) : "";
     throw new Failure(61, `Cannot decode ${coding}: ${why}`);
-  } finally {
-    stream.destroy();
-    await feeding;
   }
 }
 
@@ -907,9 +885,9 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
       await abortable(makeAttempt(resumed(first, output), attempt), signal);
       break;
     } catch (error) {
-      const seconds = options.maxTime / 1000;
-      const late = signal.aborted ? new Failure(28, `Not done within ${seconds} s`) : error;
-      const failure = streams.signal.aborted ? new Failure(130, "Interrupted") : late;
+      const late = new Failure(28, `Not done within ${options.maxTime / 1000} s`);
+      const ended = streams.signal.aborted ? new Failure(130, "Interrupted") : late;
+      const failure = signal.aborted ? ended : error;
       if (!(failure instanceof Failure)) throw failure;
       const wait = left > 0 ? pauseAfter(failure, output, pause) : null;
       if (wait === null) {
@@ -917,7 +895,7 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
         throw failure;
       }
       talk.note(`(${failure.status}) ${failure.message}: again in ${wait / 1000} s, ${left} left`);
-      await sleep(wait, streams.signal);
+      await abortable(new Promise((done) => setTimeout(done, wait)), streams.signal);
       pause = Math.min(pause * 2, MAX_PAUSE);
     }
   }
@@ -932,16 +910,6 @@ function pauseAfter(failure: Failure, output: Output, pause: number): number | n
   const goesOn = output.size === 0 || output.resumable || output.path !== null;
   const passes = failure.pause !== undefined || (goesOn && TRANSIENT.includes(failure.status));
   return passes ? wait : null;
-}
-
-/** Waits; Ctrl-C ends that, too. */
-async function sleep(duration: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, duration);
-  await abortable(promise, signal).catch(() => {
-    clearTimeout(timer);
-    throw new Failure(130, "Interrupted");
-  });
 }
 
 /** What Retry-After says (RFC 9110 §10.2.3), in milliseconds; null if nothing. */
@@ -1009,10 +977,9 @@ async function deliver(
     throw new Failure(22, answer);
   }
   const framing = bodyFraming(request.method, response);
-  const isEmpty = framing.kind === "length" && framing.octets === 0;
-  const codings = options.compressed && !isEmpty ? contentCodings(response) : [];
+  const codings = options.compressed && framing !== 0 ? contentCodings(response) : [];
   const start = plan === "append" ? output.size : 0;
-  const total = framing.kind === "length" ? start + framing.octets : null;
+  const total = framing === "chunked" || framing === Infinity ? null : start + framing;
   if (codings.length === 0) checkSize(total ?? 0, options);
   if (codings.length > 0 && plan === "append") throw new Failure(33, "The rest is compressed");
   output.open(response, plan);
@@ -1020,7 +987,8 @@ async function deliver(
   output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;
   if (options.include) await output.write(octetsOf(heads));
   if (options.head) return;
-  talk.trace?.("*", `the body ends by ${framing.kind}; codings: ${codings.join(", ") || "none"}`);
+  const end = framing === "chunked" ? "in chunks" : total === null ? "by closing" : "by its length";
+  talk.trace?.("*", `the body ends ${end}; codings: ${codings.join(", ") || "none"}`);
   let body = readBody(wire, framing);
   for (const coding of codings.toReversed()) body = decode(body, coding);
   try {
@@ -1398,7 +1366,8 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
     talk.adapt(options, streams.stdout);
     await download(options, talk, streams);
   } catch (error) {
-    const failure = error instanceof UsageError ? new Failure(2, error.message) : error;
+    let failure = error instanceof UsageError ? new Failure(2, error.message) : error;
+    if (streams.signal.aborted) failure = new Failure(130, "Interrupted");
     if (!(failure instanceof Failure)) throw error;
     if (failure.message !== "") talk.say(`http_client: (${failure.status}) ${failure.message}`);
     status = failure.status;

@@ -2484,7 +2484,7 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
 Deno.test("the command line", async (t) => {
   const name = ({ args }: typeof COMMANDS[0]) => args.join(" ").slice(0, 70);
   await inSteps(t, COMMANDS, name, async ({ args, code, says, out = /^$/ }) => {
-    const outcome = await runProgram("http_client.ts", args);
+    const outcome = code === 0 ? await runProgram("http_client.ts", args) : await runHere(args);
     const shown = JSON.stringify(outcome);
     assertEquals(outcome.code, code, shown);
     assert(out.test(outcome.stdout), shown);
