@@ -180,7 +180,7 @@ function stripped(url: URL): URL {
 }
 
 function badUrl(text: string, why: string): Failure {
-  const shown = printable(text.replace(/^(\w*:\/\/)?[^/?#]*@/, "$1")); // without a password
+  const shown = text.replace(/^(\w*:\/\/)?[^/?#]*@/, "$1"); // without a password
   return new Failure(3, `Cannot use URL "${shown}": ${why}`);
 }
 
@@ -307,14 +307,14 @@ async function secure(
 /** Says in words and dates what rustls says in code and seconds. */
 function tlsFailure(hostname: string, message: string): Failure {
   const [, fault] = /invalid peer certificate: (.*)/s.exec(message) ?? [];
-  if (fault === undefined) return new Failure(35, `No TLS with ${hostname}: ${printable(message)}`);
+  if (fault === undefined) return new Failure(35, `No TLS with ${hostname}: ${message}`);
   const [, when, time] = /not valid (after|before) (\d+)/.exec(fault) ?? [];
   const date = new Date(Number(time) * 1000);
   const names = [...fault.matchAll(/(?:DnsName|IpAddress)\("?([^")]*)/g)].map(([, name]) => name);
-  let why = printable(fault);
+  let why = fault;
   if (when === "after") why = `it expired on ${date.toUTCString()}`;
   if (when === "before") why = `it is not valid before ${date.toUTCString()}`;
-  if (fault.includes("valid for")) why = `it is for ${printable(names.join(", ")) || "no name"}`;
+  if (fault.includes("valid for")) why = `it is for ${names.join(", ") || "no name"}`;
   if (fault === "UnknownIssuer") why = "nobody known here signed it (--cacert FILE adds a CA)";
   if (fault.includes("CaUsedAsEndEntity")) why = "it is that of a CA, not that of a server";
   return new Failure(60, `Cannot trust the certificate of ${hostname}: ${why}`);
@@ -412,7 +412,7 @@ async function exchange(wire: Wire, request: Request, talk: Talk, times: Times):
   const lines = requestLines(request);
   for (const line of lines) {
     const [secret] = /^(?:authorization|proxy-authorization|cookie):/i.exec(line) ?? [];
-    talk.trace?.(">", secret ? `${secret} [credentials]` : printable(line));
+    talk.trace?.(">", secret ? `${secret} [credentials]` : line);
   }
   talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
   const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
@@ -454,7 +454,7 @@ function failureOf(error: unknown, at: { malformed: number; limit: number; close
   if (cause === undefined) return new Failure(at.closed, message);
   // A certificate may be asked of us when the handshake is over (RFC 8446 §4.3.2).
   const status = message.includes("fatal alert") ? 35 : 56;
-  return new Failure(status, `Cannot read on: ${printable(message)}`);
+  return new Failure(status, `Cannot read on: ${message}`);
 }
 
 // ---- Engine: the response ----------------------------------------------
@@ -491,7 +491,7 @@ async function readHead(wire: Wire): Promise<string[]> {
 async function expectHttp(wire: Wire): Promise<void> {
   for (let begun = ""; begun !== "HTTP/1.";) {
     begun = toByteString(wire.buffered.subarray(0, 7));
-    if (!"HTTP/1.".startsWith(begun)) throw new Failure(8, `Not HTTP/1: "${printable(begun)}"`);
+    if (!"HTTP/1.".startsWith(begun)) throw new Failure(8, `Not HTTP/1: "${begun}"`);
     if (begun.length === 7 || await wire.fill()) continue;
     if (begun === "") throw new Failure(52, "The server closed without a response");
     throw new ClosedError("Connection closed inside the status line");
@@ -506,14 +506,14 @@ async function expectHttp(wire: Wire): Promise<void> {
 function parseHead(lines: string[]): Response {
   const [first = "", ...rest] = lines;
   const [, status, reason = ""] = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/s.exec(first) ?? [];
-  if (status === undefined) throw new MalformedError(`Bad status line "${printable(first)}"`);
+  if (status === undefined) throw new MalformedError(`Bad status line "${first}"`);
   const fields: [name: string, value: string][] = [];
   for (const line of rest) {
     const [, name = "", value = ""] = /^([^:]*):(.*)$/s.exec(line) ?? [];
     const last = fields.at(-1);
     if (/^[ \t]/.test(line) && last !== undefined) last[1] = trimmed(`${last[1]} ${trimmed(line)}`);
     else if (TOKEN.test(name)) fields.push([name, trimmed(value)]);
-    else throw new MalformedError(`Bad field line "${printable(line)}"`);
+    else throw new MalformedError(`Bad field line "${line}"`);
   }
   return { status: Number(status), reason, fields, lines };
 }
@@ -542,7 +542,7 @@ function bodyFraming(method: string, response: Response): Framing {
   const codings = membersOf(response, "transfer-encoding").join(", ");
   if (codings === "chunked") return "chunked";
   if (valuesOf(response, "transfer-encoding").length > 0) {
-    throw new Failure(8, `Unknown Transfer-Encoding "${printable(codings)}"`);
+    throw new Failure(8, `Unknown Transfer-Encoding "${codings}"`);
   }
   // Rule 5: equal lengths are one length. Number() alone would take "", 0x1f and 1e3, too.
   const lengths = valuesOf(response, "content-length").flatMap((value) => value.split(","));
@@ -552,7 +552,7 @@ function bodyFraming(method: string, response: Response): Framing {
   if (octets <= Number.MAX_SAFE_INTEGER && numbers.every((other) => other === octets)) {
     return octets;
   }
-  throw new Failure(8, `Bad Content-Length "${printable(lengths.join(","))}"`);
+  throw new Failure(8, `Bad Content-Length "${lengths.join(",")}"`);
 }
 
 /** Reads a body, in pieces that are good until the next one is asked for. */
@@ -625,7 +625,7 @@ async function readChunkLine(wire: Wire, limit: number, status: number): Promise
 function chunkSize(line: string): number {
   // parseInt would take "5zz", "0x5" and "+5", too.
   const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
-  if (digits === undefined) throw new MalformedError(`Bad chunk size "${printable(line)}"`);
+  if (digits === undefined) throw new MalformedError(`Bad chunk size "${line}"`);
   return Number(`0x${digits}`);
 }
 
@@ -636,7 +636,7 @@ function contentCodings(response: Response): string[] {
   const codings = membersOf(response, "content-encoding").filter((name) => name !== "identity");
   const unknown = codings.find((coding) => !/^((x-)?gzip|deflate|br)$/.test(coding));
   if (unknown !== undefined) {
-    throw new Failure(61, `Unknown Content-Encoding "${printable(unknown)}"; try --no-compressed`);
+    throw new Failure(61, `Unknown Content-Encoding "${unknown}"; try --no-compressed`);
   }
   if (codings.length <= MAX_CODINGS) return codings;
   throw new Failure(61, `More than ${MAX_CODINGS} content codings on top of each other`);
@@ -671,7 +671,7 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
     if (coding === "br" && stream.bytesWritten > fed) throw new Error("unexpected end of file");
   } catch (error) {
     if (error instanceof Failure || error instanceof WireError) throw error;
-    const why = error instanceof Error ? printable(error.message) : "";
+    const why = error instanceof Error ? error.message : "";
     throw new Failure(61, `Cannot decode ${coding}: ${why}`);
   }
 }
@@ -718,7 +718,7 @@ function safeName(name: string): string {
   const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
   const clean = last.replace(/\p{Cc}|\p{Bidi_Control}|[\u2028\u2029]/gu, "_").trim();
   if (!/^\.{0,2}$/.test(clean)) return clean;
-  throw new Failure(23, `Cannot save as "${printable(name)}": that is no file name; use -o FILE`);
+  throw new Failure(23, `Cannot save as "${name}": that is no file name; use -o FILE`);
 }
 
 /** The name in a URL: its last segment. */
@@ -758,7 +758,7 @@ function resumption(response: Response, size: number): "append" | "restart" | "c
   if (status === 200) return "restart";
   if (status === 206 && first !== undefined && Number(first) === size) return "append";
   if (status === 416 && total !== undefined && Number(total) === size) return "complete";
-  const answer = printable(`${status} ${range || reason}`);
+  const answer = `${status} ${range || reason}`;
   throw new Failure(33, `Cannot resume at octet ${size}: the server answered ${answer}`);
 }
 
@@ -839,7 +839,7 @@ class Output {
     if (error instanceof Deno.errors.BrokenPipe) return new Failure(23, ""); // needs no words
     const exists = error instanceof Deno.errors.AlreadyExists;
     const why = exists ? "it exists and is not overwritten" : explain(error) ?? String(error);
-    return new Failure(23, `Cannot write ${printable(this.path ?? "standard output")}: ${why}`);
+    return new Failure(23, `Cannot write ${this.path ?? "standard output"}: ${why}`);
   }
 
   /** Says how much of a broken download is kept and how to go on; null if there is no way. */
@@ -848,7 +848,7 @@ class Output {
     if (this.path === null || this.size === 0 || !this.resumable || method !== "GET") return null;
     const flags = `${location ? "-L " : ""}${insecure ? "-k " : ""}-C - -o`;
     const command = `http_client.ts ${flags} ${quoted(this.path)} ${quoted(target.url.href)}`;
-    return `${this.size} bytes kept in ${printable(this.path)}; to resume: ${command}`;
+    return `${this.size} bytes kept in ${this.path}; to resume: ${command}`;
   }
 
   [Symbol.dispose](): void {
@@ -901,7 +901,7 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
   }
   if (output.path === null) return;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  talk.hint(`saved ${printable(output.path)}  ${formatBytes(output.size)} in ${seconds} s`);
+  talk.hint(`saved ${output.path}  ${formatBytes(output.size)} in ${seconds} s`);
 }
 
 /** How long to wait before another attempt, in milliseconds; null if none would help. */
@@ -963,7 +963,7 @@ async function deliver(
   { options, output, talk, mayRetry }: Attempt,
 ): Promise<void> {
   const { status, reason } = response;
-  const answer = printable(`The server answered ${status} ${reason}`.trim());
+  const answer = `The server answered ${status} ${reason}`.trim();
   const pause = retryAfter(response);
   if (mayRetry && (status === 429 || status >= 500) && (pause ?? 0) <= MAX_PAUSE) {
     throw new Failure(22, answer, pause);
@@ -1006,7 +1006,7 @@ async function deliver(
   if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
   if (failed) throw new Failure(22, answer);
   if (status >= 300 && status < 400 && !options.location) {
-    talk.hint(`${status} -> ${printable(valuesOf(response, "location").join())} (use -L)`);
+    talk.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
   }
 }
 
@@ -1158,7 +1158,7 @@ function parseOptions(args: string[]) {
 
 function expectForm(option: string, value: string | null | undefined, form: RegExp, what: string) {
   if (value === null || value === undefined || form.test(value)) return;
-  throw new UsageError(`Cannot use ${option} "${printable(value)}": expected ${what}`);
+  throw new UsageError(`Cannot use ${option} "${value}": expected ${what}`);
 }
 
 /** Reads seconds into milliseconds, as many as a timer takes; 0 stands for no limit. */
@@ -1188,12 +1188,12 @@ function readFields(lines: string[], body: Octets | null) {
     const [, name = "", mark, value = ""] = /^([^:;]*)([:;])\s*(.*?)\s*$/s.exec(line) ?? [];
     const lower = name.toLowerCase();
     if (!TOKEN.test(name) || !FIELD_VALUE.test(line)) {
-      throw new UsageError(`Cannot use -H "${printable(line)}": expected 'Name: value'`);
+      throw new UsageError(`Cannot use -H "${line}": expected 'Name: value'`);
     }
     // The framing is ours: RFC 9112 §6.
     if (lower === "content-length" && value === String(body?.length ?? 0)) continue;
     if (lower === "content-length" || lower === "transfer-encoding") {
-      throw new UsageError(`Cannot use -H "${printable(line)}": the length comes from -d`);
+      throw new UsageError(`Cannot use -H "${line}": the length comes from -d`);
     }
     if (mark === ":" && value === "") removed.push(lower);
     else fields.push([name, value]);
@@ -1209,7 +1209,7 @@ function readData(parts: string[]): Octets | null {
       const octets = part === "@-" ? readInput() : Deno.readFileSync(part.slice(1));
       return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
     } catch (error) {
-      throw new UsageError(`Cannot read ${printable(part.slice(1))}: ${explain(error)}`);
+      throw new UsageError(`Cannot read ${part.slice(1)}: ${explain(error)}`);
     }
   };
   const pieces = parts.flatMap((part) => [encoder.encode("&"), read(part)]);
@@ -1245,10 +1245,10 @@ function readCertificates(path: string): string {
     if (octets.length > 0 && octets.every(([tag]) => tag === 0x30)) return text; // DER: a SEQUENCE
   } catch (error) {
     if (!(error instanceof SyntaxError)) {
-      throw new Failure(77, `Cannot read ${printable(path)}: ${explain(error)}`);
+      throw new Failure(77, `Cannot read ${path}: ${explain(error)}`);
     }
   }
-  throw new Failure(77, `Cannot use --cacert "${printable(path)}": no PEM certificate in it`);
+  throw new Failure(77, `Cannot use --cacert "${path}": no PEM certificate in it`);
 }
 
 /** What the command line asks for; times in milliseconds, sizes in octets. */
@@ -1287,9 +1287,10 @@ class Talk {
     }
   }
 
+  /** Says a line; none that a peer had a hand in can steer the terminal. */
   say(line: string): void {
     this.erase();
-    this.#write(`${line}\n`);
+    this.#write(`${printable(line)}\n`);
   }
 
   /** Says what the user should know. */
