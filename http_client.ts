@@ -255,7 +255,10 @@ async function look(host: string, { options, talk }: Attempt): Promise<string[]>
     const found = await lookup(host, { all: true, family: family ?? 0 });
     const addresses = found.map(({ address }) => address);
     talk.trace?.("*", `${host} is ${addresses.join(", ")}`);
-    return family !== null || addresses.length === 1 ? addresses : [host];
+    // The name, where it will do: permission may be given for it alone, and Deno knows best which
+    // of several addresses to try first.
+    if (family === null && (!options.timing || addresses.length > 1)) return [host];
+    return addresses;
   } catch (error) {
     if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
     throw new Failure(6, `Cannot find an ${kind} of ${host}`);
@@ -1095,7 +1098,7 @@ const OPTIONS = {
 } as const;
 
 /** Reads the command line and the files that go into the request; or gives what to print. */
-function parseOptions(args: string[]) {
+async function parseOptions(args: string[]) {
   const flags = parseArgs(spellOut(args, OPTIONS), {
     boolean: OPTIONS.boolean,
     string: [...OPTIONS.string, "_"],
@@ -1124,7 +1127,7 @@ function parseOptions(args: string[]) {
   expectForm("-r", range, /^(\d+-\d*|-\d+)(,(\d+-\d*|-\d+))*$/, '"0-99", "100-" or "-100"');
   expectForm("-X", flags.request, TOKEN, "a method");
   expectForm("-A", flags["user-agent"], FIELD_VALUE, "no control characters");
-  const body = readData(flags.data);
+  const body = await readData(flags.data);
   const { fields, removed } = readFields(flags.header, body);
   const whole = { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true };
   const redirects = readNumber("--max-redirs", flags["max-redirs"] ?? "20", { ...whole, min: -1 });
@@ -1202,28 +1205,22 @@ function readFields(lines: string[], body: Octets | null) {
 }
 
 /** Puts the body together as curl does: parts joined by "&", line ends in a file dropped. */
-function readData(parts: string[]): Octets | null {
-  const read = (part: string) => {
+async function readData(parts: string[]): Promise<Octets | null> {
+  const read = async (part: string) => {
     if (!part.startsWith("@")) return encoder.encode(part);
     try {
-      const octets = part === "@-" ? readInput() : Deno.readFileSync(part.slice(1));
+      // Standard input by its path would take a permission.
+      const octets = part === "@-"
+        ? concat(await Array.fromAsync(Deno.stdin.readable))
+        : await Deno.readFile(part.slice(1));
       return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
     } catch (error) {
       throw new UsageError(`Cannot read ${part.slice(1)}: ${explain(error)}`);
     }
   };
-  const pieces = parts.flatMap((part) => [encoder.encode("&"), read(part)]);
-  return parts.length === 0 ? null : concat(pieces.slice(1));
-}
-
-/** Reads standard input; as /dev/stdin it would take a permission. */
-function readInput(): Octets {
   const pieces: Octets[] = [];
-  const buffer = new Uint8Array(BODY_BUFFER);
-  for (let count; (count = Deno.stdin.readSync(buffer)) !== null;) {
-    pieces.push(buffer.slice(0, count));
-  }
-  return concat(pieces);
+  for (const part of parts) pieces.push(encoder.encode("&"), await read(part));
+  return parts.length === 0 ? null : concat(pieces.slice(1));
 }
 
 /** The password is asked for where it is missing and somebody is there to answer. */
@@ -1252,7 +1249,7 @@ function readCertificates(path: string): string {
 }
 
 /** What the command line asks for; times in milliseconds, sizes in octets. */
-type Options = Exclude<ReturnType<typeof parseOptions>, string>;
+type Options = Exclude<Awaited<ReturnType<typeof parseOptions>>, string>;
 
 /** Everything that goes to standard error, where the line of progress may have to make room. */
 class Talk {
@@ -1358,7 +1355,7 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
   let timing = false;
   let status = 0;
   try {
-    const options = parseOptions(args);
+    const options = await parseOptions(args);
     if (typeof options === "string") {
       print(options);
       return 0;

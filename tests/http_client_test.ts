@@ -2524,3 +2524,11 @@ Deno.test("a missing --allow-write is named", async () => {
   assertStringIncludes(stderr, "--allow-write");
   assertEquals(code, 23);
 });
+
+Deno.test("-v wants no more permission than the name", async () => {
+  await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
+  const allow = ["--allow-net=localhost"];
+  const args = ["-v", `http://localhost:${server.port}/`];
+  const { code, stdout, stderr } = await runProgram("http_client.ts", args, { allow });
+  assertEquals({ code, stdout }, { code: 0, stdout: "done" }, stderr);
+});
