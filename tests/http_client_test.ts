@@ -1777,6 +1777,11 @@ async function shell(line: string, sends: Step[][]): Promise<Outcome> {
   return { code, stdout: toByteString(stdout), stderr: toByteString(stderr) };
 }
 
+/** A line of shell that sends SIGINT to a command as soon as it has said something. */
+const interruptedAt = (command: string, said: string) =>
+  `e=$(mktemp); ${command} 2> $e & until grep -q "${said}" $e; do sleep 0.05; done; ` +
+  "kill -INT $!; wait $!; echo $?; cat $e >&2; rm $e";
+
 const BIG = "x".repeat(1 << 20);
 const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: RegExp }[] = [
   {
@@ -1809,7 +1814,7 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
   },
   {
     rule: "SIGINT",
-    line: "CLIENT URL & sleep 1; kill -INT $!; wait $!; echo $?",
+    line: interruptedAt("CLIENT -v URL", "^> $"),
     sends: [[STAY]],
     out: /^130\n$/,
     err: /\(130\) Interrupted/,
@@ -1823,7 +1828,7 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
   },
   {
     rule: "SIGINT between two attempts",
-    line: "CLIENT --retry 3 URL & sleep 1; kill -INT $!; wait $!; echo $?",
+    line: interruptedAt("CLIENT --retry 3 URL", "again in"),
     sends: [["HTTP/1.1 503 B\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n"]],
     out: /^130\n$/,
     err: /again in 30 s, 3 left\n[^]*\(130\) Interrupted/,
