@@ -746,8 +746,7 @@ function dispositionName(value: string): string | null {
 /** Takes a string of one char an octet for UTF-8 if it can be that, else for Latin-1. */
 function decodeText(text: string): string {
   try {
-    const octets = Uint8Array.from(text, (char) => char.charCodeAt(0));
-    return new TextDecoder("utf-8", { fatal: true }).decode(octets);
+    return new TextDecoder("utf-8", { fatal: true }).decode(octetsOf(text));
   } catch {
     return text;
   }
@@ -938,7 +937,8 @@ async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
   let request = first;
   let heads = "";
   for (let hops = 0;; hops++) {
-    const times = talk.newTimes();
+    const times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
+    talk.hops.push(times);
     const conn = await connect(request.target, attempt, times);
     let inHead = true; // the lines of a chunked body are not shown
     using wire = new Wire(conn, { trace: (...line) => inHead && talk.trace?.(...line) });
@@ -1109,6 +1109,7 @@ async function parseOptions(args: string[]) {
   if (flags.help) return HELP;
   if (flags.version) return `http_client ${VERSION}\n`;
   const { range = null, output = null, head, "continue-at": resume } = flags;
+  const { location, insecure, timing, silent, verbose } = flags;
   const words = flags._.map(String);
   const named = flags["remote-name"] || flags["remote-header-name"];
   const saves = named || (output ?? "-") !== "-";
@@ -1136,16 +1137,15 @@ async function parseOptions(args: string[]) {
     target: readTarget(words),
     method: flags.request ?? (head ? "HEAD" : body === null ? "GET" : "POST"),
     ...{ fields, removed, body, range, output, head, saves },
+    ...{ location, insecure, timing, silent, verbose },
     user: readUser(flags.user),
     agent: flags["user-agent"] ?? AGENT,
-    location: flags.location,
     maxRedirects: redirects < 0 ? Infinity : redirects,
     include: flags.include || head || words.length === 3,
     remoteName: named && !flags["remote-header-name"],
     remoteHeaderName: flags["remote-header-name"],
     resume: resume !== undefined,
     fail: flags.fail ? "early" : flags["fail-with-body"] ? "late" : "never" as const,
-    insecure: flags.insecure,
     caCerts: flags.cacert === undefined ? [] : [readCertificates(flags.cacert)],
     compressed: flags.compressed ?? !wantsIdentity,
     maxTime: readSeconds("--max-time", flags["max-time"], FOREVER),
@@ -1153,9 +1153,6 @@ async function parseOptions(args: string[]) {
     maxFilesize: readNumber("--max-filesize", flags["max-filesize"] ?? "0", whole) || Infinity,
     retries: readNumber("--retry", flags.retry ?? "0", { ...whole, max: 1000 }),
     family: flags.ipv4 ? 4 as const : flags.ipv6 ? 6 as const : null,
-    timing: flags.timing,
-    silent: flags.silent,
-    verbose: flags.verbose,
   };
 }
 
@@ -1253,12 +1250,13 @@ type Options = Exclude<Awaited<ReturnType<typeof parseOptions>>, string>;
 
 /** Everything that goes to standard error, where the line of progress may have to make room. */
 class Talk {
+  /** How long the phases of each hop took. */
+  readonly hops: Times[] = [];
   /** Sees the conversation, with `--verbose`. */
   trace: Trace | undefined;
   /** Sees how much of the body is there, and how much there will be, if somebody watches. */
   progress: ((size: number, total: number | null) => void) | undefined;
   readonly #began = performance.now();
-  readonly #hops: Times[] = [];
   readonly #stderr: Streams["stderr"];
   #isSilent = false;
   #first: number | undefined; // the size when the body began to come
@@ -1300,19 +1298,13 @@ class Talk {
     if (this.#stderr.isTerminal()) this.note(line);
   }
 
-  /** Times for another hop. */
-  newTimes(): Times {
-    const times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
-    this.#hops.push(times);
-    return times;
-  }
-
   /** The sums over all hops, and the time since the start. */
   get timing(): string {
-    const sum = (phase: keyof Times) => this.#hops.reduce((total, hop) => total + hop[phase], 0);
-    const times = { dns: sum("dns"), connect: sum("connect"), tls: sum("tls") };
-    const rest = { "first-byte": sum("first-byte"), total: performance.now() - this.#began };
-    return formatTimes({ ...times, ...rest });
+    const sum = (phase: keyof Times) => this.hops.reduce((total, hop) => total + hop[phase], 0);
+    return formatTimes({
+      ...{ "dns": sum("dns"), "connect": sum("connect"), "tls": sum("tls") },
+      ...{ "first-byte": sum("first-byte"), "total": performance.now() - this.#began },
+    });
   }
 
   /** Draws the line of progress, at most ten times a second. */
