@@ -423,3 +423,12 @@ Deno.test("no octets make a reader do anything but return or throw a WireError",
     }
   }
 });
+
+Deno.test("Wire: a line may be longer than the first buffer", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours, { buffer: 4 });
+  using peer = new Wire(theirs);
+  await peer.write("0123456789\r\nab\r\n");
+  assertEquals(await wire.readLine(100), "0123456789");
+  assertEquals(await wire.readLine(100), "ab");
+});
