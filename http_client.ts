@@ -934,6 +934,7 @@ function resumed(request: Request, { size, validator, resumable }: Output): Requ
 /** Follows redirections to the final response, and delivers it. */
 async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
   const { options, talk, signal } = attempt;
+  const { trace } = talk;
   let request = first;
   let heads = "";
   for (let hops = 0;; hops++) {
@@ -941,18 +942,19 @@ async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
     talk.hops.push(times);
     const conn = await connect(request.target, attempt, times);
     let inHead = true; // the lines of a chunked body are not shown
-    using wire = new Wire(conn, { trace: (...line) => inHead && talk.trace?.(...line) });
+    const headTrace: typeof trace = trace && ((...line) => inHead && trace(...line));
+    using wire = new Wire(conn, { trace: headTrace, buffer: MAX_LINE });
     signal.addEventListener("abort", () => wire.close(), { once: true });
     const response = await exchange(wire, request, talk, times);
     inHead = false;
-    talk.trace?.("*", formatTimes(times));
+    trace?.("*", formatTimes(times));
     heads += response.lines.map((line) => `${line}\r\n`).join("");
     const next = options.location ? redirected(request, response) : null;
     if (next === null) return await deliver(wire, request, response, heads, attempt);
     if (hops === options.maxRedirects) throw new Failure(47, `More than ${hops} redirections`);
     const isForeign = next.target.url.origin !== request.target.url.origin;
     const loss = isForeign ? ", another origin: what was private stays behind" : "";
-    talk.trace?.("*", `${response.status} leads to ${next.target.url.href}${loss}`);
+    trace?.("*", `${response.status} leads to ${next.target.url.href}${loss}`);
     request = next;
   }
 }
