@@ -875,6 +875,7 @@ protocol, 77 login refused, 130 Ctrl-C.
 
 const WHERE = ["server", "port", "tls", "ca", "helo", "timeout", "user", "password-file"] as const;
 const FILES = ["body-file", "html-file", "inline", "attach"] as const;
+const READABLE = ["eml", "body-file", "html-file", "ca", "password-file"] as const;
 const WHAT = ["reply-to", "subject", "body", "header", ...FILES] as const;
 const STRINGS = [...WHERE, ...WHAT, "auth", "from", "to", "cc", "bcc", "eml"] as const;
 const LISTS = ["to", "cc", "bcc", "reply-to", "attach", "inline", "header"] as const;
@@ -941,6 +942,8 @@ function usable(met: unknown, option: string, value = "", expected: string): ass
 
 /** Reads all that there is to read, and checks it; null if the message was only to be printed. */
 async function readErrand(flags: Flags, around: Surroundings, files: DisposableStack) {
+  const twice = fromStdin(flags);
+  demand(twice.length < 2, `Cannot read standard input for ${twice.join(", ")}: it comes once`);
   const { timeout, helo, ca } = flags;
   const sender = flags.check ? null : readSender(flags, around.env);
   const to = sender ? readRecipients(flags) : [];
@@ -1075,7 +1078,8 @@ async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: Dis
     const once = flags.inline.filter((path) => baseName(path) === name).length === 1;
     usable(named && once, "--inline", name, "a file that the HTML names, once, as cid:NAME");
   }
-  const input = bodyFile ?? (html === undefined && !stdin.isTerminal() ? "-" : undefined);
+  const piped = html === undefined && !stdin.isTerminal() && !fromStdin(flags).length;
+  const input = bodyFile ?? (body === undefined && piped ? "-" : undefined);
   const read = input === undefined ? undefined : await readText(input, stdin);
   const text = body ?? read ?? (html === undefined ? "" : undefined);
   const plain = text === undefined ? [] : textPart("plain", text);
@@ -1111,6 +1115,11 @@ async function openFile(path: string, files: DisposableStack): Promise<OpenFile>
   const { isFile, size } = await file.stat();
   usable(isFile, "file", path, "a regular file");
   return { name: baseName(path), size, file };
+}
+
+/** The options that read standard input; only one can. */
+function fromStdin(flags: Flags): string[] {
+  return READABLE.filter((name) => flags[name] === "-").map((name) => `--${name}`);
 }
 
 async function readOctets(path: string, stdin: Stdin): Promise<Uint8Array> {

@@ -1224,6 +1224,30 @@ Deno.test("files that change: fewer octets never make a finished message, more a
   }
 });
 
+Deno.test("standard input is left alone where the body is given, or it is spoken for", async () => {
+  const untouched = (args: string[], answer: string) =>
+    mail(["--dry-run", "-f", "a@x.example", "-t", "b@x.example", ...args], {
+      env: {},
+      stdin: {
+        isTerminal: () => false,
+        get readable() {
+          if (answer === "") throw new Error("standard input was read");
+          return new Blob([answer]).stream();
+        },
+      },
+      ask: () => null,
+      say: () => {},
+      print: (output) => printed += text(output),
+      signal: () => new AbortController().signal,
+    });
+  let printed = "";
+  assertEquals(await untouched(["-m", "given"], ""), 0);
+  assertStringIncludes(printed, "given\r\n");
+  printed = "";
+  assertEquals(await untouched(["--html-file", "-"], "<p>"), 0);
+  assert(!printed.includes("text/plain"));
+});
+
 Deno.test("Ctrl-C ends a session at once, without a word", async () => {
   using listener = Deno.listen(LOCAL);
   const stop = new AbortController();
@@ -1366,6 +1390,9 @@ const BAD: [args: string[], says: string][] = [
   [[...MINIMAL, "-H", "X: y\nBcc: eve@x.example"], "\\x0a"],
   [[...MINIMAL, "eve@x.example"], "eve@x.example"],
   [MINIMAL.slice(2), "--server"],
+  [[...MINIMAL.slice(0, -2), "--eml", "-", "--password-file", "-"], "--eml, --password-file"],
+  [[...MINIMAL.slice(0, -2), "--html-file", "-", "--body-file", "-"], "standard input"],
+  [[...MINIMAL, "--ca", "-", "--html-file", "-"], "standard input"],
   [["--server", "x.example", "-m", "x", "-f", "a@x.example"], "--to"],
   [["--server", "x.example", "-m", "x", "-t", "a@x.example"], "--from"],
 ];
