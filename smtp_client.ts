@@ -377,11 +377,13 @@ class Session {
       ? `it has ${size} octets, the server takes ${limit}`
       : utf8 && !offers.has("SMTPUTF8")
       ? "an address or a field is not ASCII, and the server offers no SMTPUTF8"
-      : eightBit && !offers.has("8BITMIME")
+      : eightBit && !utf8 && !offers.has("8BITMIME")
       ? "it has 8-bit octets, and the server offers no 8BITMIME"
       : "";
     if (why !== "") throw new Failure(EXIT.data, `Cannot send the message here: ${why}`);
-    const declared = `${eightBit ? " BODY=8BITMIME" : ""}${utf8 ? " SMTPUTF8" : ""}`;
+    const declared = `${eightBit && offers.has("8BITMIME") ? " BODY=8BITMIME" : ""}${
+      utf8 ? " SMTPUTF8" : ""
+    }`;
     return `${offers.has("SIZE") ? ` SIZE=${size}` : ""}${declared}`;
   }
 

@@ -485,6 +485,14 @@ const MAILS: Dialogue[] = [
     message: "To: bÃ¶b@xn--bcher-kva.example\r\n",
   },
   {
+    rule: "RFC 6531 §3.1: SMTPUTF8 brings 8BITMIME, said or not",
+    offers: ["SMTPUTF8"],
+    args: ["-t", "böb@example.org"],
+    talk: "C: MAIL FROM:<ann@example.org> SMTPUTF8\nS: 250 ok\n" +
+      `C: RCPT TO:<bÃ¶b@example.org>\nS: 250 ok\n${DATA}\n${DONE}`,
+    code: 0,
+  },
+  {
     rule: "RFC 6531 §3.5: without SMTPUTF8 it is not sent",
     args: ["-t", "böb@example.org"],
     talk: BYE,
