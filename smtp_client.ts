@@ -393,7 +393,6 @@ class Session {
    */
   async #sendMessage(message: Message): Promise<Reply> {
     this.step = "the message";
-    await this.#beInTurn();
     this.#over = true; // whatever happens: inside the message a QUIT would be text
     let answered = false;
     const answer = this.#readReply().finally(() => answered = true);

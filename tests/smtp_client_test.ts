@@ -1033,6 +1033,20 @@ const PIPELINES: Dialogue[] = [
     says: "60 recipients",
   },
 ];
+  {
+    rule: "a refusal in one breath with 354",
+    talk:
+      `C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nS: 250 a\nS: 250 b\nC: DATA\nRAW: "354 go\\r\\n554 5.7.1 no\\r\\n"\nGONE:`,
+    code: 69,
+    says: "554 5.7.1 no",
+  },
+  {
+    rule: "an acceptance in one breath with 354",
+    talk:
+      `C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nS: 250 a\nS: 250 b\nC: DATA\nRAW: "354 go\\r\\n250 ok\\r\\n"\nGONE:`,
+    code: 76,
+    says: "out of turn: 250 ok",
+  },
 
 for (const mode of ["none", "starttls", "implicit"] as const) {
   for (const [how, cut] of Object.entries(CUTS)) {
