@@ -300,7 +300,7 @@ class Session {
       const reply = await this.#authenticate(mechanism);
       if (reply.code === 235) return mechanism.name;
       if (reply.code === 504 && mechanism !== usable.at(-1)) continue;
-      const text = `${reply.text}${mechanism.reason ?? ""}`;
+      const text = this.#conceal(`${reply.text}${mechanism.reason ?? ""}`);
       throw refusal(`AUTH ${mechanism.name}`, { ...reply, text }, EXIT.login);
     }
     const names = known.map(({ name }) => name).join(", ");

@@ -978,6 +978,16 @@ const LOGINS: Dialogue[] = [
     code: 77,
   },
   {
+    rule: "a server that tells the token in its reason",
+    offers: ["AUTH XOAUTH2"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    talk: `C: AUTH XOAUTH2 ${b64("user=ann\x01auth=Bearer ya29.x\x01\x01")}\nS: 334 ${
+      b64('{"token":"ya29.x"}')
+    }\nC: \nS: 535 no\n${BYE}`,
+    code: 77,
+    says: '535 no ({"token":"[credentials]"})',
+  },
+  {
     rule: "a server that echoes what it got",
     offers: ["AUTH PLAIN"],
     talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 535 no ${
