@@ -201,7 +201,7 @@ class Session {
     }
     this.#over = false;
     this.encrypted = true;
-    this.step = "the greeting";
+    this.step = "the greeting inside TLS";
     this.#wire.note(`TLS, certificate valid for ${hostname}`);
   }
 
@@ -810,14 +810,14 @@ const ADVICE: [sign: RegExp, advice: string][] = [
     /550 5\.7\.30/,
     "Passwords are over here: use a token, SMTP_TOKEN, and --auth xoauth2",
   ],
-  [/535[ -]5\.7\.8/, "Check user and password; Gmail, Yahoo, iCloud want an app password"],
-  [/530/, "This server wants a login (--user) or TLS (--tls starttls) first"],
+  [/535[ -]5\.7\.8/, "Check user, password or token; Gmail, Yahoo, iCloud want an app password"],
+  [/: 530\b/, "This server wants a login (--user) or TLS (--tls starttls) first"],
   [/454[ -]4\.7\.0/, "Too many logins, or TLS is not available now: wait before you try again"],
   [/UnknownIssuer/, "If you know the CA that issued it, trust it with --ca FILE"],
   [/not valid for name/, "Give --server a name that is in the certificate"],
   [/certificate (?:expired|not valid yet)/, "Check the clock, or tell those who run the server"],
   [/InvalidContentType/, "This port does not begin with TLS: try --tls starttls, or port 587"],
-  [/at the greeting/, "If this port begins with TLS, as 465 does, use --tls implicit"],
+  [/at the greeting(?! inside)/, "If this port begins with TLS, as 465 does, use --tls implicit"],
   [/offers no STARTTLS/, "Try port 465; --tls none would send in the clear"],
   [/Cannot reach/, "Check --server and --port: 587 or 465; many networks block 25"],
 ];

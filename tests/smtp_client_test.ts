@@ -1336,6 +1336,25 @@ Deno.test("-v shows the conversation, without the message", async () => {
   assert(!stderr.includes("hi\n"));
 });
 
+for (
+  const [rule, dialogue] of Object.entries<Omit<Dialogue, "rule" | "code"> & { mode: Mode }>({
+    "530 in a name is no 530": {
+      mode: "none",
+      talk: `${MAIL}\nC: RCPT TO:<bob@example.org>\nS: 550 5.1.1 no a530 here\n${BYE}`,
+    },
+    "no implicit TLS to who has it": { mode: "implicit", talk: "GONE:" },
+  })
+) {
+  Deno.test(`advice only where it fits: ${rule}`, async () => {
+    const greeted = dialogue.mode === "none";
+    const talk = greeted ? `${prelude("none", [])}\n${dialogue.talk}` : `TLS:\n${dialogue.talk}`;
+    const args = ["-t", "bob@example.org", "--tls", dialogue.mode];
+    const code = greeted ? 69 : 75;
+    const { stderr } = await converse({ rule, talk, args, code }, null, (text) => [text]);
+    assertEquals(stderr.trim().split("\n").length, 1, stderr);
+  });
+}
+
 Deno.test("--check says what is offered", async () => {
   const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
   const dialogue = {
