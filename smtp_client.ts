@@ -920,8 +920,10 @@ export async function mail(args: string[], around: Surroundings): Promise<number
   } catch (error) {
     demand(!(error instanceof Deno.errors.NotCapable), protocol.explain(error) ?? "");
     if (!(error instanceof Failure)) throw error;
-    around.say(`smtp_client: ${error.message}`);
-    return error.status;
+    const { status, message } = error;
+    if (flags.json) around.print(`${JSON.stringify({ status, error: message })}\n`);
+    around.say(`smtp_client: ${message}`);
+    return status;
   }
 }
 

@@ -1401,6 +1401,9 @@ for (
   Deno.test(`RFC 5322 §2.1.1: a finished message with ${rule} cannot be sent`, async () => {
     const { code, stderr } = await run([...MINIMAL.slice(0, -2), "--eml", "-"], { stdin: eml });
     assertEquals(code, 65, stderr);
+    const args = [...MINIMAL.slice(0, -2), "--eml", "-", "--json"];
+    const { status, error } = JSON.parse((await run(args, { stdin: eml })).stdout);
+    assertEquals([status, `smtp_client: ${error}\n`], [65, stderr]);
   });
 }
 
