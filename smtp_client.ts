@@ -795,7 +795,6 @@ const MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2", "O
 /** RFC 5321 §4.1.2: a dot-string or a quoted string, of UTF-8 as well (RFC 6531 §3.3). */
 const LOCAL_PART =
   /^(?:(?!\.)(?!.*\.\.)[\w!#$%&'*+/=?^`{|}~.\u{a1}-\u{10ffff}-]+(?<!\.)|"(?:[^"\\]|\\[ -~])*")$/u;
-const ADDRESS_LITERAL = /^\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[\dA-Fa-f:.]+)\]$/;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----/;
 
 /** Fields that are made from other options, or by the program. */
@@ -956,7 +955,7 @@ async function readErrand(flags: Flags, around: Surroundings, files: DisposableS
     return null;
   }
   const server = readServer(flags);
-  const named = helo === undefined || ADDRESS_LITERAL.test(helo) || asciiDomain(helo) === helo;
+  const named = helo === undefined || isAddressLiteral(helo) || asciiDomain(helo) === helo;
   usable(named, "--helo", helo, "a domain, or an address like [192.0.2.1]");
   const caCerts = ca === undefined ? [] : [await readText(ca, around.stdin)];
   const whole = caCerts.every((pem) => CERTIFICATE.test(pem)); // else Deno would say nothing
@@ -1040,9 +1039,10 @@ function readMailboxes(option: string, lists: string[]): Mailbox[] {
 }
 
 function readMailbox(option: string, item: string): Mailbox {
-  const [, phrase = "", inner = item] = /^(.*)<([^<>]*)>$/.exec(item) ?? [];
+  const [, phrase = "", inner = item] = /^((?:"(?:[^"\\]|\\.)*"|[^"<])*)<([^<>]*)>$/.exec(item) ??
+    [];
   const [, local = "", host = ""] = /^(.+)@([^@]+)$/.exec(inner.trim()) ?? [];
-  const domain = ADDRESS_LITERAL.test(host) ? host : asciiDomain(host);
+  const domain = isAddressLiteral(host) ? host : asciiDomain(host);
   const address = `${local.normalize("NFC")}@${domain}`;
   const fits = encoder.encode(local).length <= 64 && encoder.encode(address).length <= 254;
   const valid = fits && domain && LOCAL_PART.test(local) && !/(?! )[\p{C}\p{Z}]/u.test(local);
@@ -1053,8 +1053,14 @@ function readMailbox(option: string, item: string): Mailbox {
 
 /** A domain with A-labels for what is not ASCII (RFC 5891), or null if it is none. */
 function asciiDomain(domain: string): string | null {
-  const plain = /^[\p{L}\p{M}\p{N}.-]+$/u.test(domain); // nothing that a URL would take for more
-  const ascii = isAscii(domain) || !plain ? domain : URL.parse(`http://${domain}`)?.hostname ?? "";
+function isAddressLiteral(text: string): boolean { // RFC 5321 §4.1.3
+  const [, v4 = "", v6] = /^\[(?:(\d+(?:\.\d+){3})|IPv6:([\dA-F:.]+))\]$/i.exec(text) ?? [];
+  return URL.canParse(v6 === undefined ? `http://${v4}` : `http://[${v6}]`);
+}
+
+  const plain = /^[\p{L}\p{M}\p{N}.。-]+$/u.test(domain); // nothing that a URL would take for more
+  const parsed = !isAscii(domain) && plain && URL.parse(`http://${domain}`)?.hostname;
+  const ascii = parsed ? parsed.replace(/^[\d.]+$/, "") : domain; // a number is an address to a URL
   const label = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
   return ascii.length < 254 && ascii.split(".").every((part) => label.test(part)) ? ascii : null;
 }

@@ -1454,6 +1454,12 @@ const BAD: [args: string[], says: string][] = [
 for (const [args, says] of BAD) {
   Deno.test(`usage: ${JSON.stringify(args.slice(-2))}`, async () => {
     const error = await assertRejects(() => run(args), UsageError);
+  [[...MINIMAL, "-t", "a@[999.1.1.1]"], "999"],
+  [[...MINIMAL, "-t", "a@[IPv6:::::]"], ":::::"],
+  [[...MINIMAL, "-t", "a@[IPv6:192.0.2.1]"], "IPv6:192.0.2.1"],
+  [[...MINIMAL, "-t", "a@１.２"], "１.２"],
+  [[...MINIMAL, "-t", "a@x.example <b@x.example> <c@x.example>"], "b@x.example"],
+  [[...MINIMAL, "-H", `${"X".repeat(999)}: y`], "XXX"],
     assertStringIncludes(error.message, says);
     assert(!/\p{Cc}/u.test(error.message), "one line, fit for a terminal");
   });
