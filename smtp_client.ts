@@ -944,16 +944,13 @@ function usable(met: unknown, option: string, value = "", expected: string): ass
 
 /** Reads all that there is to read, and checks it; null if the message was only to be printed. */
 async function readErrand(flags: Flags, around: Surroundings, files: DisposableStack) {
+  demand(!(flags.check && flags["dry-run"]), "Cannot use --check with --dry-run");
   const twice = fromStdin(flags);
   demand(twice.length < 2, `Cannot read standard input for ${twice.join(", ")}: it comes once`);
   const { timeout, helo, ca } = flags;
   const sender = flags.check ? null : readSender(flags, around.env);
   const to = sender ? readRecipients(flags) : [];
   const message = sender && await readMessage(flags, sender, around.stdin, files);
-  if (message && flags["dry-run"]) {
-    for await (const octets of message.octets()) around.print(octets);
-    return null;
-  }
   const server = readServer(flags);
   const named = helo === undefined || isAddressLiteral(helo) || asciiDomain(helo) === helo;
   usable(named, "--helo", helo, "a domain, or an address like [192.0.2.1]");
@@ -964,10 +961,15 @@ async function readErrand(flags: Flags, around: Surroundings, files: DisposableS
     protocol.readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
   const times = { timeout: ms, endTimeout: timeout === undefined ? END_TIMEOUT : ms };
   const login = await readLogin(flags, server.hostname, server.tls, around);
+  if (message && flags["dry-run"]) {
+    for await (const octets of message.octets()) around.print(octets);
+    return null;
+  }
   return { ...server, caCerts, helo, ...times, login, from: sender?.address ?? "", to, message };
 }
 
-function readServer({ server: name, port: given, tls }: Flags) {
+function readServer({ server, port: given, tls, "dry-run": idle }: Flags) {
+  const name = server ?? (idle ? "localhost" : "");
   demand(name, "No server: give --server NAME");
   const known = PROVIDERS[name.toLowerCase()] ?? name;
   const [, v6, host = "", own = "587"] =
@@ -986,8 +988,8 @@ async function readLogin(flags: Flags, hostname: string, tls: string, around: Su
   const mechanism = auth?.toUpperCase();
   const names = MECHANISMS.join(", ").toLowerCase();
   usable(mechanism === undefined || MECHANISMS.includes(mechanism), "--auth", auth, names);
-  demand(user !== undefined || !(mechanism ?? file), "No name to log in: give --user");
-  if (user === undefined) return null;
+  demand(user || (user ?? mechanism ?? file) === undefined, "No name to log in: give --user");
+  if (user === undefined || flags["dry-run"]) return null;
   demand(tls !== "none", "Cannot log in with --tls none: credentials never go in the clear");
   const byToken = mechanism === "XOAUTH2" || mechanism === "OAUTHBEARER";
   const token = around.env.SMTP_TOKEN?.trim() || undefined;
@@ -1032,7 +1034,7 @@ function readRecipients(flags: Flags): string[] {
 function readMailboxes(option: string, lists: string[]): Mailbox[] {
   return lists.flatMap((list) => {
     const items = list.match(/(?:"(?:[^"\\]|\\.)*"|[^",])+/g) ?? [];
-    const clean = items.join(",") === list && !/\p{Cc}/u.test(list);
+    const clean = items.join(",") === list && list.trim() && !/\p{Cc}/u.test(list);
     usable(clean, option, list, "addresses, with commas between them");
     return items.map((item) => readMailbox(option, item.trim()));
   });
@@ -1051,13 +1053,13 @@ function readMailbox(option: string, item: string): Mailbox {
   return { name: phrase.trim().replace(/"((?:[^"\\]|\\.)*)"/g, unquoted), address };
 }
 
-/** A domain with A-labels for what is not ASCII (RFC 5891), or null if it is none. */
-function asciiDomain(domain: string): string | null {
 function isAddressLiteral(text: string): boolean { // RFC 5321 §4.1.3
   const [, v4 = "", v6] = /^\[(?:(\d+(?:\.\d+){3})|IPv6:([\dA-F:.]+))\]$/i.exec(text) ?? [];
   return URL.canParse(v6 === undefined ? `http://${v4}` : `http://[${v6}]`);
 }
 
+/** A domain with A-labels for what is not ASCII (RFC 5891), or null if it is none. */
+function asciiDomain(domain: string): string | null {
   const plain = /^[\p{L}\p{M}\p{N}.。-]+$/u.test(domain); // nothing that a URL would take for more
   const parsed = !isAscii(domain) && plain && URL.parse(`http://${domain}`)?.hostname;
   const ascii = parsed ? parsed.replace(/^[\d.]+$/, "") : domain; // a number is an address to a URL
@@ -1103,7 +1105,8 @@ function readHeader(flags: Flags, from: Mailbox, id: string): string {
   const subject = flags.subject?.replace(/\p{Cc}+/gu, " ").trim();
   const extra = flags.header.map((header) => {
     const [, name = "", value = ""] = /^([^:]+):(.*)$/s.exec(header) ?? [];
-    const valid = protocol.TOKEN.test(name) && !OURS.test(name) && !/(?!\t)\p{Cc}/u.test(value);
+    const valid = protocol.TOKEN.test(name) && name.length < CODED_LINE && !OURS.test(name) &&
+      !/(?!\t)\p{Cc}/u.test(value);
     usable(valid, "--header", header, "'Name: value', and a field that no option writes");
     return textField(name, value.replaceAll("\t", " ").trim(), MAX_LINE);
   });
