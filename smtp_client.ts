@@ -426,7 +426,7 @@ class Session {
   /** Says goodbye, if there is somebody to hear it, and closes. Nothing here can spoil anything. */
   async quit(): Promise<void> {
     try {
-      this.#wire.setDeadline(QUIT_TIMEOUT);
+      this.#wire.setDeadline(Math.min(QUIT_TIMEOUT, this.errand.timeout));
       if (!this.#over) await this.#wire.writeLine("QUIT");
       if (!this.#over) await this.#readReply();
     } catch (error) {

@@ -1295,6 +1295,14 @@ Deno.test("Ctrl-C ends a session at once, without a word", async () => {
   assertEquals(await serving, null);
 });
 
+Deno.test("--timeout bounds the wait for the reply to QUIT, too", async () => {
+  const talk = `${prelude("none", [])}\n${SENT.replace(/\n[^\n]*$/, "\nSILENT:")}`;
+  const args = ["-t", "bob@example.org", "--tls", "none", "--timeout", "0.3"];
+  const start = performance.now();
+  await converse({ rule: "", talk, args, code: 0 }, null, (text) => [text]);
+  assert(performance.now() - start < 1500);
+});
+
 Deno.test("the result as JSON", async () => {
   const dialogue = {
     rule: "",
