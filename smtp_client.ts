@@ -18,14 +18,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { promptSecret } from "@std/cli/prompt-secret";
 import { format as formatBytes } from "@std/fmt/bytes";
 import * as protocol from "./protocol.ts";
-import {
-  ClosedError,
-  MalformedError,
-  printable,
-  type Trace,
-  UsageError,
-  Wire,
-} from "./protocol.ts";
+import { ClosedError, MalformedError, printable, UsageError, Wire } from "./protocol.ts";
 
 // ---- Terms -------------------------------------------------------------
 
@@ -123,14 +116,14 @@ class Session {
   encrypted = false;
   step = "the greeting"; // what is being waited for
 
-  private constructor(conn: Deno.TcpConn, readonly errand: Errand, readonly show: Trace) {
+  private constructor(conn: Deno.TcpConn, readonly errand: Errand, readonly show: protocol.Trace) {
     conn.setNoDelay(); // and now: a TlsConn cannot
     this.#conn = conn;
     this.#wire = new Wire(conn, { trace: this.#trace });
     this.#wire.note(`Connected to ${errand.hostname} (${conn.remoteAddr.hostname})`);
   }
 
-  static async open(errand: Errand, abort: AbortSignal, show: Trace): Promise<Session> {
+  static async open(errand: Errand, abort: AbortSignal, show: protocol.Trace): Promise<Session> {
     const { hostname, port, timeout } = errand;
     const signal = AbortSignal.any([abort, AbortSignal.timeout(timeout)]);
     try {
@@ -144,7 +137,7 @@ class Session {
     }
   }
 
-  #trace: Trace = (mark, text) => this.show(mark, this.#conceal(text));
+  #trace: protocol.Trace = (mark, text) => this.show(mark, this.#conceal(text));
 
   /** Takes out what a server may know and a screen may not, should the server echo it. */
   #conceal(text: string): string {
@@ -217,7 +210,9 @@ class Session {
       const unknown = reply.code >= 500 && reply.code < 510; // EHLO itself: so no STARTTLS
       if (unprotected && unknown) throw refusal("EHLO", reply, EXIT.wire);
       if (unprotected || reply.code < 500) throw refusal("EHLO", reply);
-      return await this.#command(`HELO ${name}`, 250);
+      const helo = await this.#ask(`HELO ${name}`);
+      if (!isYes(helo)) throw refusal("HELO", helo);
+      return;
     }
     for (const line of reply.lines.slice(1)) { // the first is but a greeting (§4.1.1.1)
       // "AUTH=LOGIN" is what it was before RFC 2554
@@ -277,12 +272,6 @@ class Session {
     const [reply] = await this.#askAll([command], [shown]);
     if (reply === undefined) throw new ClosedError("Server hung up");
     return reply;
-  }
-
-  /** Sends a command that has one good reply; what is 250 may be any yes (RFC 5321 §4.3.2). */
-  async #command(command: string, wanted: number): Promise<void> {
-    const reply = await this.#ask(command);
-    if (reply.code !== wanted && !(wanted === 250 && isYes(reply))) throw refusal(command, reply);
   }
 
   /**
@@ -363,7 +352,8 @@ class Session {
       const again = delivery.refused.some(({ code }) => code < 500);
       throw new Failure(again ? EXIT.later : EXIT.no, listRefused(delivery));
     }
-    await this.#command("DATA", 354); // on its own: after a 354 there is no way back
+    const data = await this.#ask("DATA"); // on its own: after a 354 there is no way back
+    if (data.code !== 354) throw refusal("DATA", data);
     delivery.response = (await this.#sendMessage(message)).text;
     delivery.accepted = taken;
   }
@@ -371,20 +361,17 @@ class Session {
   /** Tells what the message takes (RFC 1870, 6152, 6531), or why this server cannot take it. */
   #parameters({ size, international, eightBit }: Message): string {
     const offers = this.#offered;
-    const limit = Number(/^\d+$/.exec(offers.get("SIZE")?.[0] ?? "")?.[0] ?? 0); // 0: none
+    const limit = Number(/^\d+$/.exec(offers.get("SIZE")?.[0] ?? "")?.[0] ?? 0) || Infinity;
     const utf8 = international || !isAscii([this.errand.from, ...this.errand.to].join());
-    const why = limit > 0 && size > limit
+    const octets = eightBit && !offers.has("8BITMIME") && !utf8; // SMTPUTF8 brings it (§3.1)
+    const why = size > limit
       ? `it has ${size} octets, the server takes ${limit}`
       : utf8 && !offers.has("SMTPUTF8")
       ? "an address or a field is not ASCII, and the server offers no SMTPUTF8"
-      : eightBit && !utf8 && !offers.has("8BITMIME")
-      ? "it has 8-bit octets, and the server offers no 8BITMIME"
-      : "";
-    if (why !== "") throw new Failure(EXIT.data, `Cannot send the message here: ${why}`);
-    const declared = `${eightBit && offers.has("8BITMIME") ? " BODY=8BITMIME" : ""}${
-      utf8 ? " SMTPUTF8" : ""
-    }`;
-    return `${offers.has("SIZE") ? ` SIZE=${size}` : ""}${declared}`;
+      : octets && "it has 8-bit octets, and the server offers no 8BITMIME";
+    if (why) throw new Failure(EXIT.data, `Cannot send the message here: ${why}`);
+    const body = eightBit && offers.has("8BITMIME") ? " BODY=8BITMIME" : "";
+    return `${offers.has("SIZE") ? ` SIZE=${size}` : ""}${body}${utf8 ? " SMTPUTF8" : ""}`;
   }
 
   /**
@@ -423,7 +410,7 @@ class Session {
     return reply;
   }
 
-  /** Says goodbye, if there is somebody to hear it, and closes. Nothing here can spoil anything. */
+  /** Says goodbye, if there is somebody to hear it. Nothing here can spoil anything. */
   async quit(): Promise<void> {
     try {
       this.#wire.setDeadline(Math.min(QUIT_TIMEOUT, this.errand.timeout));
@@ -432,7 +419,6 @@ class Session {
     } catch (error) {
       this.#wire.note(`No reply to QUIT: ${error instanceof Error ? error.message : error}`);
     }
-    this.close();
   }
 
   close(): void {
@@ -805,10 +791,7 @@ const OURS =
 const ADVICE: [sign: RegExp, advice: string][] = [
   [/534[ -]5\.7\.9/, "Gmail wants an app password, or a token: SMTP_TOKEN, --auth xoauth2"],
   [/535[ -]5\.7\.139/, "SMTP AUTH is off for this mailbox: an administrator can turn it on"],
-  [
-    /550 5\.7\.30/,
-    "Passwords are over here: use a token, SMTP_TOKEN, and --auth xoauth2",
-  ],
+  [/550 5\.7\.30/, "Passwords are over here: use a token, SMTP_TOKEN, and --auth xoauth2"],
   [/535[ -]5\.7\.8/, "Check user, password or token; Gmail, Yahoo, iCloud want an app password"],
   [/: 530\b/, "This server wants a login (--user) or TLS (--tls starttls) first"],
   [/454[ -]4\.7\.0/, "Too many logins, or TLS is not available now: wait before you try again"],
@@ -919,10 +902,7 @@ export async function mail(args: string[], around: Surroundings): Promise<number
   } catch (error) {
     demand(!(error instanceof Deno.errors.NotCapable), protocol.explain(error) ?? "");
     if (!(error instanceof Failure)) throw error;
-    const { status, message } = error;
-    if (flags.json) around.print(`${JSON.stringify({ status, error: message })}\n`);
-    around.say(`smtp_client: ${message}`);
-    return status;
+    return report(error.status, error.message, {}, flags, around);
   }
 }
 
@@ -1169,21 +1149,20 @@ function mediaType(name: string): string {
 async function transact(errand: Errand, flags: Flags, around: Surroundings): Promise<number> {
   const { login, message, hostname } = errand;
   const signal = around.signal();
-  const show: Trace = (mark, text) => flags.verbose && around.say(`${mark} ${text}`);
   const delivery: Delivery = { accepted: [], refused: [], response: "" };
   let session: Session | undefined;
-  let [status, line, mechanism]: [number, string, string?] = [0, ""];
+  let [status, line, mechanism]: [number, string, string | null] = [0, "", null];
   try {
+    const show: protocol.Trace = (mark, text) => flags.verbose && around.say(`${mark} ${text}`);
     session = await Session.open(errand, signal, show);
     await session.begin();
     if (login) mechanism = await session.login(login);
     if (message) await session.deliver(message, delivery);
     await session.quit();
     if (delivery.refused.length > 0) status = EXIT.part;
-    line = message ? tellSent(delivery, message) : `${hostname} is ready: ` +
-      `${session.encrypted ? "TLS" : "no TLS"}, login ${
-        mechanism ? `by ${mechanism}` : "not tried"
-      }`;
+    const entry = mechanism === null ? "login not tried" : `login by ${mechanism}`;
+    const ready = `${hostname} is ready: ${session.encrypted ? "TLS" : "no TLS"}, ${entry}`;
+    line = message ? tellSent(delivery, message) : ready;
   } catch (error) {
     [status, line] = blame(error, session?.step ?? "connecting", signal);
     if (error instanceof Failure) await session?.quit();
@@ -1191,19 +1170,18 @@ async function transact(errand: Errand, flags: Flags, around: Surroundings): Pro
     session?.close();
   }
   const { offered = [] } = session ?? {};
-  const advice = ADVICE.find(([sign]) => status !== 0 && sign.test(line))?.[1];
+  const sent = message && { ...delivery, messageId: message.id, size: message.size };
+  if (!sent && status === 0 && !flags.json) around.print(offered.map((it) => `${it}\n`).join(""));
+  return report(status, line, sent ?? { mechanism, offered }, flags, around);
+}
+
+/** Says how it went, in a line, in JSON if that is wanted, and with advice where there is some. */
+function report(status: number, line: string, result: object, flags: Flags, to: Surroundings) {
+  const advice = status === 0 ? undefined : ADVICE.find(([sign]) => sign.test(line))?.[1];
   const error = status === 0 || status === EXIT.part ? undefined : line;
-  const sent = { ...delivery, messageId: message?.id, size: message?.size };
-  const result = {
-    status,
-    ...(message ? sent : { mechanism: mechanism ?? null, offered }),
-    error,
-    advice,
-  };
-  if (flags.json) around.print(`${JSON.stringify(result)}\n`);
-  else if (!message && status === 0) around.print(offered.map((line) => `${line}\n`).join(""));
-  if (status !== 0 || !flags.quiet) around.say(status === 0 ? line : `smtp_client: ${line}`);
-  if (advice) around.say(`smtp_client: ${advice}`);
+  if (flags.json) to.print(`${JSON.stringify({ status, ...result, error, advice })}\n`);
+  if (status !== 0 || !flags.quiet) to.say(status === 0 ? line : `smtp_client: ${line}`);
+  if (advice) to.say(`smtp_client: ${advice}`);
   return status;
 }
 
