@@ -101,6 +101,7 @@ const END_TIMEOUT = 600_000; // ms (RFC 5321 §4.5.3.2.6): to give up early is t
 const QUIT_TIMEOUT = 2000; // ms: all is said by then
 const MAX_SHOWN = 1000; // chars of what a server said
 const BLOCK = 57 * 4096; // octets of a file that are read at once: whole lines of base64
+const PLAIN = /^(?!.*=\?)[ -~]*$/; // as it is in a header: ASCII that looks like no encoded word
 const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
 const encoder = new TextEncoder();
 
@@ -243,17 +244,13 @@ class Session {
     throw new protocol.LimitError(`Reply has more than ${MAX_REPLY_LINES} lines`);
   }
 
-  /** A reply that is there before its command answers nothing, unless it says that all is over. */
-  async #beInTurn(): Promise<void> {
-    if (this.#wire.buffered.length === 0) return;
-    const reply = await this.#readReply();
-    if (reply.code === 421) throw refusal(this.step, reply);
-    throw new MalformedError(`Server spoke out of turn: ${reply.text}`);
-  }
-
   /** Sends commands at once, then reads a reply to each, unless one says that it is the last. */
   async #askAll(commands: string[], shown = commands): Promise<Reply[]> {
-    await this.#beInTurn();
+    if (this.#wire.buffered.length > 0) { // that answers nothing, unless it says that all is over
+      const early = await this.#readReply();
+      if (early.code === 421) throw refusal(this.step, early);
+      throw new MalformedError(`Server spoke out of turn: ${early.text}`);
+    }
     const replies: Reply[] = [];
     for (const [index, command] of commands.entries()) {
       this.step = shown[index] ?? "";
@@ -395,11 +392,7 @@ class Session {
       if (!(error instanceof protocol.WireError)) throw error;
       answered = true; // or the connection is lost, and that is the answer
     }
-    if (answered) {
-      const reply = await answer;
-      if (reply.code >= 400) throw refusal(this.step, reply);
-      throw new MalformedError(`Server spoke out of turn: ${reply.text}`);
-    }
+    if (answered) throw refusal(this.step, await answer);
     this.#trace(">", `[${message.size} octets]`);
     this.step = "the end of the message, which may have been delivered";
     this.#wire.setDeadline(this.errand.endTimeout);
@@ -434,10 +427,10 @@ function isAscii(text: string): boolean {
   return /^[\0-\x7f]*$/.test(text);
 }
 
-/** What it means that a command was not granted: not now (4yz), no (5yz), or nonsense. */
-function refusal(command: string, { code, text }: Reply, no = EXIT.no): Failure {
-  const what = `${printable(command)}: ${text}`;
-  if (code < 400) return new Failure(EXIT.wire, `Server gave no answer to ${what}`);
+/** What it means that a step was not granted: not now (4yz), no (5yz), or nonsense. */
+function refusal(step: string, { code, text }: Reply, no = EXIT.no): Failure {
+  const what = `${printable(step)}: ${text}`;
+  if (code < 400) return new Failure(EXIT.wire, `Server spoke out of turn at ${what}`);
   return new Failure(code < 500 ? EXIT.later : no, `Server refused ${what}`);
 }
 
@@ -557,23 +550,15 @@ function compose(header: string, plain: Piece[], html: Piece[][], attached: Piec
 }
 
 function assemble(pieces: Piece[], international: boolean, eightBit: boolean): Message {
-  const size = pieces.reduce((sum, piece) => sum + wireSize(piece), 0);
-  return { size, international, eightBit, octets: () => write(pieces) };
-}
-
-function wireSize(piece: Piece): number {
-  if (typeof piece === "string") return encoder.encode(piece).length;
-  if (piece instanceof Uint8Array) return piece.length;
-  const chars = 4 * Math.ceil(piece.size / 3);
-  return chars + 2 * Math.ceil(chars / CODED_LINE);
-}
-
-async function* write(pieces: Piece[]): AsyncGenerator<Uint8Array> {
-  for (const piece of pieces) {
-    if (typeof piece === "string") yield encoder.encode(piece);
-    else if (piece instanceof Uint8Array) yield piece;
-    else yield* base64Lines(piece);
-  }
+  const ready = pieces.map((piece) => typeof piece === "string" ? encoder.encode(piece) : piece);
+  const sizes = ready.map((piece) => {
+    const chars = 4 * Math.ceil("file" in piece ? piece.size / 3 : 0);
+    return "file" in piece ? chars + 2 * Math.ceil(chars / CODED_LINE) : piece.length;
+  });
+  const octets = async function* () {
+    for (const piece of ready) yield* "file" in piece ? base64Lines(piece) : [piece];
+  };
+  return { size: sizes.reduce((sum, size) => sum + size, 0), international, eightBit, octets };
 }
 
 /** Reads a file as lines of base64: as much of it as there was at first, or it fails. */
@@ -654,7 +639,7 @@ function filePart(disposition: "inline" | "attachment", file: OpenFile): Piece[]
 /** A parameter on a line of its own; what is long or not ASCII goes by RFC 2231 §3 and §4. */
 function parameter(name: string, value: string): string {
   const quoted = `"${value.replace(/["\\]/g, "\\$&")}"`;
-  if (/^(?!.*=\?)[ -~]*$/.test(value) && quoted.length < 60) return `;\r\n ${name}=${quoted}`;
+  if (PLAIN.test(value) && quoted.length < 60) return `;\r\n ${name}=${quoted}`;
   const percent = (text: string) => text.replace(/[^A-Za-z0-9._-]+/g, (odd) => hex(odd, "%"));
   return cut(value, () => 54, (piece) => percent(piece).length)
     .map((piece, at) => `;\r\n ${name}*${at}*=${at === 0 ? "utf-8''" : ""}${percent(piece)}`)
@@ -677,14 +662,15 @@ function cut(text: string, room: (at: number) => number, cost: (piece: string) =
 
 /** A field with text: folded where it has blanks, or else in encoded words. */
 function textField(name: string, text: string, longest = LINE): string {
-  let [folded, column] = [`${name}:`, name.length + 1];
-  for (const [index, word] of (` ${text}`.match(/ +[^ ]*/g) ?? []).entries()) {
-    const fold = index > 0 && column + word.length > LINE;
-    folded += fold ? `\r\n${word}` : word;
-    column = fold ? word.length : column + word.length;
+  const [first = "", ...words] = ` ${text}`.match(/ +[^ ]*/g) ?? [];
+  const lines = [`${name}:${first}`];
+  for (const word of words) {
+    const longer = `${lines.at(-1)}${word}`;
+    if (longer.length > LINE) lines.push(word);
+    else lines[lines.length - 1] = longer;
   }
-  const short = folded.split("\r\n").every((line) => line.length <= longest);
-  if (short && /^(?! )(?!.*=\?)[ -~]*(?<! )$/.test(text)) return `${folded}\r\n`;
+  const short = lines.every((line) => line.length <= longest);
+  if (short && PLAIN.test(text) && text === text.trim()) return `${lines.join("\r\n")}\r\n`;
   return `${name}: ${encodedWords(text, name.length + 2)}\r\n`;
 }
 
@@ -712,8 +698,7 @@ function mailboxField(field: string, mailboxes: Mailbox[]): string {
 /** A name as atoms, a quoted string, or encoded words, never one inside the other (RFC 2047 §5). */
 function displayName(name: string, before: number): string {
   const quoted = `"${name.replace(/["\\]/g, "\\$&")}"`;
-  const ascii = /^(?!.*=\?)[ -~]*$/.test(name);
-  if (!ascii || before + quoted.length > CODED_LINE) return encodedWords(name, before);
+  if (!PLAIN.test(name) || before + quoted.length > CODED_LINE) return encodedWords(name, before);
   return /^[\w!#$%&'*+/=?^`{|}~-]+( [\w!#$%&'*+/=?^`{|}~-]+)*$/.test(name) ? name : quoted;
 }
 
@@ -756,7 +741,7 @@ async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
       if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
     }
     before = chunk.at(-1) ?? before;
-    const stuffed = new Uint8Array(dots.length && chunk.length + dots.length).fill(DOT);
+    const stuffed = new Uint8Array(dots.length && chunk.length + dots.length).fill(DOT); // shows in each gap that is left below
     for (const [index, dot] of dots.entries()) {
       stuffed.set(chunk.subarray(dot, dots[index + 1]), dot + index + 1);
     }
@@ -1059,14 +1044,12 @@ async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: Dis
   demand(body === undefined || bodyFile === undefined, "Cannot use --body with --body-file");
   const id = `<${crypto.randomUUID()}@${from.address.split("@").at(-1)}>`;
   const header = readHeader(flags, from, id);
-  const part = (disposition: "inline" | "attachment") => async (path: string) =>
-    filePart(disposition, await openFile(path, files));
-  const attached = await Promise.all(flags.attach.map(part("attachment")));
-  const inline = await Promise.all(flags.inline.map(part("inline")));
+  const attached = await openFiles(flags.attach, files);
+  const inline = await openFiles(flags.inline, files);
   const html = htmlFile === undefined ? undefined : await readText(htmlFile, stdin);
-  for (const name of flags.inline.map(baseName)) {
+  for (const { name } of inline) {
     const named = [name, encodeURIComponent(name)].some((name) => html?.includes(`cid:${name}`));
-    const once = flags.inline.filter((path) => baseName(path) === name).length === 1;
+    const once = inline.filter((file) => file.name === name).length === 1;
     usable(named && once, "--inline", name, "a file that the HTML names, once, as cid:NAME");
   }
   const piped = html === undefined && !stdin.isTerminal() && !fromStdin(flags).length;
@@ -1074,8 +1057,10 @@ async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: Dis
   const read = input === undefined ? undefined : await readText(input, stdin);
   const text = body ?? read ?? (html === undefined ? "" : undefined);
   const plain = text === undefined ? [] : textPart("plain", text);
-  const related = html === undefined ? [] : [textPart("html", html), ...inline];
-  return { ...compose(header, plain, related, attached), id };
+  const related = inline.map((file) => filePart("inline", file));
+  if (html !== undefined) related.unshift(textPart("html", html));
+  const others = attached.map((file) => filePart("attachment", file));
+  return { ...compose(header, plain, related, others), id };
 }
 
 /** Writes the header, but for what tells of the body. */
@@ -1098,15 +1083,13 @@ function readHeader(flags: Flags, from: Mailbox, id: string): string {
     extra.join("") + "MIME-Version: 1.0\r\n";
 }
 
-function baseName(path: string): string {
-  return (path.split("/").at(-1) ?? "").replace(/\p{Cc}/gu, "_");
-}
-
-async function openFile(path: string, files: DisposableStack): Promise<OpenFile> {
-  const file = files.use(await reading(path, Deno.open(path)));
-  const { isFile, size } = await file.stat();
-  usable(isFile, "file", path, "a regular file");
-  return { name: baseName(path), size, file };
+async function openFiles(paths: string[], files: DisposableStack): Promise<OpenFile[]> {
+  return await Promise.all(paths.map(async (path) => {
+    const file = files.use(await reading(path, Deno.open(path)));
+    const { isFile, size } = await file.stat();
+    usable(isFile, "file", path, "a regular file");
+    return { name: (path.split("/").at(-1) ?? "").replace(/\p{Cc}/gu, "_"), size, file };
+  }));
 }
 
 /** The options that read standard input; only one can. */

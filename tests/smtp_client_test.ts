@@ -1045,7 +1045,7 @@ const PIPELINES: Dialogue[] = [
     talk:
       `C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nS: 250 a\nS: 250 b\nC: DATA\nRAW: "354 go\\r\\n250 ok\\r\\n"\nGONE:`,
     code: 76,
-    says: "out of turn: 250 ok",
+    says: "out of turn at the message: 250 ok",
   },
   {
     rule: "60 recipients in two groups",
