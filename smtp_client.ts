@@ -766,7 +766,7 @@ const MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2", "O
 /** RFC 5321 §4.1.2: a dot-string or a quoted string, of UTF-8 as well (RFC 6531 §3.3). */
 const LOCAL_PART =
   /^(?:(?!\.)(?!.*\.\.)[\w!#$%&'*+/=?^`{|}~.\u{a1}-\u{10ffff}-]+(?<!\.)|"(?:[^"\\]|\\[ -~])*")$/u;
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----/;
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** Fields that are made from other options, or by the program. */
 const OURS =
@@ -919,9 +919,7 @@ async function readErrand(flags: Flags, around: Surroundings, files: DisposableS
   const server = readServer(flags);
   const named = helo === undefined || isAddressLiteral(helo) || asciiDomain(helo) === helo;
   usable(named, "--helo", helo, "a domain, or an address like [192.0.2.1]");
-  const caCerts = ca === undefined ? [] : [await readText(ca, around.stdin)];
-  const whole = caCerts.every((pem) => CERTIFICATE.test(pem)); // else Deno would say nothing
-  usable(whole, "--ca", ca, "a certificate in PEM");
+  const caCerts = ca === undefined ? [] : [await readCertificates(ca, around.stdin)];
   const ms = 1000 *
     protocol.readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
   const times = { timeout: ms, endTimeout: timeout === undefined ? END_TIMEOUT : ms };
@@ -940,8 +938,8 @@ function readServer({ server, port: given, tls, "dry-run": idle }: Flags) {
   const [, v6, host = "", own = "587"] =
     /^(?:\[([\dA-Fa-f:.]+)\]|([^:]+))(?::(\d+))?$/.exec(known) ?? /^([\dA-F:.]+)$/i.exec(known) ??
       [];
-  const hostname = v6 ?? asciiDomain(host);
-  usable(hostname !== null, "--server", name, "a provider, or HOST[:PORT]");
+  const hostname = isAddressLiteral(`[IPv6:${v6}]`) ? v6 : asciiDomain(host);
+  usable(hostname, "--server", name, "a provider, or HOST[:PORT]");
   const port = protocol.readNumber("--port", given ?? own, { min: 1, max: 65_535, whole: true });
   const mode = MODES.find((mode) => mode === tls?.toLowerCase());
   usable(tls === undefined || mode, "--tls", tls, MODES.join(", "));
@@ -1026,8 +1024,9 @@ function isAddressLiteral(text: string): boolean { // RFC 5321 §4.1.3
 /** A domain with A-labels for what is not ASCII (RFC 5891), or null if it is none. */
 function asciiDomain(domain: string): string | null {
   const plain = /^[\p{L}\p{M}\p{N}.。-]+$/u.test(domain); // nothing that a URL would take for more
-  const parsed = !isAscii(domain) && plain && URL.parse(`http://${domain}`)?.hostname;
-  const ascii = parsed ? parsed.replace(/^[\d.]+$/, "") : domain; // a number is an address to a URL
+  const parsed = (plain && URL.parse(`http://${domain}`)?.hostname) || "";
+  if (/^[\d.]+$/.test(parsed) && parsed !== domain) return null; // 127.1: 127.0.0.1 to a URL
+  const ascii = parsed && isAscii(domain) ? domain : parsed;
   const label = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
   return ascii.length < 254 && ascii.split(".").every((part) => label.test(part)) ? ascii : null;
 }
@@ -1109,6 +1108,19 @@ async function readText(path: string, stdin: Stdin): Promise<string> {
   } catch {
     throw new UsageError(`Cannot read "${printable(path)}" as text: it is not UTF-8`);
   }
+}
+
+/** Reads certificates, and looks into each: Deno says nothing where there is none. */
+async function readCertificates(path: string, stdin: Stdin): Promise<string> {
+  const { X509Certificate } = await import("node:crypto");
+  const text = await readText(path, stdin);
+  try {
+    const found = (text.match(CERTIFICATE) ?? []).map((pem) => new X509Certificate(pem));
+    if (found.length > 0) return text;
+  } catch {
+    // one of them is none
+  }
+  throw new UsageError(`Cannot use --ca "${printable(path)}": expected certificates in PEM`);
 }
 
 /** Waits for a file; that it cannot be read is for the user to hear, in one line. */

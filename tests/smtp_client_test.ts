@@ -1453,6 +1453,10 @@ const BAD: [args: string[], says: string][] = [
   [[...MINIMAL, "--helo", "a\r\nQUIT"], "a\\x0d\\x0aQUIT"],
   [[...MINIMAL, "--server", "a\r\nb"], "a\\x0d\\x0ab"],
   [[...MINIMAL, "--server", "a b"], "a b"],
+  [[...MINIMAL, "--server", "127.1"], "127.1"],
+  [[...MINIMAL, "--server", "2130706433"], "2130706433"],
+  [[...MINIMAL, "--server", "[::::]"], "[::::]"],
+  [[...MINIMAL, "--server", "a:b"], "a:b"],
   [[...MINIMAL, "--server", "host:99999"], "99999"],
   [[...MINIMAL, "-t", "bob"], "bob"],
   [[...MINIMAL, "-t", "bob@"], "bob@"],
@@ -1483,6 +1487,12 @@ const BAD: [args: string[], says: string][] = [
   [["--server", "x.example", "-m", "x", "-f", "a@x.example"], "--to"],
   [["--server", "x.example", "-m", "x", "-t", "a@x.example"], "--from"],
 ];
+
+Deno.test("usage: a CA whose second certificate is none", async () => {
+  const [begin, end] = ["-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"];
+  const stdin = `${await Deno.readTextFile(`${TLS}ca.pem`)}${begin}\nAAAA\n${end}\n`;
+  await assertRejects(() => run([...MINIMAL, "--ca", "-"], { stdin }), UsageError, '--ca "-"');
+});
 
 for (const [args, says] of BAD) {
   Deno.test(`usage: ${JSON.stringify(args.slice(-2))}`, async () => {
