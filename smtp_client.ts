@@ -152,9 +152,8 @@ class Session {
 
   /** Greeting, EHLO, and TLS as it was asked for: without it nothing else is said. */
   async begin(): Promise<void> {
-    const { tls, timeout } = this.errand;
+    const { tls } = this.errand;
     if (tls === "implicit") await this.#startTls();
-    this.#wire.setDeadline(timeout);
     const greeting = await this.#readReply();
     if (greeting.code !== 220) throw refusal(this.step, greeting);
     await this.#hello();
@@ -224,7 +223,8 @@ class Session {
   }
 
   /** Reads a reply: lines with one and the same code, and a hyphen behind it on all but the last. */
-  async #readReply(): Promise<Reply> {
+  async #readReply(patience = this.errand.timeout): Promise<Reply> {
+    this.#wire.setDeadline(patience); // for the whole reply, however it drips
     const lines: string[] = [];
     for (let first = ""; lines.length < MAX_REPLY_LINES;) {
       const line = await this.#wire.readLine(MAX_REPLY_LINE);
@@ -244,31 +244,32 @@ class Session {
     throw new protocol.LimitError(`Reply has more than ${MAX_REPLY_LINES} lines`);
   }
 
-  /** Sends commands at once, then reads a reply to each, unless one says that it is the last. */
-  async #askAll(commands: string[], shown = commands): Promise<Reply[]> {
-    if (this.#wire.buffered.length > 0) { // that answers nothing, unless it says that all is over
+  /** Sends a command. What came before it answers nothing, unless it says that all is over. */
+  async #say(command: string, shown = command): Promise<void> {
+    if (this.#wire.buffered.length > 0) {
       const early = await this.#readReply();
       if (early.code === 421) throw refusal(this.step, early);
       throw new MalformedError(`Server spoke out of turn: ${early.text}`);
     }
+    this.step = shown;
+    this.#wire.setDeadline(this.errand.timeout);
+    await this.#wire.writeLine(command, shown);
+  }
+
+  async #ask(command: string, shown = command): Promise<Reply> {
+    await this.#say(command, shown);
+    return await this.#readReply();
+  }
+
+  /** Sends commands at once, then reads a reply to each, unless one says that it is the last. */
+  async #askAll(commands: string[]): Promise<Reply[]> {
+    for (const command of commands) await this.#say(command);
     const replies: Reply[] = [];
-    for (const [index, command] of commands.entries()) {
-      this.step = shown[index] ?? "";
-      this.#wire.setDeadline(this.errand.timeout);
-      await this.#wire.writeLine(command, this.step);
-    }
-    for (this.step of shown) {
-      this.#wire.setDeadline(this.errand.timeout); // for the whole reply, however it drips
+    for (this.step of commands) {
       replies.push(await this.#readReply());
       if (this.#over) break;
     }
     return replies;
-  }
-
-  async #ask(command: string, shown = command): Promise<Reply> {
-    const [reply] = await this.#askAll([command], [shown]);
-    if (reply === undefined) throw new ClosedError("Server hung up");
-    return reply;
   }
 
   /**
@@ -406,9 +407,10 @@ class Session {
   /** Says goodbye, if there is somebody to hear it. Nothing here can spoil anything. */
   async quit(): Promise<void> {
     try {
-      this.#wire.setDeadline(Math.min(QUIT_TIMEOUT, this.errand.timeout));
+      const patience = Math.min(QUIT_TIMEOUT, this.errand.timeout);
+      this.#wire.setDeadline(patience);
       if (!this.#over) await this.#wire.writeLine("QUIT");
-      if (!this.#over) await this.#readReply();
+      if (!this.#over) await this.#readReply(patience);
     } catch (error) {
       this.#wire.note(`No reply to QUIT: ${error instanceof Error ? error.message : error}`);
     }
