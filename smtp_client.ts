@@ -743,7 +743,8 @@ async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
       if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
     }
     before = chunk.at(-1) ?? before;
-    const stuffed = new Uint8Array(dots.length && chunk.length + dots.length).fill(DOT); // shows in each gap that is left below
+    // what is not filled from the chunk below stays a dot
+    const stuffed = new Uint8Array(dots.length && chunk.length + dots.length).fill(DOT);
     for (const [index, dot] of dots.entries()) {
       stuffed.set(chunk.subarray(dot, dots[index + 1]), dot + index + 1);
     }
@@ -967,7 +968,8 @@ async function readLogin(flags: Flags, hostname: string, tls: string, around: Su
   const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
   demand(stored || asked || !needed, `No password for "${printable(user)}": ${ways}`);
   const typed = stored || asked || undefined;
-  const password = hostname === "smtp.gmail.com" ? typed?.replace(/\s/g, "") : typed; // shown in fours
+  const blanks = hostname === "smtp.gmail.com" ? /\s/g : ""; // Google shows it in fours
+  const password = typed?.replace(blanks, "");
   const odd = /\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0");
   demand(!odd, "Cannot log in: name, password or token has a control character");
   return { user, password, token, mechanism };
