@@ -77,6 +77,8 @@ interface Delivery {
   response: string;
 }
 
+const NOTHING: Delivery = { accepted: [], refused: [], response: "" };
+
 /** An errand that came to nothing. */
 class Failure extends Error {
   constructor(readonly status: number, message: string) {
@@ -890,7 +892,7 @@ export async function mail(args: string[], around: Surroundings): Promise<number
   } catch (error) {
     demand(!(error instanceof Deno.errors.NotCapable), protocol.explain(error) ?? "");
     if (!(error instanceof Failure)) throw error;
-    return report(error.status, error.message, {}, flags, around);
+    return report(error.status, error.message, NOTHING, flags, around);
   }
 }
 
@@ -1148,7 +1150,7 @@ function mediaType(name: string): string {
 async function transact(errand: Errand, flags: Flags, around: Surroundings): Promise<number> {
   const { login, message, hostname } = errand;
   const signal = around.signal();
-  const delivery: Delivery = { accepted: [], refused: [], response: "" };
+  const delivery = structuredClone(NOTHING);
   let session: Session | undefined;
   let [status, line, mechanism]: [number, string, string | null] = [0, "", null];
   try {

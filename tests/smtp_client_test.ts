@@ -1410,8 +1410,8 @@ for (
     const { code, stderr } = await run([...MINIMAL.slice(0, -2), "--eml", "-"], { stdin: eml });
     assertEquals(code, 65, stderr);
     const args = [...MINIMAL.slice(0, -2), "--eml", "-", "--json"];
-    const { status, error } = JSON.parse((await run(args, { stdin: eml })).stdout);
-    assertEquals([status, `smtp_client: ${error}\n`], [65, stderr]);
+    const { status, error, accepted } = JSON.parse((await run(args, { stdin: eml })).stdout);
+    assertEquals([status, `smtp_client: ${error}\n`, accepted], [65, stderr, []]);
   });
 }
 
