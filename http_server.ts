@@ -845,29 +845,37 @@ function attempt<T>(ask: () => T): T | null {
   }
 }
 
+/** An open file, and what its handle says of it. */
+interface OpenFile {
+  file: Deno.FsFile;
+  info: Deno.FileInfo;
+}
+
 /**
  * Opens a regular file; null if there is none. The name is asked first, for to open a fifo is to
  * wait for ever. The open handle is asked last, whether it is what lies inside the folder: a link
  * that was changed in between has changed too late.
  */
-function openFile(segments: readonly string[], site: Site) {
+function openFile(segments: readonly string[], site: Site, tries = 3): OpenFile | null {
   const path = join(site.root, segments);
   const named = attempt(() => Deno.statSync(path));
   if (named === null || named.isDirectory) return null;
   if (!named.isFile) throw new StatusError(403);
   const file = attempt(() => Deno.openSync(path));
   if (file === null) return null;
+  let inside: Deno.FileInfo | null = null;
   try {
     const info = file.statSync();
     const real = confine(segments, site);
-    const inside = real && attempt(() => Deno.lstatSync(join(site.root, real)));
+    inside = real && attempt(() => Deno.lstatSync(join(site.root, real)));
     if (inside?.isFile && inside.ino === info.ino && inside.dev === info.dev) return { file, info };
   } catch (error) {
     file.close();
     throw error;
   }
   file.close();
-  return null;
+  // It lies inside but is another: it was replaced at this very moment, and the new one will do.
+  return inside && tries > 1 ? openFile(segments, site, tries - 1) : null;
 }
 
 /** The files beside a file that hold it compressed, by content coding (RFC 9110 §8.4.1). */
@@ -918,7 +926,7 @@ async function represent(
 }
 
 /** Opens a sibling; one that may not be read is passed over. */
-function openSibling(segments: readonly string[], site: Site): ReturnType<typeof openFile> {
+function openSibling(segments: readonly string[], site: Site): OpenFile | null {
   try {
     return openFile(segments, site);
   } catch {
