@@ -288,6 +288,15 @@ function octets(count: number): string {
 /** More than the server keeps in memory. */
 const LARGE = octets(300_000);
 
+// ---- Tests that wait ---------------------------------------------------
+
+/** They run at once, so that all of them take as long as the longest; see the end of the file. */
+const SLOW = new Map<string, () => Promise<void>>();
+
+function testSlowly(name: string, test: () => Promise<void>, ignore = false): void {
+  if (!ignore) SLOW.set(name, test);
+}
+
 // ---- Messages: what a client may send, RFC 9112 ------------------------
 
 /**
@@ -1387,7 +1396,7 @@ for (const size of [1_000, 300_000]) {
 }
 
 for (const size of [1_000, 300_000]) {
-  Deno.test(`a changed file is served new within a second, ${size} octets`, async () => {
+  testSlowly(`a changed file is served new within a second, ${size} octets`, async () => {
     using folder = new Folder({ "file.txt": `old${octets(size)}` });
     await using service = start({ root: folder.root });
     using client = await Client.open(service.port);
@@ -1901,6 +1910,44 @@ Deno.test("changes: while a file is written again and again, every answer is in 
   await changing;
   service.complaints.length = 0;
 });
+
+testSlowly("changes: a file replaced again and again is always there", async () => {
+  using folder = new Folder({ "file.txt": "a", "large.bin": LARGE });
+  await using service = start({ root: folder.root });
+  const replace = `for (;;) for (const name of ["file.txt", "large.bin"]) {
+    Deno.copyFileSync(name, ".next");
+    Deno.renameSync(".next", name);
+  }`;
+  const replacing = new Deno.Command(Deno.execPath(), {
+    args: ["eval", replace],
+    cwd: folder.root,
+  })
+    .spawn();
+  const statuses = new Set<string>();
+  const begun = performance.now();
+  for (let round = 0; performance.now() - begun < 1_000; round++) {
+    for (const name of ["file.txt", "large.bin"]) {
+      const { status, body } = await ask(service.port, `/${name}?${round}`);
+      statuses.add(`${status} ${body.length}`);
+    }
+  }
+  replacing.kill();
+  await replacing.status;
+  assertEquals(statuses, new Set(["200 1", `200 ${LARGE.length}`]));
+}, !UNIX);
+
+testSlowly("changes: the folder itself is a link that is switched", async () => {
+  using folder = new Folder({ "1/a.txt": "one", "2/a.txt": "two", "2/b.txt": "new" });
+  folder.link("1", "current");
+  await using service = start({ root: folder.path("current") });
+  assertEquals((await ask(service.port, "/a.txt")).body, "one");
+  folder.link("2", "next");
+  Deno.renameSync(folder.path("next"), folder.path("current"));
+  await pause(1_100); // what was known may be kept for a second
+  assertEquals((await ask(service.port, "/a.txt")).body, "two");
+  assertEquals((await ask(service.port, "/b.txt")).body, "new");
+  assertEquals((await ask(service.port, "/")).status, 200);
+}, !UNIX);
 
 // ---- Redirects and listings --------------------------------------------
 
@@ -2702,8 +2749,8 @@ async function endsOnTime(port: number, text: string, dripped = ""): Promise<num
   return await ended;
 }
 
-/** What takes its time; all of it at once. The limits are 10 s, 5 s and what --idle says. */
-const SLOW: Record<string, () => Promise<void>> = {
+/** The limits: 10 s for a request, 5 s for the end, and what --idle says. */
+const LIMITS: Record<string, () => Promise<void>> = {
   "a silent client is cut off": async () => {
     await using service = start();
     const seconds = await endsOnTime(service.port, "");
@@ -2805,11 +2852,7 @@ const SLOW: Record<string, () => Promise<void>> = {
   "10,000 requests gone wrong": () => fuzz(20_261_122),
 };
 
-Deno.test("what takes its time", async (test) => {
-  // at once, so that it takes as long as the longest; the sanitizers look at all of it together
-  const apart = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
-  await Promise.all(Object.entries(SLOW).map(([name, fn]) => test.step({ name, fn, ...apart })));
-});
+for (const [rule, test] of Object.entries(LIMITS)) testSlowly(`limits: ${rule}`, test);
 
 // ---- The log -----------------------------------------------------------
 
@@ -3248,6 +3291,25 @@ Deno.test(
   },
 );
 
+testSlowly("program: a stuck reader of the log does not keep it", async () => {
+  using folder = new Folder();
+  const path = folder.path("log");
+  await new Deno.Command("mkfifo", { args: [path] }).output();
+  const opening = Deno.open(path);
+  await using program = await startServer(["-p0", WWW], {
+    by: ["sh", "-c", 'exec "$@" > "$0"', path],
+  });
+  using _stuck = await opening; // and never read
+  const text = request("/hello.txt").repeat(1_999) + request("/end.txt", ["Connection: close"]);
+  assertEquals(readAnswers(await talk(program.port, [text])).length, 2_000);
+  const begun = performance.now();
+  const last = setTimeout(() => program.stop("SIGKILL"), 9_000);
+  const { code } = await program.stop("SIGTERM");
+  clearTimeout(last);
+  assert(performance.now() - begun < 6_000);
+  assertEquals(code, 0);
+}, !UNIX);
+
 Deno.test("program: a missing permission names its flag", async (test) => {
   const cases: readonly [allow: string[], flag: RegExp][] = [
     [["--allow-net"], /--allow-read/],
@@ -3274,44 +3336,34 @@ Deno.test("program: a missing permission names its flag", async (test) => {
 const hasTerminal = UNIX && await new Deno.Command("script", { args: ["--version"] }).output()
   .then(({ success }) => success, () => false);
 
-Deno.test({ name: "program: on a terminal", ignore: !hasTerminal }, async (test) => {
-  for (
-    const [args, env, want] of [
-      [
-        "",
-        { NO_COLOR: "1" },
-        /serving \S*www[^]*Local +http:\/\/localhost:\d+\/[^]*--lan[^]*Ctrl-C/,
-      ],
-      [
-        "--lan",
-        { NO_COLOR: "1" },
-        /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/,
-      ],
-      // deno-lint-ignore no-control-regex
-      ["", { NO_COLOR: "" }, /\x1b\[\d+m/],
-    ] as const
-  ) {
-    await test.step(`${args} ${JSON.stringify(env)}`, async () => {
-      const command =
-        `timeout 5 ${Deno.execPath()} run -A ${ROOT}http_server.ts -p0 ${args} ${WWW}`;
-      const child = new Deno.Command("script", {
-        args: ["-qefc", command, "/dev/null"],
-        env,
-        stdin: "null",
-        stdout: "piped",
-      }).spawn();
-      let shown = "";
-      for await (const octets of child.stdout) {
-        shown += new TextDecoder().decode(octets);
-        if (want.test(shown)) break;
-      }
-      assertMatch(shown, want);
-      if (env.NO_COLOR !== "") assert(!shown.includes("\x1b["), JSON.stringify(shown));
-      child.kill();
-      await child.status;
-    });
-  }
-});
+/** What it shows there, by arguments and colours. */
+const TERMINALS: readonly [args: string, colour: boolean, want: RegExp][] = [
+  ["", false, /serving \S*www[^]*Local +http:\/\/localhost:\d+\/[^]*--lan[^]*Ctrl-C/],
+  ["--lan", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
+  // deno-lint-ignore no-control-regex
+  ["", true, /\x1b\[\d+m/],
+];
+
+for (const [args, colour, want] of TERMINALS) {
+  testSlowly(`program: on a terminal, ${args} ${colour ? "in colour" : "NO_COLOR"}`, async () => {
+    const command = `timeout 5 ${Deno.execPath()} run -A ${ROOT}http_server.ts -p0 ${args} ${WWW}`;
+    const child = new Deno.Command("script", {
+      args: ["-qefc", command, "/dev/null"],
+      env: { NO_COLOR: colour ? "" : "1" },
+      stdin: "null",
+      stdout: "piped",
+    }).spawn();
+    let shown = "";
+    for await (const octets of child.stdout) {
+      shown += new TextDecoder().decode(octets);
+      if (want.test(shown)) break;
+    }
+    child.kill();
+    await child.status;
+    assertMatch(shown, want);
+    if (!colour) assert(!shown.includes("\x1b["), JSON.stringify(shown));
+  }, !hasTerminal);
+}
 
 /** Root may read everything: as root these run as nobody, by way of util-linux. */
 const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -3399,4 +3451,12 @@ Deno.test({
   assertEquals(code, 1);
   assertMatch(stderr, /^http_server: [^\n]*a\.txt[^\n]*\n$/);
   Deno.chmodSync(folder.root, 0o755);
+});
+
+// ---- All that waits ----------------------------------------------------
+
+Deno.test("what takes its time", async (test) => {
+  // at once, so that it takes as long as the longest; the sanitizers look at all of it together
+  const apart = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
+  await Promise.all([...SLOW].map(([name, fn]) => test.step({ name, fn, ...apart })));
 });
