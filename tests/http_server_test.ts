@@ -2631,6 +2631,37 @@ Deno.test("the end: an answer in progress comes whole, nothing new is accepted",
   assertEquals((await done).sent, HUGE);
 });
 
+/** Reads all that comes, with a rest between two reads. */
+async function readSlowly(client: Client): Promise<string> {
+  while (await client.read()) await pause(2);
+  return client.text;
+}
+
+testSlowly("the end: what came meanwhile and is not read does not destroy the answer", async () => {
+  using folder = new Folder({ "huge.bin": new Uint8Array(HUGE).fill(0x61) });
+  await using service = start({ root: folder.root });
+  using client = await Client.open(service.port);
+  await client.send(request("/huge.bin"));
+  await client.until(/\r\n\r\n/);
+  await client.send(request("/huge.bin"));
+  const done = service.stop();
+  assertEquals(readAnswers(await readSlowly(client))[0]?.body.length, HUGE);
+  client[Symbol.dispose]();
+  await done;
+});
+
+for (const version of ["1.0", "1.1"]) {
+  testSlowly(`connections: nor is it where HTTP/${version} was to be closed anyway`, async () => {
+    using folder = new Folder({ "huge.bin": new Uint8Array(HUGE).fill(0x61) });
+    await using service = start({ root: folder.root });
+    using client = await Client.open(service.port);
+    await client.send(`GET /huge.bin HTTP/${version}\r\n${H}Connection: close\r\n\r\n`);
+    await client.until(/\r\n\r\n/);
+    await client.send("\r\n"); // as some clients do
+    assertEquals(readAnswers(await readSlowly(client))[0]?.body.length, HUGE);
+  });
+}
+
 Deno.test("the end: before it began", async () => {
   const listener = Deno.listen(LOCAL);
   const signal = AbortSignal.abort();
