@@ -923,6 +923,55 @@ for (const [how, cut] of Object.entries(CUTS)) {
   });
 }
 
+const HELLO = request("/hello.txt");
+const FIVE = request("/hello.txt", ["Content-Length: 5"]);
+const EXPECTING = request("/hello.txt", ["Expect: 100-continue", "Content-Length: 5"]);
+
+/** Requests that were seen before, cut in other places than before; and how many answers come. */
+const REPEATED: readonly [rule: string, pieces: string[], answers: number][] = [
+  ["alone", [HELLO, HELLO, HELLO], 3],
+  ["two glued, then one", [HELLO + HELLO, HELLO, HELLO + HELLO], 5],
+  ["in parts, then whole", [HELLO.slice(0, 20), HELLO.slice(20), HELLO, HELLO], 3],
+  ["whole, then in parts", [HELLO, HELLO.slice(0, -2), "\r\n", HELLO.slice(0, -1), "\n"], 3],
+  ["the beginning of another", [HELLO, HELLO.slice(0, -2), "A: b\r\n\r\n"], 2],
+  ["with a part of the next", [HELLO, HELLO + HELLO.slice(0, 9), HELLO.slice(9)], 3],
+  ["behind empty lines", [HELLO, "\r\n", HELLO, `\r\n${HELLO}`], 3],
+  ["its body comes later this time", [`${FIVE}hello`, FIVE, "hello", `${FIVE}hel`, "lo"], 3],
+  ["it expects 100 this time", [`${EXPECTING}hello`, EXPECTING, "hello"], 3],
+  [
+    "its body is the request",
+    [request("/", [`Content-Length: ${HELLO.length}`]) + HELLO, HELLO],
+    2,
+  ],
+  ["chunks between", [HELLO, chunked("0\r\n"), "\r\n", HELLO, chunked("0\r\n\r\n"), HELLO], 5],
+];
+
+for (const [rule, pieces, want] of REPEATED) {
+  Deno.test(`requests that repeat themselves: ${rule}`, async () => {
+    await using service = start();
+    using client = await Client.open(service.port);
+    const reading = client.until();
+    for (const piece of [...pieces, SENTINEL]) {
+      await client.send(piece);
+      await pause(5); // so that each is read for itself
+    }
+    const answers = readAnswers(await reading);
+    assertEquals(answers.length, want + 1);
+    assertEquals(answers.at(-1)?.body, "the end\n");
+    for (const { status, body } of answers.slice(0, -1)) {
+      assert(status === 100 || (status === 200 && /Hello|home/.test(body)));
+    }
+  });
+}
+
+Deno.test("OPTIONS tells what is allowed", async () => {
+  await using service = start();
+  for (const target of ["*", "/", "/hello.txt", "/nothing"]) {
+    const { status, fields, body } = await ask(service.port, target, [], "OPTIONS");
+    assertEquals([status, fields.get("Allow"), body], [204, "GET, HEAD, OPTIONS", ""]);
+  }
+});
+
 Deno.test("pipelining: 500 requests in one write", async () => {
   await using service = start();
   const text = request("/hello.txt").repeat(499) + request("/end.txt", ["Connection: close"]);
@@ -1449,6 +1498,18 @@ Deno.test("Last-Modified is never later than Date", async () => {
     assertEquals(answer.status, 200, name);
   }
   assertEquals((await ask(service.port, "/small.txt", [`If-Modified-Since: ${DATE}`])).status, 200);
+});
+
+Deno.test("§8.8.2.2: a date within its own second is no strong validator", async () => {
+  using folder = new Folder({ "small.txt": "0123456789", "large.txt": LARGE });
+  await using service = start({ root: folder.root });
+  for (const name of ["small.txt", "large.txt"]) {
+    // of a file from the future Last-Modified is now, at any time
+    Deno.utimeSync(folder.path(name), new Date(), new Date(Date.now() + 86_400_000));
+    const { fields, body } = await ask(service.port, `/${name}`);
+    const ranged = ["Range: bytes=0-1", `If-Range: ${fields.get("Last-Modified")}`];
+    assertEquals((await ask(service.port, `/${name}`, ranged)).body.length, body.length);
+  }
 });
 
 // ---- Meaning: codings --------------------------------------------------
