@@ -1768,6 +1768,13 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
     err: /^23\n$/,
   },
   {
+    rule: "-m with a FIFO that nobody reads on",
+    line: "f=$(mktemp -u); mkfifo $f; sleep 4 < $f & CLIENT -m 1 -o $f URL; echo $?; rm $f",
+    sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
+    out: /^28\n$/,
+    err: /\(28\)/,
+  },
+  {
     rule: "a full disk",
     line: "CLIENT -o /dev/full URL; echo $?",
     sends: [[DONE]],
