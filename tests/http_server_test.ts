@@ -933,6 +933,12 @@ const REPEATED: readonly [rule: string, pieces: string[], answers: number][] = [
   ["two glued, then one", [HELLO + HELLO, HELLO, HELLO + HELLO], 5],
   ["in parts, then whole", [HELLO.slice(0, 20), HELLO.slice(20), HELLO, HELLO], 3],
   ["whole, then in parts", [HELLO, HELLO.slice(0, -2), "\r\n", HELLO.slice(0, -1), "\n"], 3],
+  ["in the same parts twice", [
+    HELLO.slice(0, 20),
+    HELLO.slice(20),
+    HELLO.slice(0, 20),
+    HELLO.slice(20),
+  ], 2],
   ["the beginning of another", [HELLO, HELLO.slice(0, -2), "A: b\r\n\r\n"], 2],
   ["with a part of the next", [HELLO, HELLO + HELLO.slice(0, 9), HELLO.slice(9)], 3],
   ["behind empty lines", [HELLO, "\r\n", HELLO, `\r\n${HELLO}`], 3],
@@ -963,6 +969,13 @@ for (const [rule, pieces, want] of REPEATED) {
     }
   });
 }
+
+Deno.test("requests that repeat themselves: octets that are no UTF-8 are told apart", async () => {
+  await using service = start();
+  const agents = ["\xff", "\xfe", "\ufffd".replace(/./, "\xef\xbf\xbd"), "\xff"];
+  for (const agent of agents) await ask(service.port, "/hello.txt", [`User-Agent: ${agent}`]);
+  assertEquals(service.exchanges.map(({ fields }) => fields.get("User-Agent")), agents);
+});
 
 Deno.test("OPTIONS tells what is allowed", async () => {
   await using service = start();
@@ -1004,6 +1017,30 @@ for (const [how, cut] of Object.entries(CUTS)) {
       assertMatch(answers.map(({ status }) => status).join(" "), new RegExp(`^${want}$`));
     });
   }
+}
+
+for (
+  const [rule, head, status] of [
+    ["a body too long to read", request("/hello.txt", ["Content-Length: 900000"]), 200],
+    [
+      "a refused expectation",
+      request("/", ["Expect: 100-continue", "Content-Length: 9"], "PUT"),
+      405,
+    ],
+    ["an unknown coding", request("/", ["Transfer-Encoding: x, chunked"]), 501],
+  ] as const
+) {
+  Deno.test(`RFC 9112 §9.6: who sends all before reading gets the answer: ${rule}`, async () => {
+    await using service = start();
+    using client = await Client.open(service.port);
+    await client.send(head);
+    await pause(30); // it is answered by now
+    for (let round = 0; round < 10; round++) {
+      await send(client.conn, ["x".repeat(20_000)]); // rejects if the server has hung up
+      await pause(2);
+    }
+    assertEquals(readAnswers(await client.until())[0]?.status, status);
+  });
 }
 
 Deno.test("RFC 9112 §9.6: an error arrives though the client goes on sending", async () => {
@@ -1443,6 +1480,56 @@ for (const size of [1_000, 300_000]) {
     });
   });
 }
+
+for (const size of [1_000, 300_000]) {
+  Deno.test(`ETag: one octet changes, many times within a tick of the clock, ${size} octets`, async () => {
+    using folder = new Folder({ "file.bin": octets(size) });
+    using file = Deno.openSync(folder.path("file.bin"), { write: true });
+    await using service = start({ root: folder.root });
+    using client = await Client.open(service.port);
+    const written = new Map<string, string>();
+    for (let round = 0; round < 200; round++) {
+      const letter = String.fromCharCode(97 + round % 26);
+      file.seekSync(0, Deno.SeekMode.Start);
+      file.writeSync(octetsOf(letter));
+      client.text = "";
+      const small = size < 100_000; // of a large file a HEAD is quicker, and there is the tag too
+      await client.send(request(`/file.bin?${round}`, [], small ? "GET" : "HEAD"));
+      const text = await client.until(small ? /\r\n\r\n[^]{1000}$/ : /\r\n\r\n$/);
+      const [answer] = readAnswers(text, [small ? "GET" : "HEAD"]);
+      if (small) assertEquals(answer?.body[0], letter, `round ${round}`);
+      const etag = answer?.fields.get("ETag") ?? "";
+      assertEquals(written.get(etag) ?? letter, letter, `round ${round}: one tag for two contents`);
+      written.set(etag, letter);
+    }
+  });
+}
+
+testSlowly(
+  "ETag: a file that has long been the same changes, its size and time do not",
+  async () => {
+    using folder = new Folder({ "small.txt": "old", "large.txt": `old${LARGE}` });
+    await using service = start({ root: folder.root });
+    const look = async (round: number) => {
+      const answers = [];
+      for (const name of ["small", "large"]) {
+        const { body, fields } = await ask(service.port, `/${name}.txt?${round}`);
+        answers.push([body.slice(0, 3), fields.get("ETag")]);
+      }
+      return answers;
+    };
+    await pause(1_200); // for long
+    const [before, again] = [await look(1), await look(2)];
+    assertEquals(again, before);
+    folder.write("small.txt", "new");
+    folder.write("large.txt", `new${LARGE}`);
+    const after = await look(3);
+    for (const [at, [body, etag]] of after.entries()) {
+      assertEquals([before[at]?.[0], body], ["old", "new"]);
+      assertNotEquals(etag, before[at]?.[1]);
+    }
+  },
+);
 
 for (const size of [1_000, 300_000]) {
   testSlowly(`a changed file is served new within a second, ${size} octets`, async () => {
