@@ -143,7 +143,7 @@ interface Representation {
 }
 
 /** The part of it that octets alone decide. */
-type Held = Required<Pick<Representation, "octets" | "size" | "etag">>;
+type Held = Pick<Representation, "octets" | "size" | "etag">;
 
 /** A response before it meets the wire; it owns the file. */
 interface Response {
@@ -205,10 +205,10 @@ const MAX_OVERLAPS = 2;
 /** The most entries that a listing shows. */
 const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
-/** How coarse the times of a file system may be, in milliseconds. */
-const CLOCK_TICK = 20;
 /** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
+/** Up to this size an entity-tag is made of the octets, in octets; above it, of the times. */
+const MAX_HASHED = 8_388_608;
 /** How much of a larger file is read at once, in octets. */
 const BLOCK = 524_288;
 /** The longest request that the table of answers knows, and all that it holds, in octets. */
@@ -263,7 +263,6 @@ const encoder = new TextEncoder();
 
 /** One service: its options, and what its connections share. */
 interface Site extends ServeOptions {
-  realRoot: string;
   answers: AnswerTable;
   /** What small files held when they looked like this: device, inode, size and times. */
   contents: Store<Held>;
@@ -292,7 +291,6 @@ export async function serve(
 ): Promise<Summary> {
   const site: Site = {
     ...options,
-    realRoot: options.only ? options.root : Deno.realPathSync(options.root),
     answers: new AnswerTable(),
     contents: new Store(),
     connections: new Set(),
@@ -411,7 +409,8 @@ class AnswerTable {
   /** Keeps an answer of this date that is all in memory, to a request that is all in the key. */
   keep(key: string, answer: Answer, date: string): void {
     // Octets that are not UTF-8 would share a key.
-    if (key === "" || key.includes("\ufffd") || answer.lingers || answer.file) return;
+    if (key === "" || key.includes("\ufffd") || answer.file) return;
+    if (answer.lingers && !answer.persists) return;
     if (date === this.date) this.#answers.set(key, answer, key.length + answer.octets.length);
   }
 
@@ -822,8 +821,10 @@ function join(root: string, segments: readonly string[]): string {
  */
 function confine(segments: readonly string[], site: Site): string[] | null {
   const real = attempt(() => Deno.realPathSync(join(site.root, segments)));
-  const root = join(site.realRoot, []);
-  if (real === null || !`${real}${SEPARATOR}`.startsWith(`${root}${SEPARATOR}`)) return null;
+  const realRoot = site.only ? site.root : attempt(() => Deno.realPathSync(site.root));
+  if (real === null || realRoot === null) return null;
+  const root = join(realRoot, []);
+  if (!`${real}${SEPARATOR}`.startsWith(`${root}${SEPARATOR}`)) return null;
   const names = real.slice(root.length).split(SEPARATOR).filter((name) => name !== "");
   return hides(names, site) ? null : names;
 }
@@ -909,20 +910,29 @@ async function represent(
   const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
   const type = TYPES.get(extension) ?? "application/octet-stream";
   const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
-  const changed = info.ctime?.getTime() ?? 0;
-  if (size <= SMALL) {
-    using _closing = file;
-    const looks = [info.dev, info.ino, size, time, changed].join();
-    const held = site.contents.get(looks) ?? await hold(readWhole(file, size));
-    // Only what had rested for a second cannot have changed again within a tick of the clock.
-    if (Date.now() - Math.max(time, changed) > 1_000) site.contents.set(looks, held, size);
-    return { ...held, type, modified, fields: own };
+  const stamps = [info.dev, info.ino, size, time, info.ctime?.getTime()].map((each) => each ?? 0);
+  if (size > MAX_HASHED) {
+    const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
+    return { file, size, type, etag, modified, fields: own };
   }
-  const stamps = [size, time, changed, info.ino ?? 0];
-  // Within a tick of the clock a file can change twice: such a tag is never given again.
-  if (Math.abs(Date.now() - changed) < CLOCK_TICK) stamps.push(performance.now());
-  const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
-  return { file, size, type, etag, modified, fields: own };
+  try {
+    const looks = stamps.join();
+    const { octets, ...held } = site.contents.get(looks) ?? await hold(readWhole(file, size));
+    const inMemory = size <= SMALL && octets ? { octets } : {};
+    // What had rested for a second cannot have changed again within a tick of the clock.
+    if (Date.now() - Math.max(time, info.ctime?.getTime() ?? 0) > 2_000) {
+      site.contents.set(
+        looks,
+        { ...held, ...inMemory },
+        looks.length + (inMemory.octets?.length ?? 0),
+      );
+    }
+    if (inMemory.octets) file.close();
+    return { ...held, ...inMemory.octets ? inMemory : { file }, type, modified, fields: own };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
 }
 
 /** Opens a sibling; one that may not be read is passed over. */
@@ -1287,7 +1297,8 @@ function compose(
     rest: fromFile ? due : [],
     file: fromFile ? file : undefined,
     persists,
-    lingers: !ended,
+    // Only of a client that ends by its own wish nothing more is to come.
+    lingers: !ended || persists || understood?.persists !== false || fromFile,
     exchange: {
       line: request.line,
       fields: understood?.fields ?? new Fields(),
@@ -1634,9 +1645,10 @@ class Output {
     this.#writing ??= this.#flush().catch(this.unread).finally(() => this.#writing = undefined);
   }
 
-  /** Resolves when all is written. */
+  /** Resolves when all is written, or the reader is stuck. */
   async end(): Promise<void> {
-    await this.#writing;
+    const stuck = new Promise((resolve) => setTimeout(resolve, LINGER_TIMEOUT));
+    await Promise.race([this.#writing, stuck]);
   }
 
   async #flush(): Promise<void> {
