@@ -74,34 +74,39 @@ export interface ServeOptions extends Settings {
 
 /** One request and what became of it. Texts are as the client sent them. */
 export interface Exchange {
+  /** The address of the client. */
   remote: string;
   /** The request line; "" if there was none. */
   line: string;
   /** The fields of the request; none if it was not understood. */
   fields: Fields;
+  /** The status of the response. */
   status: number;
-  /** Octets of content that were sent, and that were due. */
+  /** Octets of content that were sent. */
   sent: number;
+  /** Octets of content that were due; more, if the response was cut short. */
   due: number;
   /** From the first octet of the request to the end of the response, in milliseconds. */
   ms: number;
 }
 
-/** What a service did: requests answered, octets of content sent. */
+/** What a service did. */
 export interface Summary {
+  /** Requests answered. */
   requests: number;
+  /** Octets of content sent. */
   sent: number;
 }
 
 /** How the end of a body is told, RFC 9112 §6.3; a faulty one ends with the connection. */
-export type Framing =
+type Framing =
   | { kind: "none" }
   | { kind: "chunked" }
   | { kind: "faulty" }
   | { kind: "length"; octets: number };
 
 /** A request, once its header section is understood. */
-export interface Request {
+interface Request {
   line: string;
   method: string;
   /** The path of the target, still encoded, and its query with the "?". */
@@ -418,16 +423,17 @@ class AnswerTable {
 
 /** Reads one request and makes its answer; undefined if the client hung up before it began. */
 async function answerNext(wire: Wire, site: Site): Promise<Answer | undefined> {
-  let line = "";
+  let line: string | undefined;
   try {
     const lines = await readHead(wire);
     if (lines === null) return undefined;
-    for (const each of lines) site.trace?.("<", printable(each));
     [line = ""] = lines;
+    for (const each of lines) site.trace?.("<", printable(each));
     const request = parseRequest(lines, site.secure ?? false);
     const ended = await dropBody(wire, request);
     return compose(await respond(request, site), request, ended, site);
   } catch (error) {
+    line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
     // The end of such a request cannot be told, so the connection ends with the answer.
     if (error instanceof MalformedError) return compose(refuse(400), { line }, false, site);
     if (error instanceof LimitError) return compose(refuse(431), { line }, false, site);
@@ -510,7 +516,7 @@ const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|[\]]|%[\dA-Fa-f]{2})*)*)(
  * @throws {StatusError} 400, 414, 421, 501, 505.
  * @throws {MalformedError} If a field line is none.
  */
-export function parseRequest(lines: readonly string[], secure: boolean): Request {
+function parseRequest(lines: readonly string[], secure: boolean): Request {
   const [line = "", ...fieldLines] = lines;
   const parts = REQUEST_LINE.exec(line);
   const [, method = "", target = "", major = "", minor = ""] = parts ?? [];
@@ -567,7 +573,7 @@ function parseAuthority(authority: string): string {
  *
  * @param old Whether the client speaks HTTP/1.0.
  */
-export function requestFraming(fields: Fields, old: boolean): Framing {
+function requestFraming(fields: Fields, old: boolean): Framing {
   const codings = fields.get("Transfer-Encoding");
   const [length, ...others] = fields.all("Content-Length");
   if (codings !== undefined) {
@@ -1073,7 +1079,7 @@ const HTTP_DATE = new RegExp(
 );
 
 /** Reads an HTTP-date, in seconds since 1970; null if it is none, and so to be ignored. */
-export function parseDate(text = ""): number | null {
+function parseDate(text = ""): number | null {
   const match = HTTP_DATE.exec(text);
   const time = match ? Date.parse(match[1] ? `${text} GMT` : text) : NaN;
   return Number.isNaN(time) ? null : time / 1_000;
@@ -1083,7 +1089,7 @@ export function parseDate(text = ""): number | null {
  * Reads a Range field (RFC 9110 §14.1.2): the ranges that can be satisfied, in their order; null
  * if it is to be ignored, being malformed, of another unit, or abusive.
  */
-export function parseRange(field: string | undefined, size: number): Slice[] | null {
+function parseRange(field: string | undefined, size: number): Slice[] | null {
   const [, list] = /^bytes=(.*)$/i.exec(field ?? "") ?? [];
   const specs = list?.split(",").map((spec) => spec.trim()).filter((spec) => spec !== "") ?? [];
   if (specs.length === 0 || specs.length > MAX_RANGES || size === 0) return null;
@@ -1288,7 +1294,7 @@ const OPTIONS = {
 } as const;
 
 /** Reads the command line; does nothing else. */
-export function parseOptions(args: readonly string[]) {
+function parseOptions(args: readonly string[]) {
   const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
   const [root = ".", ...others] = flags._.map(String);
   if (others.length > 0) {
@@ -1345,43 +1351,28 @@ function parseField(line: string): Field {
   return [name, value];
 }
 
-const LOG_FORMATS = ["short", "combined", "json", "off"] as const;
-type LogFormat = typeof LOG_FORMATS[number];
+/** A form of the log. */
+export type LogFormat = "short" | "combined" | "json" | "off";
+const LOG_FORMATS: readonly LogFormat[] = ["short", "combined", "json", "off"];
 
 /** One exchange as a line of the log; what the client sent is escaped. */
 export function formatExchange(exchange: Exchange, format: LogFormat, now = new Date()): string {
   const { remote, line, fields, status, sent, due, ms } = exchange;
   const [method = "", target = ""] = line.split(" ");
   const [referer = "", agent = ""] = [fields.get("Referer"), fields.get("User-Agent")];
-  const [, credentials = ""] = /^basic +([\w+/]+=*)$/i.exec(fields.get("Authorization") ?? "") ??
-    [];
-  const [user = ""] = status === 401 ? [] : decodeBase64(credentials).split(":");
+  const user = status === 401 ? "" : userOf(fields.get("Authorization"));
   if (format === "json") {
-    const [time, complete] = [now.toISOString(), sent === due];
-    return JSON.stringify({
-      ...{
-        time,
-        remote,
-        user,
-        method,
-        target,
-        status,
-        sent,
-        due,
-        complete,
-        ms: Math.round(ms * 1_000) / 1_000,
-      },
-      ...{ referer, agent },
-    });
+    const texts = { method, target, user, referer, agent };
+    const shown = Object.entries(texts).map(([name, text]) => [name, printable(text)]);
+    const time = now.toISOString();
+    return JSON.stringify({ time, remote, ...Object.fromEntries(shown), status, sent, due, ms });
   }
   if (format === "combined") {
     const quoted = (text: string) => `"${escapeQuoted(text) || "-"}"`;
     const [, day, month, year, time] = now.toUTCString().split(" ");
-    const name = escapeQuoted(user).replaceAll(" ", "\\x20") || "-";
-    return `${remote} - ${name} [${day}/${month}/${year}:${time} +0000] ${
-      quoted(line)
-    } ${status} ${sent} ` +
-      `${quoted(referer)} ${quoted(agent)}`;
+    const who = `${remote} - ${escapeQuoted(user).replaceAll(" ", "\\x20") || "-"}`;
+    const when = `[${day}/${month}/${year}:${time} +0000]`;
+    return `${who} ${when} ${quoted(line)} ${status} ${sent} ${quoted(referer)} ${quoted(agent)}`;
   }
   const range = status === 206 ? fields.get("Range")?.replace(/^bytes=/i, "  ") ?? "" : "";
   const cut = sent < due ? `  client left at ${formatOctets(sent)} of ${formatOctets(due)}` : "";
@@ -1392,11 +1383,11 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
     `${ms.toFixed(0).padStart(5)} ms  ${remote}`;
 }
 
-function decodeBase64(text: string): string {
+function userOf(authorization = ""): string {
   try {
-    return atob(text);
+    return atob(authorization.replace(/^basic +/i, "")).split(":")[0] ?? "";
   } catch {
-    return "";
+    return ""; // another scheme
   }
 }
 
@@ -1468,8 +1459,7 @@ function explainListen(error: unknown, port: number, bind = ""): unknown {
 
 /** Looks at what is to be served, and turns options into settings. */
 function readSettings(options: Options): Settings {
-  const { bind, lan, auth, allowHosts, cert, threads } = options;
-  const { spa, cors, listing, dotfiles, cache, fields, idle } = options;
+  const { bind, lan, auth, cert } = options;
   let info: Deno.FileInfo;
   try {
     info = Deno.statSync(options.root);
@@ -1486,12 +1476,13 @@ function readSettings(options: Options): Settings {
   }
   const local = !lan && /^(localhost|127\..*|\[?::1\]?)$/.test(bind ?? "localhost");
   return {
-    ...{ spa, cors, listing, dotfiles, cache, fields, idle, credentials },
+    ...options,
+    credentials,
     root: info.isDirectory ? options.root : folder || ".",
     only: info.isDirectory ? undefined : name,
-    hosts: local ? allowHosts : undefined,
+    hosts: local ? options.allowHosts : undefined,
     secure: cert !== undefined,
-    maxConnections: Math.ceil(options.maxConnections / threads),
+    maxConnections: Math.ceil(options.maxConnections / options.threads),
   };
 }
 
