@@ -34,8 +34,8 @@ export type Listener = Deno.TcpListener | Deno.TlsListener;
 export interface Settings {
   /** The folder; no file outside it is ever sent. */
   root: string;
-  /** Serve this one file of the folder, as "/" and under its name, and nothing else. */
-  only?: string | undefined;
+  /** Serve this one file of the folder and nothing else, as "/" and under these names. */
+  only?: { file: string; names: string[] } | undefined;
   /** Answer navigation to what is not there with /index.html. */
   spa?: boolean;
   /** The value of Cache-Control. Default: no-cache. */
@@ -202,6 +202,8 @@ const MAX_OVERLAPS = 2;
 /** The most entries that a listing shows. */
 const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
+/** How coarse the times of a file system may be, in milliseconds. */
+const CLOCK_TICK = 20;
 /** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
 /** How much of a larger file is read at once, in octets. */
@@ -285,7 +287,7 @@ export async function serve(
 ): Promise<Summary> {
   const site: Site = {
     ...options,
-    realRoot: Deno.realPathSync(options.root),
+    realRoot: options.only ? options.root : Deno.realPathSync(options.root),
     answers: new AnswerTable(),
     connections: new Set(),
     summary: { requests: 0, sent: 0 },
@@ -319,12 +321,12 @@ function wake(site: Site): void {
 async function acceptFrom(listener: Listener, site: Site): Promise<void> {
   for (let pause = 5; !site.signal.aborted;) {
     try {
-      if (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
-        await site.freed.promise;
-        continue;
-      }
-      converse(await listener.accept(), site);
+      const conn = await listener.accept();
       pause = 5;
+      while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
+        await site.freed.promise;
+      }
+      converse(conn, site);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // closed, by us
       // ENOTCONN and the like: the client is gone already. EMFILE: a descriptor will be freed.
@@ -428,7 +430,7 @@ async function answerNext(wire: Wire, site: Site): Promise<Answer | undefined> {
     const lines = await readHead(wire);
     if (lines === null) return undefined;
     [line = ""] = lines;
-    for (const each of lines) site.trace?.("<", printable(each));
+    for (const each of lines) site.trace?.("<", printable(hideCredentials(each)));
     const request = parseRequest(lines, site.secure ?? false);
     const ended = await dropBody(wire, request);
     return compose(await respond(request, site), request, ended, site);
@@ -440,6 +442,10 @@ async function answerNext(wire: Wire, site: Site): Promise<Answer | undefined> {
     if (error instanceof StatusError) return compose(refuse(error), { line }, false, site);
     throw error;
   }
+}
+
+function hideCredentials(line: string): string {
+  return line.replace(/^((?:proxy-)?authorization:).*/i, "$1 [credentials]");
 }
 
 /** Sends an answer and logs it, whether it came to its end or not. */
@@ -729,8 +735,8 @@ async function locate(request: Request, site: Site): Promise<Representation | nu
   const segments = decodePath(request.path);
   const slash = request.path.endsWith("/");
   if (site.only !== undefined) {
-    const named = segments.length === 0 || (segments.join("/") === site.only && !slash);
-    return named ? await represent(request, [site.only], site) : null;
+    const named = segments.length === 0 || (site.only.names.includes(segments.join("/")) && !slash);
+    return named ? await represent(request, [site.only.file], site) : null;
   }
   if (hides(segments, site)) return null;
   const info = attempt(() => Deno.statSync(join(site.root, segments)));
@@ -855,7 +861,7 @@ async function represent(
     if (!sibling?.isFile || (sibling.mtime ?? 0) < (original.info.mtime ?? 0)) continue;
     own[1] = ["Vary", "Accept-Encoding"];
     const weight = weigh(fields.get("Accept-Encoding"), [coding, "*"]) ?? 0;
-    const opened = weight >= best && weight > 0 ? openFile(name, site) : null;
+    const opened = weight >= best && weight > 0 ? openSibling(name, site) : null;
     if (opened === null) continue;
     file.close();
     ({ file, info } = opened);
@@ -867,9 +873,21 @@ async function represent(
   const type = TYPES.get(extension) ?? "application/octet-stream";
   const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
   if (size <= SMALL) return { ...await hold(readWhole(file, size), type, own), modified };
-  const stamps = [size, time, info.ctime?.getTime() ?? 0];
+  const changed = info.ctime?.getTime() ?? 0;
+  const stamps = [size, time, changed, info.ino ?? 0];
+  // Within a tick of the clock a file can change twice: such a tag is never given again.
+  if (Math.abs(Date.now() - changed) < CLOCK_TICK) stamps.push(performance.now());
   const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
   return { file, size, type, etag, modified, fields: own };
+}
+
+/** Opens a sibling; one that may not be read is passed over. */
+function openSibling(segments: readonly string[], site: Site): ReturnType<typeof openFile> {
+  try {
+    return openFile(segments, site);
+  } catch {
+    return null;
+  }
 }
 
 /**
@@ -928,38 +946,57 @@ interface Entry {
 /** Lists a folder as HTML, or as JSON for those who like it better. */
 async function listFolder({ fields }: Request, segments: readonly string[], site: Site) {
   const accepted = fields.get("Accept");
-  const html = weigh(accepted, ["text/html", "text/*", "*/*"]) ?? 0;
-  const json = weigh(accepted, ["application/json", "application/*", "*/*"]) ?? 0;
-  const entries = readEntries(segments, site);
+  const json = weigh(accepted, ["application/json", "application/*"]) ?? 0;
+  const html = weigh(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
+  const { entries, more } = readEntries(segments, site);
   const own: Field[] = [["Vary", "Accept"]];
   if (json > html) {
     return await hold(encoder.encode(listAsJson(entries)), "application/json", own);
   }
   own.push(["Content-Security-Policy", LISTING_POLICY]);
-  const octets = encoder.encode(listAsHtml(segments, entries));
+  const octets = encoder.encode(listAsHtml(segments, entries, more));
   return await hold(octets, "text/html; charset=utf-8", own);
 }
 
 /** The entries that we would serve, folders first, numbers in the order of their value. */
-function readEntries(segments: readonly string[], site: Site): Entry[] {
-  const entries: Entry[] = [];
-  const folder = attempt(() => Deno.readDirSync(join(site.root, segments))) ?? [];
-  for (const { name, isSymlink } of folder) {
-    const path = [...segments, name];
-    try {
-      if (hides(path, site) || (isSymlink && confine(path, site) === null)) continue;
-      const { isFile, isDirectory, size, mtime } = Deno.statSync(join(site.root, path));
-      if (isFile || isDirectory) entries.push({ name, folder: isDirectory, size, modified: mtime });
-    } catch {
-      // gone, a broken link, or a name that is not UTF-8: nothing that we could serve
+function readEntries(segments: readonly string[], site: Site): { entries: Entry[]; more: number } {
+  const names: Record<"folders" | "files", string[]> = { folders: [], files: [] };
+  for (const entry of attempt(() => Deno.readDirSync(join(site.root, segments))) ?? []) {
+    if (!hides([...segments, entry.name], site)) {
+      names[isFolder(entry, segments, site) ? "folders" : "files"].push(entry.name);
     }
   }
+  // Millions of names cost little in the order of their octets; the better order is for the few.
+  const all = [...names.folders.sort(), ...names.files.sort()];
   const { compare } = new Intl.Collator("en", { numeric: true });
-  return entries.sort((a, b) => Number(b.folder) - Number(a.folder) || compare(a.name, b.name));
+  const entries = all.slice(0, MAX_LISTED)
+    .map((name) => describeEntry(name, segments, site)).filter((entry) => entry !== null)
+    .sort((a, b) => Number(b.folder) - Number(a.folder) || compare(a.name, b.name));
+  return { entries, more: Math.max(all.length - MAX_LISTED, 0) };
+}
+
+function isFolder(entry: Deno.DirEntry, segments: readonly string[], site: Site): boolean {
+  if (!entry.isSymlink) return entry.isDirectory;
+  return describeEntry(entry.name, segments, site)?.folder ?? false;
+}
+
+/** An entry that we would serve; null for a broken link, one that leads out, a fifo, a bad name. */
+function describeEntry(name: string, segments: readonly string[], site: Site): Entry | null {
+  const path = [...segments, name];
+  try {
+    const info = Deno.lstatSync(join(site.root, path));
+    if (info.isSymlink && confine(path, site) === null) return null;
+    const { isFile, isDirectory, size, mtime } = info.isSymlink
+      ? Deno.statSync(join(site.root, path))
+      : info;
+    return isFile || isDirectory ? { name, folder: isDirectory, size, modified: mtime } : null;
+  } catch {
+    return null;
+  }
 }
 
 function listAsJson(entries: readonly Entry[]): string {
-  const rows = entries.slice(0, MAX_LISTED).map(({ name, folder, size, modified }) => (
+  const rows = entries.map(({ name, folder, size, modified }) => (
     { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified }
   ));
   return `${JSON.stringify(rows, null, 1)}\n`;
@@ -977,18 +1014,19 @@ td,th{padding:.3rem .5rem;text-align:left;border-bottom:1px solid #8883;overflow
 td+td,th+th{text-align:right;white-space:nowrap;color:#888;font-variant-numeric:tabular-nums}
 a{text-decoration:none}a:hover{text-decoration:underline}`;
 
-function listAsHtml(segments: readonly string[], entries: readonly Entry[]): string {
-  const title = escapeHtml(`/${segments.map((name) => `${name}/`).join("")}`);
-  const rows = entries.slice(0, MAX_LISTED).map(({ name, folder, size, modified }) => {
+function listAsHtml(segments: readonly string[], entries: readonly Entry[], more: number) {
+  const title = escapeHtml(printable(`/${segments.map((name) => `${name}/`).join("")}`));
+  const rows = entries.map(({ name, folder, size, modified }) => {
     const slash = folder ? "/" : "";
     // "./", or a name with a colon would pass for a scheme (RFC 3986 §4.2)
     const link = `./${escapeHtml(encodeURIComponent(name))}${slash}`;
     const time = modified?.toISOString().slice(0, 16).replace("T", " ") ?? "";
     const amount = folder ? "" : formatOctets(size);
-    return `<tr><td><a href="${link}">${escapeHtml(name)}${slash}</a><td>${amount}<td>${time}\n`;
+    return `<tr><td><a href="${link}">${
+      escapeHtml(printable(name))
+    }${slash}</a><td>${amount}<td>${time}\n`;
   });
   const up = segments.length > 0 ? '<tr><td><a href="../">../</a><td><td>\n' : "";
-  const more = entries.length - rows.length;
   return `<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>${title}</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
@@ -1054,9 +1092,9 @@ function evaluatePreconditions(fields: Fields, { etag, modified }: Representatio
 
 /** Whether "*" or an entity-tag of the list matches ours (RFC 9110 §8.8.3.2), which is strong. */
 function matches(list: string, etag: string, comparison: "strong" | "weak"): boolean {
-  if (list.trim() === "*") return true;
-  const tags = list.match(/(?:W\/)?"[!#-~\x80-\xff]*"/g) ?? [];
-  return tags.some((tag) => (comparison === "weak" ? tag.replace(/^W\//, "") : tag) === etag);
+  const members = list.match(/(?:[^",]|"[^"]*")+/g)?.map((member) => member.trim()) ?? [];
+  if (members.includes("*") || members.includes(etag)) return true;
+  return comparison === "weak" && members.includes(`W/${etag}`);
 }
 
 /** Whether If-Range, if there is one, still holds (RFC 9110 §13.1.5): the same tag, or date. */
@@ -1079,10 +1117,18 @@ const HTTP_DATE = new RegExp(
 );
 
 /** Reads an HTTP-date, in seconds since 1970; null if it is none, and so to be ignored. */
-function parseDate(text = ""): number | null {
+export function parseDate(text = ""): number | null {
   const match = HTTP_DATE.exec(text);
-  const time = match ? Date.parse(match[1] ? `${text} GMT` : text) : NaN;
+  if (!match) return null;
+  const full = text.replace(/-(\d\d) /, (_, year) => `-${fullYear(Number(year))} `);
+  const time = Date.parse(match[1] ? `${text} GMT` : full);
   return Number.isNaN(time) ? null : time / 1_000;
+}
+
+/** The year that two digits mean: of those that end so, the last not over 50 years ahead. */
+function fullYear(digits: number): number {
+  const latest = new Date().getUTCFullYear() + 50;
+  return latest - (latest - digits) % 100;
 }
 
 /**
@@ -1190,7 +1236,7 @@ function compose(
   lines.unshift(`HTTP/1.1 ${status} ${REASONS.get(status)}`);
   for (const line of lines) site.trace?.(">", printable(line));
 
-  const due = understood?.method === "HEAD" ? [] : content;
+  const due = request.line.startsWith("HEAD ") ? [] : content; // RFC 9110 §9.3.2, errors too
   const inMemory = due.filter((piece) => piece instanceof Uint8Array);
   const fromFile = inMemory.length < due.length;
   if (!fromFile) file?.close();
@@ -1379,7 +1425,9 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
   const what = printable(target || line) + printable(range) + cut;
   const amount = due === 0 ? "–" : formatOctets(sent);
   const verdict = `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`;
-  return `${verdict} ${method.slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${amount.padStart(9)} ` +
+  return `${verdict} ${printable(method).slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${
+    amount.padStart(9)
+  } ` +
     `${ms.toFixed(0).padStart(5)} ms  ${remote}`;
 }
 
@@ -1467,7 +1515,9 @@ function readSettings(options: Options): Settings {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new Error(`Cannot serve "${printable(options.root)}": no such folder or file`);
   }
-  const [, folder = "", name = options.root] = /^(.*[/\\])?([^/\\]+)$/.exec(options.root) ?? [];
+  const baseName = (path: string) => path.split(SEPARATOR).at(-1) ?? path;
+  const real = info.isDirectory ? "" : Deno.realPathSync(options.root);
+  const file = baseName(real);
   const credentials = auth?.startsWith("@")
     ? Deno.readTextFileSync(auth.slice(1)).split(/\r?\n/)[0]
     : auth;
@@ -1478,8 +1528,9 @@ function readSettings(options: Options): Settings {
   return {
     ...options,
     credentials,
-    root: info.isDirectory ? options.root : folder || ".",
-    only: info.isDirectory ? undefined : name,
+    root: info.isDirectory ? options.root : real.slice(0, -file.length),
+    only: info.isDirectory ? undefined : { file, names: [file, baseName(options.root)] },
+    dotfiles: options.dotfiles || !info.isDirectory,
     hosts: local ? options.allowHosts : undefined,
     secure: cert !== undefined,
     maxConnections: Math.ceil(options.maxConnections / options.threads),
@@ -1639,7 +1690,7 @@ async function main(args: string[]): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run("http_server", main);
-else if ("WorkerGlobalScope" in globalThis) {
+// A Worker is the main module of its own thread, so it is asked first.
+if ("WorkerGlobalScope" in globalThis) {
   addEventListener("message", (event) => event instanceof MessageEvent && work(event.data));
-}
+} else if (import.meta.main) await run("http_server", main);

@@ -152,7 +152,7 @@ const CR = 0x0d;
 const LF = 0x0a;
 
 /** The first size of a receive buffer, in octets: small, for the idle thousands. */
-const FIRST_BUFFER = 4096;
+const FIRST_BUFFER = 2048;
 
 /** How many octets `hangUp` reads and drops before it closes all the same. */
 const MAX_DRAINED = 1 << 20;
@@ -464,9 +464,10 @@ function isOption(word: string, { string, boolean, short }: OptionNames): boolea
 }
 
 /** The option that takes the fewest changes of a letter to get to. */
-function nearest(option: string, { string, boolean, short }: OptionNames): string {
+function nearest(option: string, { string, boolean, negatable = [], short }: OptionNames): string {
   const spellings = [
     ...[...string, ...boolean].map((name) => `--${name}`),
+    ...negatable.map((name) => `--no-${name}`),
     ...Object.keys(short).map((name) => name.length === 1 ? `-${name}` : `--${name}`),
   ];
   const distances = spellings.map((spelling) => editDistance(option, spelling));

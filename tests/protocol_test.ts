@@ -322,6 +322,7 @@ const COMMAND_LINES: { args: string[]; want: string[] | string }[] = [
   { args: ["-"], want: ["--", "-"] },
   { args: ["--prot", "80"], want: 'Unknown option "--prot": did you mean --port?' },
   { args: ["--quite"], want: 'Unknown option "--quite": did you mean --quiet?' },
+  { args: ["--no-listings"], want: "did you mean --no-listing?" },
   { args: ["-x"], want: 'Unknown option "-x": did you mean -' },
   { args: ["-qx"], want: 'Unknown option "-x": did you mean -' },
   { args: ["--no-quiet"], want: 'Unknown option "--no-quiet"' },

@@ -1,0 +1,234 @@
+/**
+ * Seeded noise for every parser, in memory: a million inputs in under three minutes. Each must end in
+ * a result or in the right error, and in bounded time; what is found becomes a row of the tests.
+ *
+ * ```sh
+ * deno task fuzz [--count 1000000] [--seed 1] [--only NAME]
+ * ```
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { type Listener, serve } from "../http_server.ts";
+import {
+  print,
+  printable,
+  readNumber,
+  run,
+  spellOut,
+  toByteString,
+  UsageError,
+} from "../protocol.ts";
+import { octetsOf, ROOT } from "./helpers.ts";
+
+// ---- Noise --------------------------------------------------------------
+
+/** A generator of numbers from 0 up to 1, the same for the same seed (mulberry32). */
+function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+type Random = () => number;
+
+function pick<T>(random: Random, from: readonly T[]): T {
+  const found = from[Math.floor(random() * from.length)];
+  if (found === undefined) throw new RangeError("Nothing to pick from");
+  return found;
+}
+
+const OCTETS = ["\0", "\t", "\n", "\r", "\r\n", "\x1b", " ", '"', "%", ",", "-", ".", "/", "0", ":"]
+  .concat([";", "<", "=", "\\", "{", "\x7f", "\x80", "\xff", "9999999999999999999999", "a"]);
+
+/** A good input with a few things wrong: octets put in, taken out, exchanged or repeated. */
+function spoil(random: Random, text: string): string {
+  for (let times = Math.floor(random() * 5); times > 0; times--) {
+    const at = Math.floor(random() * (text.length + 1));
+    const length = Math.floor(random() * 8);
+    const [before, after] = [text.slice(0, at), text.slice(at)];
+    const kinds = [
+      () => before + pick(random, OCTETS) + after,
+      () => before + after.slice(length),
+      () => before + pick(random, OCTETS) + after.slice(length),
+      () => before + after.slice(0, length).repeat(2) + after.slice(length),
+      () => before,
+    ];
+    text = pick(random, kinds)();
+  }
+  return text;
+}
+
+// ---- Connections in memory ----------------------------------------------
+
+/** A connection whose peer says this, in pieces, and then no more; what it is told is kept. */
+class Heard implements Deno.Conn {
+  readonly rid = 0;
+  readonly localAddr = { transport: "tcp", hostname: "127.0.0.1", port: 1 } as const;
+  readonly remoteAddr = { transport: "tcp", hostname: "127.0.0.1", port: 2 } as const;
+  readonly readable = new ReadableStream<Uint8Array<ArrayBuffer>>();
+  readonly writable = new WritableStream<Uint8Array>();
+  readonly closed: Promise<void>;
+  told = "";
+  #close: () => void;
+  #pieces: string[];
+
+  constructor(pieces: string[]) {
+    this.#pieces = pieces;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    [this.closed, this.#close] = [promise, resolve];
+  }
+
+  read(target: Uint8Array): Promise<number | null> {
+    const piece = this.#pieces.shift();
+    if (piece === undefined) return Promise.resolve(null);
+    const octets = octetsOf(piece).subarray(0, target.length);
+    target.set(octets);
+    if (octets.length < piece.length) this.#pieces.unshift(piece.slice(octets.length));
+    return Promise.resolve(octets.length);
+  }
+
+  write(octets: Uint8Array): Promise<number> {
+    if (this.told.length < 100_000) this.told += toByteString(octets);
+    return Promise.resolve(octets.length);
+  }
+
+  setNoDelay(): void {}
+  setKeepAlive(): void {}
+  ref(): void {}
+  unref(): void {}
+  closeWrite(): Promise<void> {
+    return Promise.resolve();
+  }
+  close(): void {
+    this.#close();
+  }
+  [Symbol.dispose](): void {
+    this.#close();
+  }
+}
+
+/** Says a text in one to three pieces. */
+function say(random: Random, text: string): string[] {
+  const at = Math.floor(random() * text.length);
+  const pieces = random() < 0.5 ? [text] : [text.slice(0, at), text.slice(at)];
+  return pieces.filter((piece) => piece !== "");
+}
+
+// ---- The parsers --------------------------------------------------------
+
+const REQUESTS = [
+  "GET /index.html HTTP/1.1\r\nHost: localhost\r\n\r\n",
+  'GET /sockets.svg HTTP/1.1\r\nHost: localhost:8000\r\nRange: bytes=0-1,5-9,-3\r\nIf-Range: "x"\r\n\r\n',
+  "HEAD http://localhost/%2e%2e/a?b=c HTTP/1.0\r\nConnection: keep-alive\r\nHost: [::1]\r\n\r\n",
+  'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a="b"\r\nhello\r\n0\r\nT: x\r\n\r\n',
+  "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc",
+  'GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: W/"a", "b", *\r\nAccept-Encoding: br;q=0.5, *;q=0\r\n' +
+  "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nAuthorization: Basic QTpC\r\n\r\n",
+];
+
+/** Every request ends in whole answers of HTTP/1.1, and nothing is our fault. */
+async function fuzzRequests(random: Random, count: number): Promise<void> {
+  let accept: (conn: Deno.Conn) => void = () => {};
+  const listener = {
+    accept: () => new Promise((resolve) => accept = resolve),
+    close: () => {},
+    addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+  } as unknown as Listener; // as much of one as serve() asks for
+  const stop = new AbortController();
+  const faults: unknown[] = [];
+  serve([listener], {
+    root: `${ROOT}public`,
+    signal: stop.signal,
+    complain: (error) => faults.push(error),
+  });
+  for (let done = 0; done < count; done++) {
+    const sent = Array.from(
+      { length: 1 + Math.floor(random() * 3) },
+      () => spoil(random, pick(random, REQUESTS)),
+    );
+    const conn = new Heard(say(random, sent.join("")));
+    accept(conn);
+    await conn.closed;
+    const answered = conn.told === "" || /^HTTP\/1\.1 [1-5]\d\d [A-Z]/.test(conn.told);
+    if (faults.length > 0 || !answered) {
+      throw new Error(`${JSON.stringify(sent)}: ${faults[0] ?? conn.told}`);
+    }
+    await Promise.resolve(); // lets the service accept again
+  }
+}
+
+const NAMES = {
+  string: ["port", "header", "cache"],
+  boolean: ["quiet", "spa"],
+  negatable: ["spa"],
+  collect: ["header"],
+  short: { p: "port", H: "header", q: "quiet" },
+} as const;
+
+/** Every command line ends in values or in a UsageError of one line. */
+function fuzzCommandLines(random: Random, count: number): void {
+  const words = [
+    "--port",
+    "-p",
+    "--port=1",
+    "-q",
+    "-qp",
+    "--",
+    "-",
+    "--no-spa",
+    "-H",
+    "--header=a: b",
+    "x",
+  ];
+  for (let done = 0; done < count; done++) {
+    const args = Array.from(
+      { length: Math.floor(random() * 5) },
+      () => spoil(random, pick(random, words)),
+    );
+    try {
+      const flags = parseArgs(spellOut(args, NAMES), NAMES);
+      if (flags.port !== undefined) {
+        readNumber("--port", flags.port, { min: 0, max: 65_535, whole: true });
+      }
+    } catch (error) {
+      const fine = error instanceof UsageError && printable(error.message) === error.message;
+      if (!fine) throw new Error(`${JSON.stringify(args)}: ${error}`);
+    }
+  }
+}
+
+// ---- Command line -------------------------------------------------------
+
+/** The parsers, and their share of the inputs. */
+const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: number) => unknown]> = {
+  requests: [0.35, fuzzRequests],
+  "command lines": [0.15, fuzzCommandLines],
+};
+
+const OPTIONS = {
+  string: ["count", "seed", "only"],
+  boolean: [],
+  default: { count: "1000000" },
+  short: {},
+} as const;
+
+async function main(args: string[]): Promise<number> {
+  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
+  const count = readNumber("--count", flags.count, { min: 1, max: 1e9, whole: true });
+  const seed = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 32));
+  for (const [name, [share, fuzz]] of Object.entries(PARSERS)) {
+    if (flags.only !== undefined && flags.only !== name) continue;
+    const [inputs, begun] = [Math.round(count * share), performance.now()];
+    print(`${name}: ${inputs} inputs, seed ${seed} ... `);
+    await fuzz(generator(seed), inputs);
+    print(`ok, ${((performance.now() - begun) / 1000).toFixed(1)} s\n`);
+  }
+  return 0;
+}
+
+if (import.meta.main) await run("fuzz", main);
