@@ -1450,15 +1450,22 @@ interface Place {
   tls: { cert: string; key: string } | undefined;
 }
 
-/** Opens all the places or none, all on the port that the first one gets. */
+/**
+ * Opens the places, all on the port that the first one gets. One of several may fail: where there
+ * is no IPv6, and where "::" has taken the IPv4 addresses as well.
+ */
 function listenAll(places: readonly Place[], reusePort: boolean): Listener[] {
   const listeners: Listener[] = [];
-  for (const { hostname, port, tls } of places) {
+  for (const [at, { hostname, port, tls }] of places.entries()) {
     try {
       const place = { hostname, port: listeners[0]?.addr.port ?? port, reusePort };
       listeners.push(tls ? Deno.listenTls({ ...place, ...tls }) : Deno.listen(place));
     } catch (error) {
-      if (listeners.length > 0 && !(error instanceof Deno.errors.AddrInUse)) continue; // no IPv6 here
+      const { AddrInUse, PermissionDenied, NotCapable } = Deno.errors;
+      const taken = error instanceof AddrInUse && listeners[0]?.addr.hostname !== "::";
+      const refused = error instanceof PermissionDenied || error instanceof NotCapable;
+      const another = listeners.length > 0 || at < places.length - 1;
+      if (another && !taken && !refused) continue;
       for (const listener of listeners) listener.close();
       throw error;
     }
@@ -1468,7 +1475,7 @@ function listenAll(places: readonly Place[], reusePort: boolean): Listener[] {
 
 /** Opens the listeners that the options ask for; a default port that is busy is passed over. */
 function openListeners({ bind, lan, port, threads }: Options, tls: Place["tls"]): Listener[] {
-  const hostnames = lan ? ["::"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
+  const hostnames = lan ? ["::", "0.0.0.0"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
   const last = port === undefined ? LAST_PORT : port;
   for (let each = port ?? DEFAULT_PORT, tries = 0;; each += port === undefined ? 1 : 0) {
     try {
