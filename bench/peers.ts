@@ -10,8 +10,9 @@ import { run } from "../protocol.ts";
 export interface Peer {
   /** What the table calls it. */
   name: string;
-  /** The program, and what makes it serve on a port, in the foreground. */
+  /** The program that runs it. */
   program: string;
+  /** What makes it serve on a port, in the foreground. */
   args: (port: number, threads: number) => string[];
   /** How to get it where it is missing. */
   install: string;
