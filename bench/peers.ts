@@ -149,12 +149,14 @@ export async function find(program: string): Promise<string | null> {
  * Starts a server on a free port, and waits until it answers.
  *
  * @param answers Whether it answers on that port yet; may reject.
+ * @param prefix What comes before its command line, to pin it to a core.
  * @throws {Error} If it does not within ten seconds.
  */
 export async function start(
   { name, program, args }: Peer,
   answers: (port: number) => Promise<boolean>,
-  { threads = 1, prefix = [] }: { threads?: number; prefix?: string[] } = {},
+  prefix: readonly string[],
+  threads = 1,
 ): Promise<Running> {
   const port = freePort();
   const [first = "", ...rest] = [...prefix, program, ...args(port, threads)];

@@ -98,7 +98,7 @@ const SCENARIOS: Scenario[] = [
   { name: "mixed", label: "1,000 files, 1 to 100 KiB", wanted: 0.8, path: "/mixed/" },
   { name: "big", label: "100 MB file, in MB", wanted: 0.9, path: "/big.bin" },
   ...[1, 10, 100, 1_000].map((connections) => ({ name: "connections", path: SMALL, connections,
-    label: `1 KiB, ${connections.toLocaleString("en")} connections`, peers: TWO })),
+    label: `1 KiB, ${connections.toLocaleString("en")} connections`, peers: [...TWO, "bare loop"] })),
   { name: "folders", label: "a file among 10", path: "/ten/file.html", peers: TWO },
   { name: "folders", label: "a file among 100,000", path: "/many/file.html", peers: TWO },
   { name: "threads", label: "not pinned, 1 thread", path: SMALL, peers: TWO, threads: 1 },
@@ -117,10 +117,11 @@ const block = new Uint8Array(1 << 18);
 async function exchange(wire: Wire, path: string, fields: string[] = []) {
   wire.setDeadline(PATIENCE);
   await wire.write([`GET ${path} HTTP/1.1`, "Host: localhost", ...fields, "", ""].join("\r\n"));
-  const status = Number((await wire.readLine(1_024))?.split(" ")[1]);
+  const [, status] = / (\d{3})/.exec(await wire.readLine(1_024) ?? "") ?? [];
+  if (status === undefined) throw new Error("There was no answer");
   const got = new Fields();
   for (let line; (line = await wire.readLine(8_192));) got.appendLine(line);
-  const due = status === 304 ? 0 : Number(got.get("Content-Length") ?? 0);
+  const due = status === "304" ? 0 : Number(got.get("Content-Length") ?? 0);
   let [length, last] = [0, 0];
   while (length < due) {
     const count = await wire.readInto(block.subarray(0, Math.min(block.length, due - length)));
@@ -128,7 +129,7 @@ async function exchange(wire: Wire, path: string, fields: string[] = []) {
     last = block[count - 1] ?? 0;
     length += count;
   }
-  return { status, fields: got, length, last };
+  return { status: Number(status), fields: got, length, last };
 }
 
 /** Makes a request on a connection of its own. */
@@ -200,7 +201,7 @@ async function growth(server: Running): Promise<number> {
   forgetPeak(server);
   const before = memory(server, "VmRSS");
   for (let each = 0; each < 3; each++) await ask(server.port, "/big.bin");
-  return memory(server, "VmHWM") - before;
+  return Math.max(memory(server, "VmHWM") - before, 0);
 }
 
 /** Memory in megabytes with thousands of kept connections; and the time of a request then, in ms. */
@@ -273,7 +274,8 @@ function show(number: number): string {
 }
 
 function row(label: string, cells: readonly string[], widths: readonly number[]): string {
-  return `${label.padEnd(27)}${cells.map((cell, at) => cell.padStart(widths[at] ?? 0)).join("")}\n`;
+  const padded = cells.map((cell, at) => cell.padStart(widths[at] ?? 0));
+  return `${(label.padEnd(27) + padded.join("")).trimEnd()}\n`;
 }
 
 const RATIOS = [16, 8, 10, 12, 7, 8, 11];
@@ -323,7 +325,7 @@ async function printRates(task: Task, peers: readonly Peer[], servers: readonly 
     const taking = servers.filter(({ name }) => !threads && names.includes(name));
     for (const peer of peers) {
       if (!threads || !names.includes(peer.name)) continue;
-      taking.push(own.use(await start(peer, answers, { threads })));
+      taking.push(own.use(await start(peer, answers, [], threads)));
     }
     const { ratios, plain } = await compare(scenario, taking, task);
     if (signal.aborted) return;
@@ -360,7 +362,7 @@ async function printRest(task: Task, peers: readonly Peer[], servers: readonly R
       const peer = peers.find((peer) => peer.name === name);
       if (!peer) return;
       const began = performance.now();
-      await using _server = await start(peer, answers, { prefix: onCore(0) });
+      await using _server = await start(peer, answers, onCore(0));
       times.set(name, [...times.get(name) ?? [], performance.now() - began]);
     });
   }
@@ -409,20 +411,18 @@ async function bench(task: Task): Promise<void> {
   pinned = navigator.hardwareConcurrency > 1 && await find("taskset") !== null;
   if (pinned) await new Deno.Command("taskset", { args: ["-acp", "1", `${Deno.pid}`] }).output();
   layOut(task.root);
-  await using stack = new AsyncDisposableStack();
   const peers: Peer[] = [];
-  const servers: Running[] = [];
   for (const peer of peersOf(task.root, task.etc)) {
     const program = await find(peer.program);
-    if (program === null) {
-      print(`Without ${peer.name}, which is not here: ${peer.install}\n`);
-      continue;
-    }
-    peers.push({ ...peer, program });
-    servers.push(stack.use(await start({ ...peer, program }, answers, { prefix: onCore(0) })));
+    if (program === null) print(`Without ${peer.name}, which is not here: ${peer.install}\n`);
+    else peers.push({ ...peer, program });
   }
-  await printRates(task, peers, servers);
-  await printRest(task, peers, servers);
+  for (const part of [printRates, printRest]) { // each with servers that have done nothing yet
+    await using stack = new AsyncDisposableStack();
+    const servers: Running[] = [];
+    for (const peer of peers) servers.push(stack.use(await start(peer, answers, onCore(0))));
+    await part(task, peers, servers);
+  }
 }
 
 async function main(args: string[]): Promise<number> {
