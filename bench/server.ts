@@ -286,9 +286,11 @@ const REST = [12, 8, 10, 12, 8, 8, 10];
 async function compare(scenario: Scenario, servers: readonly Running[], task: Task) {
   const measure = scenario.name === "big" ? download : load;
   const found = new Map(servers.map(({ name }) => [name, [] as Measure[]]));
-  for (let round = 0; round < task.rounds && !task.signal.aborted; round++) {
+  for (let round = 0; round < task.rounds; round++) {
     for (const server of servers) {
-      found.get(server.name)?.push(await measure(server, scenario, task));
+      if (!task.signal.aborted) {
+        found.get(server.name)?.push(await measure(server, scenario, task));
+      }
     }
   }
   const all = (name: string, key: keyof Measure) => found.get(name)?.map((each) => each[key]) ?? [];
