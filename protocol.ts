@@ -226,7 +226,9 @@ export class Wire implements Disposable {
     } else if (this.#end === this.#buffer.length) {
       this.#makeRoom();
     }
-    const count = await this.#read(this.#buffer.subarray(this.#end));
+    // a view costs 0.1 µs, and this is on the way of every request
+    const room = this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end);
+    const count = await this.#read(room);
     this.#end += count;
     return count > 0;
   }

@@ -111,3 +111,84 @@ export async function runProgram(
   const { code, stdout, stderr } = await child.output();
   return { code, stdout: toByteString(stdout), stderr: new TextDecoder().decode(stderr) };
 }
+
+/** A program that runs until it is stopped. */
+export interface Running extends AsyncDisposable {
+  /** The number that it said it was ready with: its port; 0 if it ended before. */
+  port: number;
+  pid: number;
+  /** What it has said so far. */
+  readonly stderr: string;
+  /** Sends a signal (SIGTERM), and waits for the end. */
+  stop(signal?: Deno.Signal): Promise<Outcome>;
+}
+
+/** How a program is started. */
+export interface StartOptions {
+  /** A command that runs it. */
+  by?: string[];
+  allow?: string[];
+  env?: Record<string, string>;
+  cwd?: string;
+  /** Nobody reads what it prints. */
+  unread?: boolean;
+}
+
+/**
+ * Starts a program of ours, and waits until it is ready.
+ *
+ * @param ready What it then says on standard error, its port in the first group.
+ */
+export async function startProgram(
+  program: string,
+  args: string[],
+  ready: RegExp,
+  options: StartOptions = {},
+): Promise<Running> {
+  const { by = [], allow = ["--allow-all"], env = {}, cwd = ROOT, unread = false } = options;
+  const words = [...by, Deno.execPath(), "run", "--no-prompt", ...allow, `${ROOT}${program}`];
+  const child = new Deno.Command(words[0] ?? "", {
+    args: [...words.slice(1), ...args],
+    env: { NO_COLOR: "1", ...env },
+    cwd,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const { promise: port, resolve } = Promise.withResolvers<number>();
+  let stderr = "";
+  const listening = (async () => {
+    for await (const octets of child.stderr) {
+      stderr += new TextDecoder().decode(octets);
+      const [, found] = ready.exec(stderr) ?? [];
+      if (found !== undefined) resolve(Number(found));
+    }
+    resolve(0);
+  })();
+  const product = unread ? child.stdout.cancel().then(() => "") : new Response(child.stdout).text();
+  let outcome: Promise<Outcome> | undefined;
+  const end = async () => {
+    const { code } = await child.status;
+    await listening;
+    return { code, stdout: await product, stderr };
+  };
+  const stop = (signal?: Deno.Signal) => {
+    try {
+      child.kill(signal);
+    } catch {
+      // it has ended already
+    }
+    return outcome ??= end();
+  };
+  return {
+    port: await port,
+    pid: child.pid,
+    get stderr() {
+      return stderr;
+    },
+    stop,
+    async [Symbol.asyncDispose]() {
+      await (outcome ?? stop());
+    },
+  };
+}
