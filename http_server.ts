@@ -207,6 +207,8 @@ const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
 /** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
+/** How old a change must be before the times of a file tell the next one apart, in milliseconds. */
+const RESTED = 2_000;
 /** Up to this size an entity-tag is made of the octets, in octets; above it, of the times. */
 const MAX_HASHED = 8_388_608;
 /** How much of a larger file is read at once, in octets. */
@@ -882,15 +884,11 @@ function openFile(segments: readonly string[], site: Site, tries = 3): OpenFile 
 /** The files beside a file that hold it compressed, by content coding (RFC 9110 §8.4.1). */
 const SIBLINGS = { br: ".br", gzip: ".gz" } as const;
 
-/** Represents a file, in the coding that the client likes best; null if there is no such file. */
-async function represent(
-  { fields }: Request,
-  segments: readonly string[],
-  site: Site,
-): Promise<Representation | null> {
+/** Opens a file or a sibling of it, whichever the client likes best; null if there is no file. */
+function openCoded(fields: Fields, segments: readonly string[], site: Site) {
   const original = openFile(segments, site);
   if (original === null) return null;
-  let { file, info } = original;
+  let chosen = original;
   const own: Field[] = [["Accept-Ranges", "bytes"]];
   let best = weigh(fields.get("Accept-Encoding"), ["identity"]) ?? 0.001;
   for (const coding of ["gzip", "br"] as const) {
@@ -901,46 +899,52 @@ async function represent(
     const weight = weigh(fields.get("Accept-Encoding"), [coding, "*"]) ?? 0;
     const opened = weight >= best && weight > 0 ? openSibling(name, site) : null;
     if (opened === null) continue;
-    file.close();
-    ({ file, info } = opened);
+    chosen.file.close();
+    chosen = opened;
     own[2] = ["Content-Encoding", coding];
     best = weight;
   }
-  const [size, time] = [info.size, info.mtime?.getTime() ?? 0];
-  const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
-  const type = TYPES.get(extension) ?? "application/octet-stream";
-  const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
-  const stamps = [info.dev, info.ino, size, time, info.ctime?.getTime()].map((each) => each ?? 0);
-  if (size > MAX_HASHED) {
-    const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
-    return { file, size, type, etag, modified, fields: own };
-  }
+  return { ...chosen, own };
+}
+
+/** Represents a file, in the coding that the client likes best; null if there is no such file. */
+async function represent(
+  { fields }: Request,
+  segments: readonly string[],
+  site: Site,
+): Promise<Representation | null> {
+  const opened = openCoded(fields, segments, site);
+  if (opened === null) return null;
+  const { file, info, own } = opened;
   try {
-    const looks = stamps.join();
-    const { octets, ...held } = site.contents.get(looks) ?? await hold(readWhole(file, size));
-    const inMemory = size <= SMALL && octets ? { octets } : {};
-    // What had rested for a second cannot have changed again within a tick of the clock.
-    if (Date.now() - Math.max(time, info.ctime?.getTime() ?? 0) > 2_000) {
-      site.contents.set(
-        looks,
-        { ...held, ...inMemory },
-        looks.length + (inMemory.octets?.length ?? 0),
-      );
+    const [size, time, change] = [
+      info.size,
+      info.mtime?.getTime() ?? 0,
+      info.ctime?.getTime() ?? 0,
+    ];
+    const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
+    const type = TYPES.get(extension) ?? "application/octet-stream";
+    const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
+    const looks = [info.dev, info.ino, size, time, change].map((stamp) =>
+      (stamp ?? 0).toString(36)
+    );
+    if (size > MAX_HASHED) {
+      return { file, size, type, etag: `"${looks.join("-")}"`, modified, fields: own };
     }
-    if (inMemory.octets) file.close();
-    return { ...held, ...inMemory.octets ? inMemory : { file }, type, modified, fields: own };
+    const kept = site.contents.get(looks.join());
+    const held = kept ?? await hold(readWhole(file, size));
+    const { etag, size: length, octets } = held;
+    const content = size <= SMALL && octets ? { octets } : { file };
+    // What had rested for a while cannot have changed again within a tick of the clock.
+    if (!kept && Date.now() - Math.max(time, change) > RESTED) {
+      const small = "octets" in content;
+      site.contents.set(looks.join(), small ? held : { etag, size: length }, small ? length : 64);
+    }
+    if ("octets" in content) file.close();
+    return { ...content, size: length, type, etag, modified, fields: own };
   } catch (error) {
     file.close();
     throw error;
-  }
-}
-
-/** Opens a sibling; one that may not be read is passed over. */
-function openSibling(segments: readonly string[], site: Site): OpenFile | null {
-  try {
-    return openFile(segments, site);
-  } catch {
-    return null;
   }
 }
 
