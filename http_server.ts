@@ -907,6 +907,15 @@ function openCoded(fields: Fields, segments: readonly string[], site: Site) {
   return { ...chosen, own };
 }
 
+/** Opens a sibling; one that may not be read is passed over. */
+function openSibling(segments: readonly string[], site: Site): OpenFile | null {
+  try {
+    return openFile(segments, site);
+  } catch {
+    return null;
+  }
+}
+
 /** Represents a file, in the coding that the client likes best; null if there is no such file. */
 async function represent(
   { fields }: Request,
