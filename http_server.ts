@@ -334,7 +334,8 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
       while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
         await site.freed.promise;
       }
-      converse(conn, site);
+      if (site.signal.aborted) conn[Symbol.dispose]();
+      else converse(conn, site);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // closed, by us
       // ENOTCONN and the like: the client is gone already. EMFILE: a descriptor will be freed.
