@@ -1057,8 +1057,8 @@ async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: Dis
     const once = inline.filter((file) => file.name === name).length === 1;
     usable(named && once, "--inline", name, "a file that the HTML names, once, as cid:NAME");
   }
-  const piped = html === undefined && !stdin.isTerminal() && !fromStdin(flags).length;
-  const input = bodyFile ?? (body === undefined && piped ? "-" : undefined);
+  const given = body !== undefined || html !== undefined || fromStdin(flags).length > 0;
+  const input = bodyFile ?? (given || stdin.isTerminal() ? undefined : "-");
   const read = input === undefined ? undefined : await readText(input, stdin);
   const text = body ?? read ?? (html === undefined ? "" : undefined);
   const plain = text === undefined ? [] : textPart("plain", text);

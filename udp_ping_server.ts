@@ -1,0 +1,931 @@
+#!/usr/bin/env -S deno run --allow-net --unstable-net
+/**
+ * Echoes datagrams and does to them what networks do: loses, delays, doubles, damages and reorders
+ * them, by chance but repeatably. Or watches senders of heartbeats (`--heartbeat`).
+ *
+ * ```sh
+ * deno run --allow-net --unstable-net udp_ping_server.ts --loss 30%
+ * ```
+ *
+ * UDP is RFC 768, the echo RFC 862. A message is one line of ASCII, `sequence=N<TAB>time=T` and
+ * perhaps more fields; the echo does not care. Read from the top: the terms, the numbers, the echo
+ * and its faults, then the monitor. The command line comes last.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { explain, print, printable, readNumber, run, showTrace } from "./protocol.ts";
+import { shutdownSignal, spellOut, toByteString, UsageError, VERSION } from "./protocol.ts";
+import type { Trace } from "./protocol.ts";
+
+// ---- Terms ---------------------------------------------------------------
+
+/** How to answer. Probabilities are from 0 to 1, times in milliseconds. */
+export interface EchoOptions {
+  /** The probability of dropping a request. */
+  loss: number;
+  /** The mean length of a burst of losses; without it losses are independent. */
+  burst?: number | undefined;
+  /** How long each reply is held. */
+  delay: number;
+  /** How much longer or shorter than `delay` that may be. */
+  jitter: number;
+  /** The probability of answering twice. */
+  duplicate: number;
+  /** The probability of flipping one bit of a reply. */
+  corrupt: number;
+  /** The probability of holding a reply until the one after it has left. */
+  reorder: number;
+  /** Where chance begins, anew for each client. */
+  seed: number;
+  /** Datagrams a second answered to one client; 0 is no limit. */
+  rate: number;
+  /** Whether replies go out in upper case. */
+  upper: boolean;
+  /** Sees each datagram. */
+  trace?: Trace | undefined;
+  /** Learns why the first reply could not be sent. */
+  warn?: ((error: unknown) => void) | undefined;
+}
+
+/** What became of requests: received = dropped + echoed + limited + ignored + failed + held. */
+export type Counts =
+  & Record<Fated | "received" | "echoed" | "failed" | "held" | "clients", number>
+  & {
+    /** How many octets came. */
+    bytes: number;
+  };
+/** Why a request gets no reply. */
+export type Fated = "ignored" | "dropped" | "limited";
+
+/** A change in the life of a sender of heartbeats. */
+export interface Change {
+  /** What happened. */
+  event: "started" | "lost" | "late" | "stopped" | "recovered" | "restarted" | "left" | "suspended";
+  /** The sender's name, else its address and port; "monitor" when it is about ourselves. */
+  name: string;
+  /** How many beats are missing. */
+  lost?: number;
+  /** The first sequence number it is about. */
+  from?: number;
+  /** The last one. */
+  to?: number;
+  /** How long nothing came, in seconds. */
+  silence?: number;
+}
+
+// ---- Numbers -------------------------------------------------------------
+
+/** The longest datagram, and more than that, so that nothing is ever cut; in octets. */
+const MAX_DATAGRAM = 65_536;
+/** How many clients, and how many senders of heartbeats, are remembered. */
+const MAX_CLIENTS = 10_000;
+/** Below are services, and an answer could start a storm; no client has such a port (RFC 6335). */
+const FIRST_CLIENT_PORT = 1024;
+/** How many sends may wait for the system before no more is received. */
+const MAX_UNSENT = 64;
+/** How late timers ring, in milliseconds: asked for that much earlier, they are right. */
+const TIMER_LATENESS = 1.2;
+/** How long a reordered reply waits for the next one, in milliseconds. */
+const MAX_REORDER = 500;
+/** How far back a sequence number can be told from one that came already. */
+const WINDOW = 1024;
+/** A number seen before and this far back is no duplicate: its sender began again. */
+const RESTART = 64;
+/** How often silence is judged; how late is too late for that, and how late is suspension; in ms. */
+const SWEEP = { every: 50, late: 25, suspended: 1000 } as const;
+/** The interval of heartbeats until something else is known, in milliseconds. */
+const DEFAULT_INTERVAL = 5000;
+/** How long the last command of `--exec` may take at the end, in milliseconds. */
+const LAST_RUN = 2000;
+/** How often junk is mentioned, in milliseconds. */
+const JUNK_EVERY = 60_000;
+/** How many changes may wait for the command of `--exec`. */
+const MAX_WAITING = 1000;
+
+// ---- Engine: the echo ----------------------------------------------------
+
+/**
+ * Hands over each datagram until the signal aborts, and closes the socket then. The octets are a
+ * view of the one buffer: good until the handler is done.
+ */
+export async function receiveAll(
+  socket: Deno.DatagramConn,
+  signal: AbortSignal,
+  handle: (octets: Uint8Array, from: Deno.NetAddr) => Promise<void> | undefined,
+): Promise<void> {
+  const buffer = new Uint8Array(MAX_DATAGRAM);
+  signal.addEventListener("abort", () => socket.close(), { once: true });
+  while (!signal.aborted) {
+    try {
+      const [octets, from] = await socket.receive(buffer);
+      const busy = "hostname" in from ? handle(octets, from) : undefined;
+      if (busy) await busy;
+    } catch (error) {
+      // Windows reports here that an earlier reply found nobody.
+      if (!signal.aborted && !(error instanceof Deno.errors.ConnectionReset)) throw error;
+    }
+  }
+}
+
+/** Numbers from 0 to 1 by chance, yet always the same: a counter, well mixed (MurmurHash3). */
+export function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    let mixed = state = state + 0x9e37_79b9 | 0;
+    mixed = Math.imul(mixed ^ mixed >>> 16, 0x85eb_ca6b);
+    mixed = Math.imul(mixed ^ mixed >>> 13, 0xc2b2_ae35);
+    return ((mixed ^ mixed >>> 16) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Tells which of the last sequence numbers have come. */
+class SequenceWindow {
+  readonly #seen = new Uint8Array(WINDOW);
+
+  /** Begins; what is not above `highest` counts as seen, where a number is given. */
+  constructor(public highest = -1) {
+    if (highest >= 0) this.#seen.fill(1);
+  }
+
+  /** Takes a number; whether it is the first of its kind. What is too far back is not. */
+  add(sequence: number): boolean {
+    if (sequence <= this.highest - WINDOW) return false;
+    for (let at = Math.max(this.highest + 1, sequence - WINDOW + 1); at <= sequence; at++) {
+      this.#seen[at % WINDOW] = 0;
+    }
+    this.highest = Math.max(this.highest, sequence);
+    const first = this.#seen[sequence % WINDOW] === 0;
+    this.#seen[sequence % WINDOW] = 1;
+    return first;
+  }
+}
+
+/** What chance has decided for one datagram. */
+interface Fate {
+  lost: boolean;
+  hold: number; // in milliseconds
+  copies: number;
+  damaged: boolean;
+  where: number; // from 0, the first bit, to 1
+  reordered: boolean;
+}
+
+/** One client: what chance has in store for it, its allowance, and what it has sent. */
+class Client {
+  readonly #options: EchoOptions;
+  readonly #draw: Record<"loss" | "delay" | "twice" | "damage" | "order", () => number>;
+  readonly #most: number;
+  #tokens: number;
+  #refilled = performance.now();
+  #lost: boolean | undefined;
+  #session: string | undefined;
+  #requests = new SequenceWindow();
+  #unique = 0;
+  /** Sends the reply that is held until the next one has left. */
+  release: (() => void) | undefined;
+
+  constructor(options: EchoOptions) {
+    this.#options = options;
+    const draw = (fault: number) => generator(Math.imul(options.seed + fault, 0x1656_67b1));
+    this.#draw = { loss: draw(1), delay: draw(2), twice: draw(3), damage: draw(4), order: draw(5) };
+    this.#tokens = this.#most = Math.max(1, options.rate);
+  }
+
+  /** Draws for one datagram. Each generator is drawn for each: none moves another's pattern. */
+  fate(): Fate {
+    const { delay, jitter, duplicate, corrupt, reorder } = this.#options;
+    return {
+      lost: this.#loses(),
+      hold: Math.max(0, delay + (2 * this.#draw.delay() - 1) * jitter),
+      copies: this.#draw.twice() < duplicate ? 2 : 1,
+      damaged: this.#draw.damage() < corrupt,
+      where: this.#draw.damage(),
+      reordered: this.#draw.order() < reorder,
+    };
+  }
+
+  /** Gilbert's chain: a burst ends with probability 1/burst, and begins so that the mean is right. */
+  #loses(): boolean {
+    const { loss, burst } = this.#options;
+    let chance = loss;
+    if (burst !== undefined && this.#lost !== undefined) {
+      chance = this.#lost ? 1 - 1 / burst : loss / ((1 - loss) * burst);
+    }
+    return this.#lost = this.#draw.loss() < chance;
+  }
+
+  /** A token bucket that drops: a datagram that loops between two echoes is gone for good. */
+  mayAnswer(now: number): boolean {
+    if (this.#options.rate === 0) return true;
+    const earned = (now - this.#refilled) * this.#options.rate / 1000;
+    this.#tokens = Math.min(this.#most, this.#tokens + earned);
+    this.#refilled = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  /** How many different requests of this session have come, this one included. */
+  count(request: string): number {
+    const session = /\tid=(\w+)/.exec(request)?.[1];
+    if (session !== this.#session) [this.#requests, this.#unique] = [new SequenceWindow(), 0];
+    this.#session = session;
+    const sequence = /^sequence=(\d{1,15})\t/.exec(request)?.[1];
+    if (sequence !== undefined && this.#requests.add(Number(sequence))) this.#unique++;
+    return this.#unique;
+  }
+}
+
+/** The places a pinger leaves for our times and our count, where its message ends. */
+const PLACES = /^\trx=\d{10}\.\d{6}\ttx=\d{10}\.\d{6}\tn=\d{10}$/;
+const TAB = 0x09;
+const PLACE = { rx: -51, tx: -30, n: -10, all: -55 } as const; // from the end
+
+function put(octets: Uint8Array, place: number, text: string): void {
+  const at = octets.length + place;
+  for (let index = 0; index < text.length; index++) octets[at + index] = text.charCodeAt(index);
+}
+
+/** The time of day as SECONDS.MICROS, by the clock that never goes back. */
+function timeOfDay(): string {
+  return ((performance.timeOrigin + performance.now()) / 1000).toFixed(6);
+}
+
+/** An address and port as a user would type them; IPv4 inside IPv6 is shown as IPv4. */
+function authority({ hostname, port }: Deno.NetAddr): string {
+  const host = hostname.replace(/^::ffff:(?=[\d.]+$)/, "");
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Answers requests, never with more than was asked: one reply, two if told, none longer. */
+export class EchoServer {
+  /** What became of the requests so far. */
+  readonly counts: Counts;
+  readonly #socket: Deno.DatagramConn;
+  readonly #options: EchoOptions;
+  readonly #port: number;
+  readonly #clients = new Map<string, Client>();
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  #sending: Promise<void> = Promise.resolve();
+  #unsent = 0;
+  #warm = false;
+
+  /** Takes over an open socket. */
+  constructor(socket: Deno.DatagramConn, options: EchoOptions) {
+    const zeros = { dropped: 0, echoed: 0, limited: 0, ignored: 0, failed: 0, held: 0 };
+    this.counts = { received: 0, ...zeros, clients: 0, bytes: 0 };
+    this.#socket = socket;
+    this.#options = options;
+    this.#port = "hostname" in socket.addr ? socket.addr.port : 0;
+  }
+
+  /** Answers until the signal aborts. Nothing that a client does rejects the promise. */
+  async serve(signal: AbortSignal): Promise<void> {
+    await receiveAll(this.#socket, signal, (octets, from) => this.#take(octets, from));
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #take(octets: Uint8Array, from: Deno.NetAddr): Promise<void> | undefined {
+    const { counts } = this;
+    counts.received++;
+    counts.bytes += octets.length;
+    const fate = this.#judge(octets, from);
+    if (fate) counts[fate]++;
+    this.#options.trace?.("<", show(octets, from) + (fate ? ` (${fate})` : ""));
+    return this.#unsent > MAX_UNSENT ? this.#sending : undefined;
+  }
+
+  #judge(octets: Uint8Array, from: Deno.NetAddr): Fated | undefined {
+    // Another echo server, on our port number, would answer our answer.
+    if (from.port < FIRST_CLIENT_PORT || from.port === this.#port) return "ignored";
+    const client = this.#client(from);
+    const fate = client.fate();
+    if (fate.lost) return "dropped";
+    if (!client.mayAnswer(performance.now())) return "limited";
+    this.#answer(octets.slice(), from, client, fate);
+  }
+
+  #client(from: Deno.NetAddr): Client {
+    const key = `${from.hostname} ${from.port}`;
+    let client = this.#clients.get(key);
+    if (client) return client;
+    this.counts.clients++;
+    const [oldest] = this.#clients.keys();
+    if (oldest !== undefined && this.#clients.size === MAX_CLIENTS) this.#clients.delete(oldest);
+    this.#clients.set(key, client = new Client(this.#options));
+    return client;
+  }
+
+  #answer(reply: Uint8Array, to: Deno.NetAddr, client: Client, fate: Fate): void {
+    const stamped = reply[reply.length + PLACE.all] === TAB &&
+      PLACES.test(toByteString(reply.subarray(PLACE.all)));
+    if (stamped) {
+      put(reply, PLACE.rx, timeOfDay());
+      const unique = client.count(toByteString(reply.subarray(0, 100)));
+      if (unique > 0) put(reply, PLACE.n, String(unique).padStart(10, "0"));
+    }
+    if (this.#options.upper) upperCase(reply);
+    const send = () => {
+      if (stamped) put(reply, PLACE.tx, timeOfDay());
+      const bit = Math.floor(fate.where * reply.length * 8);
+      if (fate.damaged && reply.length > 0) {
+        reply[bit >> 3] = (reply[bit >> 3] ?? 0) ^ 1 << (bit & 7);
+      }
+      for (let copy = 0; copy < fate.copies; copy++) this.#send(reply, to, copy);
+    };
+    const depart = () => this.#depart(send, client, fate.reordered);
+    const wait = Math.round(fate.hold - TIMER_LATENESS);
+    if (wait < 0) depart();
+    else this.#later(wait, depart);
+  }
+
+  #depart(send: () => void, client: Client, reordered: boolean): void {
+    if (!reordered || client.release) {
+      send();
+      client.release?.();
+      return;
+    }
+    client.release = () => {
+      client.release = undefined;
+      cancel();
+      send();
+    };
+    const cancel = this.#later(MAX_REORDER, client.release);
+  }
+
+  /** Does something later, side by side with all the rest; returns how to call it off. */
+  #later(ms: number, act: () => void): () => void {
+    const cancel = () => {
+      clearTimeout(timer);
+      this.#timers.delete(timer);
+      this.counts.held = this.#timers.size;
+    };
+    const timer = setTimeout(() => {
+      cancel();
+      act();
+    }, ms);
+    this.counts.held = this.#timers.add(timer).size;
+    return cancel;
+  }
+
+  #send(reply: Uint8Array, to: Deno.NetAddr, copy: number): void {
+    this.#unsent++;
+    // Not to wait for each send makes the echo a third faster. But on a fresh socket sends that
+    // nobody waits for leave in reverse order: until there is a pause they go one by one.
+    this.#sending = this.#warm
+      ? this.#transmit(reply, to, copy)
+      : this.#sending.then(() => this.#transmit(reply, to, copy));
+  }
+
+  async #transmit(reply: Uint8Array, to: Deno.NetAddr, copy: number): Promise<void> {
+    try {
+      await this.#socket.send(reply, to);
+      if (copy === 0) this.counts.echoed++;
+      this.#options.trace?.(">", show(reply, to));
+    } catch (error) {
+      if (copy === 0 && this.counts.failed++ === 0) this.#options.warn?.(error);
+    }
+    if (--this.#unsent === 0) this.#warm = true;
+  }
+}
+
+/** A datagram for the trace: its length, its peer, and what is fit to be seen of it. */
+function show(octets: Uint8Array, peer: Deno.NetAddr): string {
+  const text = printable(toByteString(octets.subarray(0, 200)));
+  return `${octets.length} octets, ${authority(peer)}: ${text}`;
+}
+
+function upperCase(octets: Uint8Array): void {
+  octets.forEach((octet, at) => {
+    if (octet >= 0x61 && octet <= 0x7a) octets[at] = octet - 0x20;
+  });
+}
+
+// ---- Engine: heartbeats --------------------------------------------------
+
+/** Of our own sender, and of the assignment's: `N - T`. Its clock is nothing to rely on. */
+const BEAT =
+  /^(?:sequence=(\d{1,15})\ttime=\d+(?:\.\d+)?(?:\t[^\r\n]*)?|(\d{1,15}) - \d[\d .:-]*)\r?\n?$/;
+
+/** A sender of heartbeats; times in milliseconds, by our own monotonic clock. */
+interface Sender {
+  readonly name: string;
+  window: SequenceWindow;
+  state: "up" | "stopped" | "left";
+  /** As it says itself. */
+  interval?: number | undefined;
+  heard: number;
+  /** Since when its silence counts: when it was heard, or we were awake again. */
+  quiet: number;
+  /** Between its last two beats, and on average. */
+  gap?: number | undefined;
+  learned: number;
+  gaps: number;
+  jitter: number;
+  up: number;
+  down: number;
+  readonly counts: {
+    received: number;
+    lost: number;
+    late: number;
+    duplicates: number;
+    stops: number;
+  };
+}
+
+/** What is known of a sender in the end. */
+export interface SenderSummary {
+  /** Its name, else its address and port. */
+  name: string;
+  /** How many beats came. */
+  received: number;
+  /** How many did not. */
+  lost: number;
+  /** How many came late; they are not lost. */
+  late: number;
+  /** How many came again. */
+  duplicates: number;
+  /** How often it stopped. */
+  stops: number;
+  /** Lost beats, in per cent. */
+  loss: number;
+  /** The time that it was up, in per cent. */
+  up: number;
+  /** The mean difference between one interval of arrivals and the next, in milliseconds. */
+  jitter: number;
+}
+
+/** How the monitor judges; times in milliseconds. */
+export interface MonitorOptions {
+  /** The interval of senders that do not tell theirs. Default: learned, at first 5 seconds. */
+  interval?: number | undefined;
+  /** How long a sender may be silent, if its interval allows. Default: three intervals. */
+  timeout?: number | undefined;
+  /** Gets each change. */
+  report: (change: Change) => void;
+  /** Hears of junk, once a minute. */
+  warn?: ((error: Error) => void) | undefined;
+}
+
+/** Watches senders of heartbeats: loss by their numbers, silence by our clock, never by theirs. */
+export class Monitor {
+  /** How many datagrams were no heartbeats; they are no sign of life and no stop. */
+  junk = 0;
+  #quietUntil = -Infinity; // about junk
+  readonly #senders = new Map<string, Sender>();
+  readonly #options: MonitorOptions;
+
+  /** Knows nobody yet. */
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a datagram. */
+  take(octets: Uint8Array, from: Deno.NetAddr, now: number): void {
+    const text = toByteString(octets.subarray(0, WINDOW));
+    const [, ours, theirs] = BEAT.exec(text) ?? [];
+    const sequence = Number(ours ?? theirs ?? NaN);
+    const name = printable(/\tname=([^\t\r\n]{1,64})/.exec(text)?.[1] ?? authority(from));
+    const known = this.#senders.get(name);
+    if (Number.isNaN(sequence) || (!known && this.#senders.size === MAX_CLIENTS)) {
+      this.junk++;
+      if (now < this.#quietUntil) return;
+      this.#quietUntil = now + JUNK_EVERY;
+      return this.#options.warn?.(new Error(`No heartbeats: ${this.junk} datagrams so far`));
+    }
+    const sender = known ?? this.#meet(name, sequence, now);
+    const interval = Number(/\tinterval=(\d{1,6}(?:\.\d{1,6})?)(?!\S)/.exec(text)?.[1] ?? 0) * 1000;
+    if (interval > 0) sender.interval = interval;
+    this.#beat(sender, sequence, now);
+    if (/\tbye=1(?!\S)/.test(text) && sender.state === "up" && sequence === sender.window.highest) {
+      sender.state = "left";
+      this.#options.report({ event: "left", name });
+    }
+  }
+
+  #meet(name: string, sequence: number, now: number): Sender {
+    const counts = { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 };
+    const times = { heard: now, quiet: now, learned: 0, gaps: 0, jitter: 0, up: 0, down: 0 };
+    const window = new SequenceWindow(sequence - 1);
+    const sender: Sender = { name, window, state: "left", ...times, counts };
+    this.#senders.set(name, sender);
+    return sender;
+  }
+
+  #beat(sender: Sender, sequence: number, now: number): void {
+    const { name, window, state, counts } = sender;
+    const next = window.highest + 1;
+    const isNew = window.add(sequence);
+    const again = !isNew && sequence < next - 1 && (sequence <= 1 || sequence < next - RESTART);
+    if (!isNew && !again) return void counts.duplicates++;
+    counts.received++;
+    if (!again && sequence < next) {
+      counts.late++;
+      counts.lost--;
+      return this.#options.report({ event: "late", name, from: sequence, to: sequence });
+    }
+    if (again) sender.window = new SequenceWindow(sequence);
+    const lost = again ? 0 : sequence - next;
+    counts.lost += lost;
+    const silence = (now - sender.heard) / 1000;
+    if (state === "left") this.#options.report({ event: "started", name });
+    if (state === "stopped") this.#options.report({ event: "recovered", name, silence, lost });
+    if (again && state !== "left") {
+      this.#options.report({ event: "restarted", name, from: sequence });
+    } else if (state === "up" && lost > 0) {
+      this.#options.report({ event: "lost", name, lost, from: next, to: sequence - 1 });
+    }
+    this.#time(sender, now, state === "up" && !again && lost === 0);
+  }
+
+  /** Keeps the times; intervals are learned only from beats that follow each other. */
+  #time(sender: Sender, now: number, follows: boolean): void {
+    const gap = now - sender.heard;
+    if (sender.state === "up") sender.up += gap;
+    if (sender.state === "stopped") sender.down += gap;
+    if (follows) {
+      sender.gaps++;
+      sender.learned += (gap - sender.learned) / Math.min(sender.gaps, 8);
+      sender.jitter += (Math.abs(gap - (sender.gap ?? gap)) - sender.jitter) / sender.gaps;
+    }
+    sender.gap = follows ? gap : undefined;
+    sender.heard = sender.quiet = now;
+    sender.state = "up";
+  }
+
+  /** How long a sender may be silent: three intervals, and no less than was asked for. */
+  #patience({ interval, learned, gaps }: Sender): number {
+    const own = interval ?? (gaps >= 4 ? learned : undefined);
+    const { timeout } = this.#options;
+    if (timeout !== undefined) return Math.max(timeout, 3 * (own ?? 0));
+    return 3 * (interval ?? this.#options.interval ?? Math.max(own ?? DEFAULT_INTERVAL, 333));
+  }
+
+  /** Judges who has stopped. */
+  sweep(now: number): void {
+    for (const sender of this.#senders.values()) {
+      if (sender.state !== "up" || now - sender.quiet <= this.#patience(sender)) continue;
+      sender.state = "stopped";
+      sender.counts.stops++;
+      const silence = (now - sender.heard) / 1000;
+      this.#options.report({ event: "stopped", name: sender.name, silence });
+    }
+  }
+
+  /** Begins everybody's silence anew, after a time in which we heard nothing ourselves. */
+  resume(now: number, silence: number): void {
+    for (const sender of this.#senders.values()) sender.quiet = now;
+    this.#options.report({ event: "suspended", name: "monitor", silence });
+  }
+
+  /** Sums up each sender. */
+  summary(now: number): SenderSummary[] {
+    return this.#senders.values().map(({ name, state, counts, heard, ...sender }) => {
+      const since = now - heard;
+      const up = sender.up + (state === "up" ? since : 0);
+      const down = sender.down + (state === "stopped" ? since : 0);
+      const loss = percent(counts.lost / (counts.lost + counts.received));
+      const jitter = Number(sender.jitter.toFixed(3));
+      return { name, ...counts, loss, up: up + down > 0 ? percent(up / (up + down)) : 100, jitter };
+    }).toArray();
+  }
+}
+
+/** Lets the monitor hear and judge until the signal aborts. */
+export async function watch(
+  socket: Deno.DatagramConn,
+  monitor: Monitor,
+  { signal, trace }: { signal: AbortSignal; trace?: Trace | undefined },
+): Promise<void> {
+  const hearing = receiveAll(socket, signal, (octets, from) => {
+    trace?.("<", show(octets, from));
+    monitor.take(octets, from, performance.now());
+    return undefined;
+  });
+  const judging = async () => {
+    while (!signal.aborted) {
+      const [began, wall] = [performance.now(), Date.now()];
+      await pause(SWEEP.every, signal);
+      // The monotonic clock stands still while the machine sleeps, the other one does not.
+      const slept = Math.max(performance.now() - began, Date.now() - wall) - SWEEP.every;
+      if (slept > SWEEP.suspended) monitor.resume(performance.now(), slept / 1000);
+      if (slept > SWEEP.late) await pause(SWEEP.every, signal); // what waits in the socket goes first
+      if (!signal.aborted) monitor.sweep(performance.now());
+    }
+  };
+  await Promise.all([hearing, judging()]);
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
+}
+
+/** Runs a command for each change: one at a time, without a shell, the change on its stdin. */
+export class Hook {
+  readonly #waiting: Change[] = [];
+  readonly #run: (change: Change) => Promise<void>;
+  /** Settles when no command is running. */
+  idle: Promise<void> | undefined;
+
+  /** Takes the command, words apart by spaces. */
+  constructor(command: string, stdout: "inherit" | "null", warn: (error: unknown) => void) {
+    const [program = "", ...args] = command.trim().split(/\s+/);
+    this.#run = async (change) => {
+      try {
+        const child = new Deno.Command(program, { args, stdin: "piped", stdout }).spawn();
+        const writer = child.stdin.getWriter();
+        const line = new TextEncoder().encode(`${JSON.stringify(change)}\n`);
+        await writer.write(line).then(() => writer.close()).catch(() => {}); // it need not read
+        const { code } = await child.status;
+        if (code !== 0) warn(new Error(`"${printable(command)}" ended with status ${code}`));
+      } catch (error) {
+        warn(error);
+      }
+    };
+  }
+
+  /** Runs the command when its turn comes. */
+  add(change: Change): void {
+    if (this.#waiting.length < MAX_WAITING) this.#waiting.push(change);
+    this.idle ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    for (let change; (change = this.#waiting.shift()) !== undefined;) await this.#run(change);
+    this.idle = undefined;
+  }
+}
+
+// ---- Command line --------------------------------------------------------
+
+const DEFAULT_PORT = 12_000;
+const DEFAULT_RATE = 1000;
+
+const HELP = `Echoes datagrams, badly: with the faults of networks. Or watches heartbeats.
+
+Usage: udp_ping_server.ts [options]
+
+  -p, --port N       listen on this port; 0 takes a free one (default: 12000)
+  -b, --bind ADDR    listen here (also --host; default: every address)
+      --loss P       drop a request: 0.3, 30% or 4/11 (default: 4/11)
+      --burst N      mean length of a burst of losses (default: independent)
+      --delay MS     hold each reply (default: 0)
+      --jitter MS    that much longer or shorter at most (default: 0)
+      --duplicate P  answer twice (default: 0)
+      --corrupt P    flip one bit of a reply (default: 0)
+      --reorder P    let the next reply go first (default: 0)
+      --rate N       answers a second to one client (default: 1000; 0: no limit)
+      --seed N       the same fate for the same arrivals (default: by chance)
+      --upper        reply in upper case
+      --heartbeat    watch senders of heartbeats instead
+      --interval S   of senders that do not tell theirs (default: 5)
+      --timeout S    silence before a sender has stopped (default: 3 intervals)
+      --exec COMMAND run at each change, the event as JSON on its standard input
+                     (needs --allow-run)
+      --json         events and the summary as JSON lines
+  -q, --quiet        the summary only
+  -v, --verbose      show each datagram on standard error
+  -h, --help         show this text
+  -V, --version      show the version
+
+SIGQUIT (Ctrl-\\) shows the summary without stopping.
+
+Example: deno run --allow-net --unstable-net udp_ping_server.ts --loss 30%
+
+Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.
+`;
+
+const OPTIONS = {
+  string: [
+    ...["port", "bind", "loss", "burst", "delay", "jitter", "duplicate", "corrupt", "reorder"],
+    ...["rate", "seed", "interval", "timeout", "exec"],
+  ],
+  boolean: ["upper", "heartbeat", "json", "quiet", "verbose", "help", "version"],
+  short: { p: "port", b: "bind", host: "bind", q: "quiet", v: "verbose", h: "help", V: "version" },
+};
+
+/** Reads a probability: 0.3, 30% or 4/11. */
+function readProbability(option: string, text: string): number {
+  const [, number, sign, divisor] = /^(\d+\.?\d*|\.\d+)(?:(%)|\/(\d+))?$/.exec(text) ?? [];
+  const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
+  if (value >= 0 && value <= 1) return value;
+  const expected = "expected a probability, as in 0.3, 30% or 4/11";
+  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
+}
+
+/** Reads the command line; does nothing else. */
+function parseOptions(args: string[]) {
+  const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
+  if (Array.isArray(given._) && given._.length > 0) {
+    throw new UsageError(`Cannot use "${printable(String(given._[0]))}": expected options only`);
+  }
+  const text = (name: string) => {
+    const value = given[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  const number = (name: string, min: number, max: number, whole = false) => {
+    const value = text(name);
+    return value === undefined ? undefined : readNumber(`--${name}`, value, { min, max, whole });
+  };
+  const chance = (name: string, otherwise = 0) => {
+    const value = text(name);
+    return value === undefined ? otherwise : readProbability(`--${name}`, value);
+  };
+  const flag = (name: string) => given[name] === true;
+  const ms = (name: string) => {
+    const seconds = number(name, 0.001, 86_400);
+    return seconds === undefined ? undefined : seconds * 1000;
+  };
+  const [loss, burst] = [chance("loss", 4 / 11), number("burst", 1, 1e6)];
+  // A burst ends before the next begins: that takes one datagram that is not lost.
+  if (burst !== undefined && loss > burst / (burst + 1) + 1e-9) {
+    throw new UsageError(
+      `Cannot lose ${percent(loss)}% in bursts of ${burst}: give a longer --burst`,
+    );
+  }
+  for (const name of ["interval", "timeout", "exec"]) {
+    if (text(name) !== undefined && !flag("heartbeat")) {
+      throw new UsageError(`Option "--${name}" needs --heartbeat`);
+    }
+  }
+  return {
+    port: number("port", 0, 65_535, true) ?? DEFAULT_PORT,
+    bind: text("bind")?.replace(/^\[(.*)\]$/, "$1"),
+    echo: {
+      ...{ loss, burst, upper: flag("upper") },
+      delay: number("delay", 0, 3_600_000) ?? 0,
+      jitter: number("jitter", 0, 3_600_000) ?? 0,
+      ...{ duplicate: chance("duplicate"), corrupt: chance("corrupt"), reorder: chance("reorder") },
+      rate: number("rate", 0, 1e9) ?? DEFAULT_RATE,
+      seed: number("seed", 0, 0xffff_ffff, true) ?? Math.floor(Math.random() * 1e6),
+    },
+    heartbeat: flag("heartbeat"),
+    monitor: { interval: ms("interval"), timeout: ms("timeout") },
+    exec: text("exec"),
+    ...{ json: flag("json"), quiet: flag("quiet"), verbose: flag("verbose") },
+    ...{ help: flag("help"), version: flag("version") },
+  };
+}
+
+/** Opens the socket; IPv6's "every address" takes IPv4 too, if the machine has IPv6. */
+function open(hostname: string | undefined, port: number): Deno.DatagramConn {
+  try {
+    return Deno.listenDatagram({ transport: "udp", hostname: hostname ?? "::", port });
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) {
+      throw new Error(
+        "Deno was not allowed to use the network, and clients are anywhere; add --allow-net",
+      );
+    }
+    if (!(error instanceof Error)) throw error;
+    const code = "code" in error ? error.code : undefined;
+    if (hostname === undefined && code !== "EADDRINUSE" && code !== "EACCES") {
+      return open("0.0.0.0", port);
+    }
+    throw new Error(`Cannot listen on ${hostname ?? "::"} port ${port}: ${error.message}`);
+  }
+}
+
+/** A part of the whole in per cent, with the digits of C's %g. */
+function percent(part: number): number {
+  return Number((100 * (part || 0)).toPrecision(6));
+}
+
+/** Says what will happen to datagrams. */
+function describeFaults({ seed, ...faults }: EchoOptions): string {
+  const { loss, burst, delay, jitter, duplicate, corrupt, reorder, upper } = faults;
+  const said = [
+    `loss ${percent(loss)}%`,
+    burst === undefined ? "" : `burst ${burst}`,
+    delay > 0 ? `delay ${delay} ms` : "",
+    jitter > 0 ? `jitter ${jitter} ms` : "",
+    duplicate > 0 ? `duplicate ${percent(duplicate)}%` : "",
+    corrupt > 0 ? `corrupt ${percent(corrupt)}%` : "",
+    reorder > 0 ? `reorder ${percent(reorder)}%` : "",
+    upper ? "upper case" : "",
+  ];
+  return `${said.filter((word) => word !== "").join(", ")} (seed ${seed})`;
+}
+
+/** Sums up the echo in one line. */
+export function summarize(counts: Counts): string {
+  const { received, dropped, echoed, clients, bytes } = counts;
+  const rest = (["limited", "ignored", "failed", "held"] as const)
+    .filter((kind) => counts[kind] > 0).map((kind) => `, ${counts[kind]} ${kind}`);
+  return `${received} received, ${dropped} dropped, ${echoed} echoed (${lossOf(counts)}% loss), ` +
+    `${clients} clients, ${bytes} bytes${rest.join("")}`;
+}
+
+/** Loss among the datagrams that chance decided about, in per cent. */
+function lossOf({ received, dropped, ignored }: Counts): number {
+  return percent(dropped / (received - ignored));
+}
+
+/** Says a change in one line. */
+export function describe(
+  { event, name, lost = 0, from = 0, to = from, silence = 0 }: Change,
+): string {
+  const [seconds, span] = [`${silence.toFixed(1)} s`, from === to ? from : `${from} to ${to}`];
+  const words: Record<Change["event"], string> = {
+    started: "started",
+    lost: `${lost} lost (sequence ${span})`,
+    late: `1 came late (sequence ${span})`,
+    stopped: `stopped (silent for ${seconds})`,
+    recovered: `is back (after ${seconds}, ${lost} lost)`,
+    restarted: `restarted (sequence fell to ${from})`,
+    left: "left",
+    suspended: `was suspended for ${seconds}`,
+  };
+  return `${name}: ${words[event]}`;
+}
+
+/** Sums up the heartbeats, a line a sender. */
+function summarizeSenders(senders: SenderSummary[], junk: number): string {
+  const lines = senders.map((sender) =>
+    `${sender.name}: ${sender.received} received, ${sender.lost} lost (${sender.loss}% loss), ` +
+    `${sender.late} late, ${sender.duplicates} duplicates, ${sender.stops} stops, ` +
+    `up ${sender.up}%, jitter ${sender.jitter} ms`
+  );
+  return [...lines, `${lines.length} senders, ${junk} junk`].join("\n");
+}
+
+/** Makes sure that the command may be run, before the first change. */
+function requireRun(line: string): void {
+  const [command = ""] = line.trim().split(/\s+/);
+  if (Deno.permissions.querySync({ name: "run", command }).state === "granted") return;
+  throw new Deno.errors.NotCapable(`Requires run access to "${command}"`);
+}
+
+/** Calls at each SIGQUIT; rejects when that fails, as it does when nobody reads our output. */
+function atQuit(call: () => void): Promise<never> {
+  return new Promise((_, reject) => {
+    if (Deno.build.os === "windows") return;
+    Deno.addSignalListener("SIGQUIT", () => {
+      try {
+        call();
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
+async function main(args: string[]): Promise<number> {
+  const options = parseOptions(args);
+  const { bind, json, quiet, monitor: times } = options;
+  if (options.help || options.version) {
+    print(options.help ? HELP : `udp_ping_server ${VERSION}\n`);
+    return 0;
+  }
+  if (typeof Deno.listenDatagram !== "function") {
+    throw new Error("Deno offers no UDP without its flag; add --unstable-net");
+  }
+  const warn = (error: unknown) => console.error(`udp_ping_server: ${explain(error) ?? error}`);
+  const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
+  const hook = options.exec === undefined
+    ? undefined
+    : new Hook(options.exec, json ? "null" : "inherit", warn);
+  const report = (change: Change) => {
+    if (!quiet) say(describe(change), change);
+    if (change.event !== "suspended") hook?.add(change);
+  };
+  if (options.exec !== undefined) requireRun(options.exec);
+  const socket = open(bind, options.port);
+  const signal = shutdownSignal();
+  const trace = options.verbose ? showTrace : undefined;
+  const server = new EchoServer(socket, { ...options.echo, trace, warn });
+  const monitor = new Monitor({ ...times, report, warn });
+  const showSummary = () => {
+    if (!options.heartbeat) {
+      const { counts } = server;
+      const { seed } = options.echo;
+      return say(summarize(counts), { event: "summary", ...counts, loss: lossOf(counts), seed });
+    }
+    const senders = monitor.summary(performance.now());
+    const { junk } = monitor;
+    say(summarizeSenders(senders, junk), { event: "summary", senders, junk });
+  };
+  const { addr } = socket;
+  if (!quiet && "hostname" in addr) {
+    const task = options.heartbeat ? "for heartbeats" : describeFaults(options.echo);
+    console.error(`udp_ping_server: listening on ${addr.hostname} port ${addr.port}, ${task}`);
+  }
+  const serving = options.heartbeat
+    ? watch(socket, monitor, { signal, trace })
+    : server.serve(signal);
+  await Promise.race([serving, atQuit(showSummary)]);
+  await Promise.race([hook?.idle, pause(LAST_RUN, new AbortController().signal)]);
+  showSummary();
+  return 0;
+}
+
+if (import.meta.main) await run("udp_ping_server", main);

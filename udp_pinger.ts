@@ -1,0 +1,1156 @@
+#!/usr/bin/env -S deno run --allow-net --unstable-net
+/**
+ * Measures the way to a UDP echo server and back, as ping(8) does with ICMP: round-trip times,
+ * loss, duplicates, damage and order. Or sends heartbeats (`--heartbeat`).
+ *
+ * ```sh
+ * deno run --allow-net --unstable-net udp_pinger.ts 127.0.0.1 12000
+ * ```
+ *
+ * A probe is one line of ASCII, `sequence=N<TAB>time=SECONDS.MICROS` and perhaps more fields. The
+ * time in it is for people: what is measured stays in our own table, by our own monotonic clock.
+ * Round-trip time is RFC 2681's, order RFC 4737's, percentiles are RFC 2330's. Read from the top:
+ * the terms, the numbers, statistics, probes, heartbeats. The command line comes last.
+ *
+ * Left out: ICMP's "port unreachable", which no UDP socket of Deno reports. It looks like loss.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { explain, print, printable, readNumber, run, showTrace } from "./protocol.ts";
+import { shutdownSignal, spellOut, toByteString, UsageError, VERSION } from "./protocol.ts";
+import type { Trace } from "./protocol.ts";
+
+// ---- Terms ---------------------------------------------------------------
+
+/** How to ping; times in milliseconds. */
+export interface PingOptions {
+  /** How many probes; Infinity is until the signal aborts. */
+  count: number;
+  /** From probe to probe. Default: the next goes when the one before is answered or given up. */
+  interval?: number | undefined;
+  /** How long a reply may take. */
+  timeout: number;
+  /** The end of it all, from now on. */
+  deadline?: number | undefined;
+  /** How many octets a probe has. Default: as few as it takes. */
+  size?: number | undefined;
+  /** How many probes are under way at once. */
+  preload: number;
+  /** Whether to send as fast as replies come, and after a pause of 10 ms all the same. */
+  flood: boolean;
+  /** Whether to ask the server for its times and its count. */
+  oneWay: boolean;
+  /** Ends the run. */
+  signal: AbortSignal;
+  /** Gets what happens. */
+  report: (event: PingEvent) => void;
+  /** Sees each datagram. */
+  trace?: Trace | undefined;
+}
+
+/** What happened. A reply is foreign if its source, or all of it, is not what we asked. */
+export interface PingEvent {
+  /** Its kind. */
+  event:
+    | "probe"
+    | "reply"
+    | "timeout"
+    | "duplicate"
+    | "late"
+    | "corrupted"
+    | "foreign"
+    | "error";
+  /** The sequence number of the probe, where there is one. */
+  seq?: number;
+  /** How many octets came, and from where. */
+  bytes?: number;
+  /** See `bytes`. */
+  from?: string;
+  /** The round-trip time, in milliseconds. */
+  rtt?: number;
+  /** Whether a reply to a later probe came before. */
+  outOfOrder?: true;
+  /** What is wrong with it. */
+  reason?: string;
+}
+
+/** A probe; it stays in the table when it is settled, so that duplicates and late replies are known. */
+interface Probe {
+  readonly seq: number;
+  readonly octets: Uint8Array;
+  sent: number;
+  state: "open" | "received" | "lost" | "late";
+}
+
+/** What is counted apart. */
+export type Counted = "duplicates" | "late" | "corrupted" | "outOfOrder" | "errors" | "foreign";
+
+/** The statistics of a run. Times are in milliseconds, loss is in per cent. */
+export interface Summary extends Record<Counted | "transmitted" | "received" | "lost", number> {
+  /** Lost by transmitted. */
+  loss: number;
+  /** Where the true loss lies in 95 of 100 cases. */
+  lossInterval: [low: number, high: number];
+  /** How often the loss began, and the most lost in a row. */
+  bursts: number;
+  /** See `bursts`. */
+  longest: number;
+  /** From the first send to the last. */
+  time: number;
+  /** The most probes in flight at once. */
+  pipe: number;
+  /** Round-trip times; mdev is the population standard deviation. Null if nothing came. */
+  rtt: Record<"min" | "avg" | "max" | "mdev", number> | null;
+  /** The moving average that ping(8) shows: an eighth of it is new. */
+  ewma: number;
+  /** The mean difference between one round-trip time and the next. */
+  jitter: number | null;
+  /** RFC 3550's, which has not seen all of it before a hundred replies or so. */
+  jitter3550: number | null;
+  /** Percentiles, those that say something about so many replies. */
+  p25: number | null;
+  /** See `p25`. */
+  p50: number | null;
+  /** See `p25`. */
+  p75: number | null;
+  /** See `p25`. */
+  p95: number | null;
+  /** See `p25`. */
+  p99: number | null;
+  /** Which way lost how many, the mean time in queues, and how far the server's clock is ahead. */
+  oneWay: Record<"lostUp" | "lostDown" | "queueUp" | "queueDown" | "offset", number> | null;
+}
+
+// ---- Numbers -------------------------------------------------------------
+
+/** The longest datagram, and more than that, so that nothing is ever cut; in octets. */
+const MAX_DATAGRAM = 65_536;
+/** How many probes are remembered, and how many round-trip times are kept for the percentiles. */
+const MEMORY = 65_536;
+/** So much later than asked for, in ms, and a pause was a stall: the socket is read before judging. */
+const STALL = { late: 5, drain: 20 } as const;
+/** How far behind its grid a probe is still sent, in ms; more is a stall, and skips what it missed. */
+const MAX_LAG = 50;
+/** With `-f`: how many probes are under way, and after which pause they count as lost, in ms. */
+const FLOOD = { window: 64, pause: 10 } as const;
+/** Among how many of the last probes the one is looked for whose number was damaged. */
+const NEAR = 100;
+/** How long to wait for stragglers at the end: at least, and at least if there were any, in ms. */
+const LINGER = { short: 10, long: 50 } as const;
+/** From how many replies on a percentile is more than the maximum under another name. */
+const ENOUGH = { p95: 20, p99: 100 } as const;
+/** A 95 % interval of the normal distribution, in standard deviations. */
+const Z = 1.959964;
+/** How many probes to ourselves until the code is compiled: the first would take 2 ms longer. */
+const WARM_UP = 50;
+
+// ---- Engine: statistics --------------------------------------------------
+
+/** What is known about one-way times, in milliseconds: only relative to their own minimum. */
+class OneWay {
+  min = Infinity;
+  sum = 0;
+  count = 0;
+
+  add(time: number): void {
+    this.min = Math.min(this.min, time);
+    this.sum += time;
+    this.count++;
+  }
+
+  /** How much longer than at best it took on average: the queues on the way. */
+  get queue(): number {
+    return this.count === 0 ? 0 : this.sum / this.count - this.min;
+  }
+}
+
+/** Counts what came of the probes, one by one, in bounded memory. Times in milliseconds. */
+export class Tally {
+  /** Probes sent, or tried to be. */
+  sent = 0;
+  /** Probes neither answered nor given up. */
+  inFlight = 0;
+  /** Probes answered in time. */
+  received = 0;
+  /** Further replies to the same probe. */
+  duplicates = 0;
+  /** Replies with other octets. */
+  corrupted = 0;
+  /** Probes that could not be sent. */
+  errors = 0;
+  /** First replies after the timeout. */
+  late = 0;
+  /** First replies that were overtaken (RFC 4737). */
+  outOfOrder = 0;
+  /** Datagrams from elsewhere, or to no probe of ours. */
+  foreign = 0;
+  /** From the first send to the last. */
+  time = 0;
+  /** The most probes in flight at once. */
+  pipe = 0;
+  #bursts = 0;
+  #longest = 0;
+  #run = 0;
+  #min = Infinity;
+  #max = 0;
+  #ewma = 0;
+  #counted = 0; // by the server
+  readonly #up = new OneWay();
+  readonly #down = new OneWay();
+  #offset = { rtt: Infinity, ms: 0 };
+  readonly #rtts: number[] = [];
+  #mean = 0;
+  #squares = 0; // of the distances from the mean (Welford)
+  #last: number | undefined;
+  #changes = 0; // of the round-trip time from reply to reply, summed up
+  #smooth = 0;
+
+  /** Probes that were answered, given up, or could not be sent; those in flight are neither. */
+  get transmitted(): number {
+    return this.sent - this.inFlight;
+  }
+
+  /** Takes the round-trip time of a reply. */
+  add(rtt: number): void {
+    this.received++;
+    this.#min = Math.min(this.#min, rtt);
+    this.#max = Math.max(this.#max, rtt);
+    const distance = rtt - this.#mean;
+    this.#mean += distance / this.received;
+    this.#squares += distance * (rtt - this.#mean);
+    this.#ewma = this.received === 1 ? rtt : this.#ewma + (rtt - this.#ewma) / 8;
+    const change = Math.abs(rtt - (this.#last ?? rtt));
+    this.#changes += change;
+    this.#smooth += (change - this.#smooth) / 16; // RFC 3550 §6.4.1
+    this.#last = rtt;
+    // When the memory is full, each time of the whole run has the same chance to be in it.
+    const place = this.received <= MEMORY
+      ? this.#rtts.length
+      : Math.floor(Math.random() * this.received);
+    if (place < MEMORY) this.#rtts[place] = rtt;
+  }
+
+  /** Takes what came of the next probe, in the order of the sequence: for the bursts. */
+  settle(lost: boolean): void {
+    if (lost && this.#run === 0) this.#bursts++;
+    this.#run = lost ? this.#run + 1 : 0;
+    this.#longest = Math.max(this.#longest, this.#run);
+  }
+
+  /** Takes the server's times: sent, received and sent again, received; by two clocks. */
+  addTimes(t1: number, t2: number, t3: number, t4: number, counted: number): void {
+    this.#counted = Math.max(this.#counted, counted);
+    this.#up.add(t2 - t1);
+    this.#down.add(t4 - t3);
+    const rtt = t4 - t1;
+    if (rtt < this.#offset.rtt) this.#offset = { rtt, ms: ((t2 - t1) + (t3 - t4)) / 2 };
+  }
+
+  /** The round-trip times, sorted. */
+  sorted(): Float64Array {
+    return Float64Array.from(this.#rtts).sort();
+  }
+
+  /** Sums up. */
+  summary(): Summary {
+    const { transmitted, received, duplicates, late, corrupted, outOfOrder, errors, foreign } =
+      this;
+    const [up, down, bursts, longest, pipe] = [
+      this.#up,
+      this.#down,
+      this.#bursts,
+      this.#longest,
+      this.pipe,
+    ];
+    const lost = transmitted - received;
+    const sorted = this.sorted();
+    const quantile = (p: number, enough = 1) =>
+      received < enough ? null : micros(percentile(sorted, p));
+    const mdev = Math.sqrt(this.#squares / received);
+    return {
+      ...{ transmitted, received, duplicates, late, corrupted, outOfOrder, errors, foreign },
+      loss: percent(lost / transmitted),
+      time: Math.round(this.time),
+      rtt: received === 0 ? null : {
+        min: micros(this.#min),
+        avg: micros(this.#mean),
+        max: micros(this.#max),
+        mdev: micros(mdev),
+      },
+      ewma: micros(this.#ewma),
+      jitter: received < 2 ? null : micros(this.#changes / (received - 1)),
+      jitter3550: received < 2 ? null : micros(this.#smooth),
+      ...{ p25: quantile(0.25), p50: quantile(0.5), p75: quantile(0.75) },
+      ...{ p95: quantile(0.95, ENOUGH.p95), p99: quantile(0.99, ENOUGH.p99) },
+      ...{ lost, bursts, longest, lossInterval: wilson(lost, transmitted), pipe },
+      oneWay: up.count === 0 ? null : {
+        ...{ lostUp: Math.max(transmitted - this.#counted, 0) },
+        ...{ lostDown: Math.max(this.#counted - received, 0) },
+        ...{ queueUp: micros(up.queue), queueDown: micros(down.queue) },
+        offset: micros(this.#offset.ms),
+      },
+    };
+  }
+}
+
+function micros(ms: number): number {
+  return Number(ms.toFixed(3));
+}
+
+/** A part of the whole in per cent, with the digits of C's %g. */
+function percent(part: number): number {
+  return Number((100 * (part || 0)).toPrecision(6));
+}
+
+/** The nearest rank of the empirical distribution, RFC 2330 §11.3. */
+export function percentile(sorted: ArrayLike<number>, p: number): number {
+  const rank = Math.ceil(p * sorted.length - 1e-9);
+  return sorted[Math.min(Math.max(rank, 1), sorted.length) - 1] ?? 0;
+}
+
+/** Where the true loss lies in 95 of 100 cases, in per cent (Wilson's score interval). */
+export function wilson(lost: number, sent: number): [low: number, high: number] {
+  if (sent === 0) return [0, 100];
+  const [share, spread] = [lost / sent, Z * Z / sent];
+  const middle = share + spread / 2;
+  const half = Z * Math.sqrt((share * (1 - share) + spread / 4) / sent);
+  const ends = [(middle - half) / (1 + spread), (middle + half) / (1 + spread)];
+  const [low = 0, high = 1] = ends.map((end) => percent(Math.min(Math.max(end, 0), 1)));
+  return [lost === 0 ? 0 : low, lost === sent ? 100 : high];
+}
+
+/** The options of our server that make a path like the one just measured; null if nothing came. */
+export function replay(summary: Summary): string | null {
+  const { received, transmitted, lost, bursts, duplicates, corrupted, outOfOrder } = summary;
+  if (summary.p25 === null || summary.p50 === null || summary.p75 === null) return null;
+  const round = (value: number, digits = 3) => Number(value.toPrecision(digits));
+  // Half of all uniform jitter lies between the quartiles; what lies far out does not matter so.
+  const jitter = Math.min(summary.p75 - summary.p25, summary.p50);
+  const loss = round(lost / transmitted);
+  const options = [`--delay ${round(summary.p50)} --jitter ${round(jitter, 2)} --loss ${loss}`];
+  // Gilbert: bursts shorter than this cannot lose so much.
+  const shortest = Math.ceil(10 * loss / (1 - loss)) / 10;
+  if (lost > 0) options.push(`--burst ${Math.max(round(lost / bursts, 2), shortest, 1)}`);
+  const share = (count: number, of: number) => round(Math.min(count / of, 1));
+  if (duplicates > 0) options.push(`--duplicate ${share(duplicates, received)}`);
+  if (corrupted > 0) options.push(`--corrupt ${share(corrupted, received + corrupted)}`);
+  if (outOfOrder > 0) options.push(`--reorder ${share(outOfOrder, received)}`);
+  return `udp_ping_server.ts ${options.join(" ")}`;
+}
+
+// ---- Engine: probes ------------------------------------------------------
+
+const encoder = new TextEncoder();
+
+/** The places that a server may fill, with -T: its times, and its count of our requests. */
+const PLACES = "\trx=0000000000.000000\ttx=0000000000.000000\tn=0000000000";
+const ZERO = 0x30;
+const NINE = 0x39;
+
+/** The time of day as SECONDS.MICROS, from the clock that never goes back. */
+function timeOfDay(now: number): string {
+  return ((performance.timeOrigin + now) / 1000).toFixed(6);
+}
+
+/** Letters by chance: who can send them back has received them. */
+function letters(count: number): string {
+  const octets = crypto.getRandomValues(new Uint8Array(Math.min(count, MAX_DATAGRAM)));
+  return Array.from(octets, (octet) => String.fromCharCode(0x61 + octet % 26)).join("");
+}
+
+/** Writes probes: `sequence`, `time`, `id` of the session, `pad` up to the size, places. */
+export function composer(size: number | undefined, oneWay: boolean): Compose {
+  const id = `\tid=${crypto.getRandomValues(new Uint8Array(4)).toHex()}`;
+  const pad = letters(size ?? 0);
+  const places = oneWay ? PLACES : "";
+  return (seq, now) => {
+    const time = `\ttime=${timeOfDay(now)}`;
+    const plain = `sequence=${seq}${time}`;
+    if (size === undefined) return encoder.encode(plain + id + places);
+    let room = size - plain.length - places.length;
+    if (room < 5) return encoder.encode(`sequence=${"0".repeat(room)}${seq}${time}${places}`);
+    const session = room >= id.length + 5 || room === id.length ? id : "";
+    room -= session.length;
+    const filler = room === 0 ? "" : `\tpad=${pad.slice(0, room - 5)}`;
+    return encoder.encode(plain + session + filler + places);
+  };
+}
+
+/** Writes the probe of a sequence number, sent now. */
+export type Compose = (seq: number, now: number) => Uint8Array;
+
+/** How few octets the probe with the longest sequence number can have. */
+export function shortestProbe(count: number, oneWay: boolean): number {
+  const digits = count === Infinity ? 10 : String(count).length;
+  return "sequence=\ttime=0000000000.000000".length + digits + (oneWay ? PLACES.length : 0);
+}
+
+/** Says how a reply differs from its probe; null if it does not. Places may be filled. */
+function difference(reply: Uint8Array, probe: Uint8Array, oneWay: boolean): string | null {
+  if (reply.length !== probe.length) return `${reply.length} bytes, not ${probe.length}`;
+  const places = oneWay ? probe.length - PLACES.length : Infinity;
+  for (let at = 0; at < probe.length; at++) {
+    const [got = 0, sent = 0] = [reply[at], probe[at]];
+    if (got === sent) continue;
+    if (at >= places && sent === ZERO && got >= ZERO && got <= NINE) continue;
+    return `byte ${at} is 0x${hex(got)}, not 0x${hex(sent)}`;
+  }
+  return null;
+}
+
+function hex(octet: number): string {
+  return octet.toString(16).padStart(2, "0");
+}
+
+/** The number at the beginning of a reply, also of one in upper case; NaN if there is none. */
+function readSequence(reply: Uint8Array): number {
+  return Number(/^sequence=(\d{1,15})(?:\t|$)/i.exec(toByteString(reply.subarray(0, 32)))?.[1]);
+}
+
+/** An address and port as a user would type them. */
+export function authority(hostname: string, port: number): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+/** Pings one server from one socket. The table of probes is all there is of state. */
+export class Pinger {
+  /** What came of it so far. */
+  readonly tally = new Tally();
+  readonly #socket: Deno.DatagramConn;
+  readonly #target: Deno.NetAddr;
+  readonly #options: PingOptions;
+  readonly #compose: Compose;
+  readonly #probes = new Map<number, Probe>();
+  readonly #open = new Set<Probe>(); // in the order of sending
+  #highest = 0;
+  #settled = 0; // all up to this number are
+  #started = 0;
+  #due = 0; // on the grid of the interval
+  readonly #window: number;
+  #credit: number; // how many more may fly in a flood
+  #slowest = 0;
+  #wake = () => {};
+
+  /** Takes over an open socket. */
+  constructor(socket: Deno.DatagramConn, target: Deno.NetAddr, options: PingOptions) {
+    this.#socket = socket;
+    this.#target = target;
+    this.#options = options;
+    this.#compose = composer(options.size, options.oneWay);
+    this.#credit = this.#window = Math.max(options.preload, FLOOD.window);
+  }
+
+  /** Pings until all probes are settled, the deadline, or the signal; closes the socket then. */
+  async run(): Promise<void> {
+    const wake = () => this.#wake();
+    this.#options.signal.addEventListener("abort", wake);
+    const receiving = this.#receive();
+    try {
+      await Promise.race([this.#send(), receiving]);
+    } finally {
+      this.#options.signal.removeEventListener("abort", wake);
+      this.#socket.close();
+      await receiving.catch(() => {}); // its error, if any, has won the race
+    }
+    this.#finish();
+  }
+
+  async #send(): Promise<void> {
+    const { signal, count, timeout, deadline = Infinity } = this.#options;
+    const { tally } = this;
+    this.#started = this.#due = performance.now();
+    const end = this.#started + deadline;
+    let drained: number | undefined; // until when the socket is read after a stall
+    let linger: number | undefined;
+    while (!signal.aborted) {
+      const now = performance.now();
+      const [oldest] = this.#open;
+      const expiry = oldest ? oldest.sent + timeout : Infinity;
+      if (now >= end) return;
+      // After a stall what waits in the socket goes first: no loss is invented.
+      if (now <= expiry + STALL.late) drained = undefined;
+      else drained ??= now + STALL.drain;
+      if (drained !== undefined && now < drained) {
+        await this.#sleep(drained - now);
+        continue;
+      }
+      if (oldest && now >= expiry) {
+        this.#settle(oldest, "lost");
+        this.#options.report({ event: "timeout", seq: oldest.seq });
+        continue;
+      }
+      const next = tally.sent < count ? this.#nextLaunch(now) : Infinity;
+      if (now >= next) {
+        await this.#launch(now);
+        continue;
+      }
+      if (tally.sent >= count && this.#open.size === 0) {
+        linger ??= now + this.#stragglers();
+        if (now >= linger) return;
+      }
+      await this.#sleep(Math.min(next, expiry, end, linger ?? Infinity) - now);
+    }
+  }
+
+  /** When the next probe may go. */
+  #nextLaunch(now: number): number {
+    const { interval, preload, flood } = this.#options;
+    const { sent } = this.tally;
+    if (flood) {
+      if (this.#credit > 0) return now;
+      return this.#started + this.tally.time + FLOOD.pause;
+    }
+    if (sent < preload) return now;
+    if (interval === undefined) return this.#open.size < preload ? now : Infinity;
+    const lag = now - this.#due;
+    if (lag > Math.max(interval / 2, MAX_LAG)) {
+      this.#due += interval * Math.floor(lag / interval);
+      if (now - this.#due > interval / 2) this.#due += interval;
+    }
+    return this.#due;
+  }
+
+  async #launch(now: number): Promise<void> {
+    const { tally } = this;
+    const { interval = 0, preload, flood, report, trace } = this.#options;
+    const seq = ++tally.sent;
+    const probe: Probe = { seq, octets: this.#compose(seq, now), sent: now, state: "open" };
+    if (seq >= preload) this.#due += interval;
+    this.#probes.set(seq, probe);
+    this.#open.add(probe);
+    tally.inFlight = this.#open.size;
+    tally.pipe = Math.max(tally.pipe, tally.inFlight);
+    if (flood) this.#credit = (this.#credit || this.#window) - 1;
+    report({ event: "probe", seq });
+    trace?.(">", `${probe.octets.length} octets: ${printable(toByteString(probe.octets))}`);
+    probe.sent = performance.now();
+    if (seq === 1) this.#started = probe.sent;
+    tally.time = probe.sent - this.#started;
+    try {
+      await this.#socket.send(probe.octets, this.#target); // not awaited, sends overtake each other
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      tally.errors++;
+      this.#settle(probe, "lost");
+      report({ event: "error", seq, reason: printable(explain(error) ?? String(error)) });
+    }
+  }
+
+  /** One endless loop with one call pending: an abandoned one would swallow the next datagram. */
+  async #receive(): Promise<void> {
+    const buffer = new Uint8Array(MAX_DATAGRAM);
+    for (;;) {
+      let received: [Uint8Array, Deno.Addr];
+      try {
+        received = await this.#socket.receive(buffer);
+      } catch (error) {
+        if (error instanceof Deno.errors.ConnectionReset) continue; // Windows: nobody there
+        if (error instanceof Deno.errors.Interrupted) return; // we closed it
+        if (error instanceof Deno.errors.BadResource) return;
+        throw error;
+      }
+      const now = performance.now();
+      const [octets, from] = received;
+      if ("hostname" in from) this.#take(octets, from, now);
+    }
+  }
+
+  /** Judges a datagram. It is a reply only if source, sequence and octets are right. */
+  #take(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
+    const { oneWay, report, trace } = this.#options;
+    const from = authority(hostname, port);
+    trace?.("<", `${octets.length} octets, ${from}: ${printable(toByteString(octets))}`);
+    let probe = this.#probes.get(readSequence(octets));
+    let reason = probe && difference(octets, probe.octets, oneWay);
+    if (reason !== null) {
+      probe = this.#nearest(octets) ?? probe; // the damage may be in the number
+      reason = probe && difference(octets, probe.octets, oneWay);
+    }
+    const known = hostname === this.#target.hostname && port === this.#target.port;
+    const event = { bytes: octets.length, from };
+    if (!probe || (!known && reason !== null)) {
+      this.tally.foreign++;
+      return report({ event: "foreign", ...event });
+    }
+    const { seq } = probe;
+    const rtt = now - probe.sent;
+    if (!known) {
+      this.tally.foreign++;
+      report({ event: "foreign", seq, ...event, rtt, reason: "DIFFERENT ADDRESS!" });
+    } else if (typeof reason === "string") {
+      this.tally.corrupted++;
+      report({ event: "corrupted", seq, ...event, rtt, reason });
+    } else {
+      this.#slowest = Math.max(this.#slowest, rtt);
+      this.#accept(probe, octets, rtt, event);
+    }
+  }
+
+  #accept(probe: Probe, octets: Uint8Array, rtt: number, event: Omit<PingEvent, "event">): void {
+    const { seq, state } = probe;
+    const { tally } = this;
+    const { report } = this.#options;
+    event = { seq, ...event, rtt };
+    if (state === "received" || state === "late") {
+      tally.duplicates++;
+      return report({ event: "duplicate", ...event });
+    }
+    const outOfOrder = seq < this.#highest;
+    this.#highest = Math.max(this.#highest, seq);
+    if (this.#options.oneWay) this.#readTimes(octets, probe.sent, probe.sent + rtt);
+    if (state === "lost") {
+      probe.state = "late"; // and stays lost
+      tally.late++;
+      return report({ event: "late", ...event });
+    }
+    tally.add(rtt);
+    this.#settle(probe, "received");
+    if (outOfOrder) tally.outOfOrder++;
+    report({ event: "reply", ...event, ...(outOfOrder && { outOfOrder }) });
+    this.#credit = Math.min(this.#credit + 1, this.#window);
+    this.#wake();
+  }
+
+  #readTimes(octets: Uint8Array, sent: number, arrived: number): void {
+    const text = toByteString(octets.subarray(-PLACES.length));
+    const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/.exec(text) ?? [];
+    const { timeOrigin } = performance;
+    const [t2, t3] = [Number(rx) * 1000 - timeOrigin, Number(tx) * 1000 - timeOrigin];
+    if (Number(rx) > 0) this.tally.addTimes(sent, t2, t3, arrived, Number(n));
+  }
+
+  /** Finds the probe that a reply without a good number must come from: almost all is the same. */
+  #nearest(octets: Uint8Array): Probe | undefined {
+    for (let seq = this.tally.sent; seq > this.tally.sent - NEAR; seq--) {
+      const probe = this.#probes.get(seq);
+      if (probe?.octets.length !== octets.length) continue;
+      const wrong = octets.reduce(
+        (sum, octet, at) => octet === probe.octets[at] ? sum : sum + 1,
+        0,
+      );
+      if (wrong <= 2) return probe;
+    }
+  }
+
+  #settle(probe: Probe, state: "received" | "lost"): void {
+    const { tally } = this;
+    probe.state = state;
+    this.#open.delete(probe);
+    tally.inFlight = this.#open.size;
+    for (let next; (next = this.#probes.get(this.#settled + 1)) && next.state !== "open";) {
+      tally.settle(next.state !== "received");
+      this.#probes.delete(++this.#settled - MEMORY);
+    }
+  }
+
+  /** Who was late or came twice once may do so again. */
+  #stragglers(): number {
+    const { late, duplicates } = this.tally;
+    return late + duplicates > 0 ? Math.max(this.#slowest, LINGER.long) : LINGER.short;
+  }
+
+  /** A probe in flight at Ctrl-C is not lost; but if nothing came at all, all of them are. */
+  #finish(): void {
+    const { tally } = this;
+    if (tally.received + tally.late === 0) {
+      for (const probe of this.#open) this.#settle(probe, "lost");
+    }
+    for (let seq = this.#settled + 1; seq <= tally.sent; seq++) {
+      const probe = this.#probes.get(seq);
+      if (probe && probe.state !== "open") tally.settle(probe.state !== "received");
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.min(ms, 0x7fff_ffff));
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/** Pings ourselves, for nothing: until the code is compiled, round trips take longer. */
+async function warmUp(loopback: string, oneWay: boolean): Promise<void> {
+  if (Deno.permissions.querySync({ name: "net", host: loopback }).state !== "granted") return;
+  const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
+  const target = { transport: "udp" as const, hostname: loopback, port: portOf(socket) };
+  const { signal } = new AbortController();
+  const fixed = { timeout: 100, deadline: 200, preload: 1, flood: false, report: () => {} };
+  await new Pinger(socket, target, { count: WARM_UP, oneWay, signal, ...fixed }).run();
+}
+
+function portOf({ addr }: Deno.DatagramConn): number {
+  return "port" in addr ? addr.port : 0;
+}
+
+// ---- Engine: heartbeats --------------------------------------------------
+
+/** How to send heartbeats. */
+export interface HeartbeatOptions {
+  /** From beat to beat, in milliseconds. */
+  interval: number;
+  /** Who we are; without a name the monitor takes our address. */
+  name?: string | undefined;
+  /** How many; Infinity is until the signal aborts. */
+  count: number;
+  /** Ends the beats, with a farewell. */
+  signal: AbortSignal;
+  /** Hears when sending begins to fail, and when it works again. */
+  warn: (text: string) => void;
+  /** Sees each datagram. */
+  trace?: Trace | undefined;
+}
+
+/** Sends heartbeats on an absolute grid; the last one says that it is, so that it is no alarm. */
+export async function sendHeartbeats(
+  socket: Deno.DatagramConn,
+  target: Deno.NetAddr,
+  { interval, name, count, signal, warn, trace }: HeartbeatOptions,
+): Promise<{ sent: number; errors: number }> {
+  const seconds = Number((interval / 1000).toFixed(6));
+  const fields = `${name === undefined ? "" : `\tname=${name}`}\tinterval=${seconds}`;
+  const began = performance.now();
+  let [errors, failing, slot] = [0, false, 0];
+  for (let sequence = 1;; sequence++) {
+    const last = signal.aborted || sequence >= count;
+    const bye = last ? "\tbye=1" : "";
+    const line = `sequence=${sequence}\ttime=${timeOfDay(performance.now())}${fields}${bye}`;
+    trace?.(">", printable(line));
+    try {
+      await socket.send(encoder.encode(line), target);
+      if (failing) warn("Heartbeats are sent again");
+      failing = false;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      errors++;
+      if (!failing) warn(`Cannot send heartbeats: ${explain(error) ?? error}`);
+      failing = true;
+    }
+    if (last) return { sent: sequence - errors, errors };
+    // After a stall the missed beats are skipped, not sent in a burst.
+    slot = Math.max(slot + 1, Math.ceil((performance.now() - began) / interval));
+    await pause(began + slot * interval - performance.now(), signal);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, Math.max(0, ms));
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  });
+}
+
+// ---- Output --------------------------------------------------------------
+
+/** One event as ping(8) would say it; null where it says nothing. */
+export function describe(
+  { event, seq, bytes, from, rtt = 0, reason, ...more }: PingEvent,
+): string | null {
+  const line = `${bytes} bytes from ${from}: seq=${seq} time=${rtt.toFixed(3)} ms`;
+  switch (event) {
+    case "probe":
+      return null;
+    case "timeout":
+      return `seq=${seq} timeout`;
+    case "error":
+      return `seq=${seq} error: ${reason}`;
+    case "reply":
+      return more.outOfOrder ? `${line} (out of order)` : line;
+    case "duplicate":
+      return `${line} (DUP!)`;
+    case "late":
+      return `${line} (late)`;
+    case "corrupted":
+      return `${line} (corrupted: ${reason})`;
+    case "foreign":
+      return seq === undefined ? `foreign: ${bytes} octets from ${from}` : `${line} (${reason})`;
+    default:
+      return event satisfies never;
+  }
+}
+
+/** The statistics: two lines as iputils prints them, then what it does not know. */
+export function describeSummary(host: string, summary: Summary, flood = false): string[] {
+  const { transmitted, received, rtt, pipe, ewma, time, oneWay } = summary;
+  const counts = ([
+    [summary.duplicates, "duplicates"],
+    [summary.corrupted, "corrupted"],
+    [summary.errors, "errors"],
+    [summary.late, "late"],
+    [summary.outOfOrder, "out of order"],
+    [summary.foreign, "foreign"],
+  ] as const).filter(([count]) => count > 0).map(([count, word]) => `, +${count} ${word}`);
+  const loss = transmitted > 0 ? `, ${summary.loss}% packet loss` : "";
+  const lines = [
+    `--- ${host} ping statistics ---`,
+    `${transmitted} packets transmitted, ${received} received${
+      counts.join("")
+    }${loss}, time ${time}ms`,
+  ];
+  if (rtt) {
+    const times = [rtt.min, rtt.avg, rtt.max, rtt.mdev].map(fixed).join("/");
+    const gap = fixed(time / Math.max(transmitted - 1, 1));
+    const more = flood ? `, pipe ${pipe}, ipg/ewma ${gap}/${fixed(ewma)} ms` : "";
+    lines.push(`rtt min/avg/max/mdev = ${times} ms${more}`);
+  }
+  const details = describeDetails(summary);
+  if (details) lines.push(details);
+  if (oneWay) {
+    lines.push(
+      `one way: loss up ${oneWay.lostUp}, loss down ${oneWay.lostDown}; ` +
+        `up queue +${fixed(oneWay.queueUp)} ms, down queue +${fixed(oneWay.queueDown)} ms`,
+    );
+  }
+  const options = replay(summary);
+  return options ? [...lines, `replay: ${options}`] : lines;
+}
+
+function fixed(ms: number): string {
+  return ms.toFixed(3);
+}
+
+/** Jitter and percentiles; where something was lost, its bursts and how sure that number is. */
+function describeDetails(
+  { jitter, p50, p95, p99, ...loss }: Summary,
+): string {
+  const parts: string[] = [];
+  if (jitter !== null) {
+    const known = [["p50", p50], ["p95", p95], ["p99", p99]] as const;
+    const shown = known.flatMap(([name, value]) => value === null ? [] : [{ name, value }]);
+    const names = shown.map(({ name }) => name).join("/");
+    const values = shown.map(({ value }) => fixed(value)).join("/");
+    parts.push(`jitter ${fixed(jitter)} ms${p95 === null ? "" : `, ${names} = ${values} ms`}`);
+  }
+  const { lost, bursts, longest, lossInterval } = loss;
+  if (lost > 0) {
+    const [low, high] = lossInterval.map((end) => Number(end.toPrecision(2)));
+    parts.push(`loss in ${bursts} bursts, longest ${longest}, 95% interval ${low}% to ${high}%`);
+  }
+  return parts.join("; ");
+}
+
+/** The line that SIGQUIT asks for, as iputils prints it. */
+export function describeStatus({ transmitted, received, loss, rtt, ewma }: Summary): string {
+  const counts = `${received}/${transmitted} packets, ${loss}% loss`;
+  if (!rtt) return counts;
+  const times = [rtt.min, rtt.avg, ewma, rtt.max].map(fixed).join("/");
+  return `${counts}, min/avg/ewma/max = ${times} ms`;
+}
+
+/** Draws the distribution of round-trip times, in steps of equal ratio. */
+export function histogram(sorted: ArrayLike<number>, rows = 12, width = 40): string[] {
+  const times = Array.from(sorted);
+  const [min = 0, max = 0] = [times[0], times.at(-1)];
+  const ratio = Math.max((max / min) ** (1 / rows), 1.001);
+  const counts = Array.from({ length: rows }, () => 0);
+  for (const time of times) {
+    const row = Math.min(Math.floor(Math.log(time / min) / Math.log(ratio)), rows - 1);
+    counts[row] = (counts[row] ?? 0) + 1;
+  }
+  const most = Math.max(...counts);
+  while (counts.at(-1) === 0) counts.pop();
+  return counts.map((count, row) => {
+    const from = fixed(min * ratio ** row).padStart(10);
+    const bar = "#".repeat(Math.ceil(width * count / most));
+    return `${from} ms |${bar.padEnd(width)}| ${count}`;
+  });
+}
+
+// ---- Command line --------------------------------------------------------
+
+const DEFAULT_PORT = 12_000;
+const DEFAULT_COUNT = 10;
+const DEFAULT_TIMEOUT = 1000;
+const DEFAULT_BEAT = 5000;
+/** More would be lost in the receive queue of the system, at home. */
+const MAX_PRELOAD = 256;
+
+const HELP = `Pings a UDP echo server, or sends heartbeats.
+
+Usage: udp_pinger.ts [options] HOST [PORT]          (default port: 12000)
+
+  -c, --count N      probes; 0: until Ctrl-C (default: 10)
+  -i, --interval S   send on the clock, every S seconds (default: when the reply
+                     came or timed out)
+  -W, --timeout S    how long to wait for a reply (default: 1)
+  -w, --deadline S   end after so long
+  -s, --size N       octets in a probe (default: as few as it takes)
+  -l, --preload N    so many probes under way at once (default: 1)
+  -f, --flood        as fast as replies come; prints a dot for each loss
+  -4, -6             IPv4 or IPv6 only
+  -D                 print the time before each line
+  -T                 ask the server for its times and counts: which way lost
+      --histogram    draw the distribution of the round-trip times
+      --fail-loss P  exit 1 if more is lost: 0.1, 10% or 1/10
+      --fail-rtt MS  exit 1 if the 95th percentile is above
+      --heartbeat    send heartbeats until Ctrl-C, every -i seconds (default: 5)
+      --name NAME    the sender's name
+      --json         JSON lines: one object an event, then the summary
+  -q, --quiet        statistics only
+  -v, --verbose      show each datagram on standard error
+  -h, --help         show this text
+  -V, --version      show the version
+
+Times are seconds (0.2) unless the option says MS; 20ms is taken, too.
+SIGQUIT (Ctrl-\\) prints a line of statistics without stopping.
+
+Example: deno run --allow-net --unstable-net udp_pinger.ts -i 0.2 127.0.0.1
+
+Exit status: 0 some reply, 1 none, 2 error.
+`;
+
+const OPTIONS = {
+  string: [
+    ...["count", "interval", "timeout", "deadline", "size", "preload"],
+    ...["fail-loss", "fail-rtt", "name"],
+  ],
+  boolean: [
+    ...["flood", "ipv4", "ipv6", "timestamps", "one-way", "histogram", "heartbeat", "json"],
+    ...["quiet", "verbose", "help", "version"],
+  ],
+  short: {
+    ...{ c: "count", i: "interval", W: "timeout", w: "deadline", s: "size", l: "preload" },
+    ...{ f: "flood", 4: "ipv4", 6: "ipv6", D: "timestamps", T: "one-way" },
+    ...{ q: "quiet", v: "verbose", h: "help", V: "version" },
+  },
+};
+
+/** Reads a time in seconds, or with its unit; returns milliseconds. */
+function readTime(option: string, text: string, min: number): number {
+  const [, number = text, unit] = /^(.+?)(ms|s)$/.exec(text) ?? [];
+  const scale = unit === "ms" ? 1 : 1000;
+  return scale * readNumber(option, number, { min: min / scale, max: 86_400_000 / scale });
+}
+
+/** Reads a probability: 0.3, 30% or 4/11. */
+function readProbability(option: string, text: string): number {
+  const [, number, sign, divisor] = /^(\d+\.?\d*|\.\d+)(?:(%)|\/(\d+))?$/.exec(text) ?? [];
+  const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
+  if (value >= 0 && value <= 1) return value;
+  const expected = "expected a probability, as in 0.3, 30% or 4/11";
+  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
+}
+
+/** Reads the command line; does nothing else. */
+function parseOptions(args: string[]) {
+  const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
+  const flag = (name: string) => given[name] === true;
+  const text = (name: string) => {
+    const value = given[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  const asGiven = (name: string) => {
+    const letter = Object.entries(OPTIONS.short).find(([, long]) => long === name)?.[0];
+    return letter === undefined ? `--${name}` : `-${letter}`;
+  };
+  const whole = (name: string, min: number, max: number) => {
+    const value = text(name);
+    return value === undefined
+      ? undefined
+      : readNumber(asGiven(name), value, { min, max, whole: true });
+  };
+  const time = (name: string, min: number) => {
+    const value = text(name);
+    return value === undefined ? undefined : readTime(asGiven(name), value, min);
+  };
+  const [host, port = DEFAULT_PORT, surplus] = Array.isArray(given._) ? given._.map(String) : [];
+  if (surplus !== undefined) {
+    throw new UsageError(`Cannot use "${printable(surplus)}": expected HOST [PORT]`);
+  }
+  const count = whole("count", 0, 2 ** 31);
+  const oneWay = flag("one-way");
+  const heartbeat = flag("heartbeat");
+  const limit = count === 0 ? Infinity : count ?? DEFAULT_COUNT;
+  const failRtt = text("fail-rtt");
+  const failLoss = text("fail-loss");
+  const name = text("name");
+  if (name !== undefined && !/^[!-~]{1,64}$/.test(name)) {
+    throw new UsageError(
+      `Cannot use --name "${printable(name)}": expected 1 to 64 visible ASCII characters`,
+    );
+  }
+  if (flag("ipv4") && flag("ipv6")) throw new UsageError("Cannot use -4 and -6 together");
+  return {
+    host: host?.replace(/^\[(.*)\]$/, "$1"),
+    port: readNumber("PORT", String(port), { min: 1, max: 65_535, whole: true }),
+    count: limit,
+    exactly: count === undefined ? 0 : count,
+    beats: count === undefined ? Infinity : limit,
+    interval: time("interval", heartbeat ? 1 : 0),
+    timeout: time("timeout", 1) ?? DEFAULT_TIMEOUT,
+    deadline: time("deadline", 1),
+    size: whole("size", shortestProbe(limit, oneWay), MAX_DATAGRAM - 9),
+    preload: whole("preload", 1, MAX_PRELOAD) ?? 1,
+    failLoss: failLoss === undefined ? 1 : readProbability("--fail-loss", failLoss),
+    failRtt: failRtt === undefined
+      ? Infinity
+      : readNumber("--fail-rtt", failRtt, { min: 0, max: Infinity }),
+    family: flag("ipv4") ? 4 : flag("ipv6") ? 6 : undefined,
+    ...{ oneWay, heartbeat, name, flood: flag("flood"), timestamps: flag("timestamps") },
+    ...{ histogram: flag("histogram"), json: flag("json") },
+    ...{ quiet: flag("quiet"), verbose: flag("verbose") },
+    ...{ help: flag("help"), version: flag("version") },
+  };
+}
+
+type Options = ReturnType<typeof parseOptions>;
+
+/** Finds the address, once; IPv4 first, since the assignment's server knows nothing else. */
+async function resolve(host: string, family: number | undefined): Promise<string> {
+  const literal = canonical(host);
+  if (literal !== null) {
+    if (family === undefined || (family === 6) === literal.includes(":")) return literal;
+    throw new UsageError(`Cannot use "${printable(host)}" with -${family}`);
+  }
+  const { lookup } = await import("node:dns/promises");
+  try {
+    const found = await lookup(host, { all: true });
+    const fit = found.filter((one) => family === undefined || one.family === family);
+    const address = (fit.find((one) => one.family === 4) ?? fit[0])?.address;
+    if (address !== undefined) return address;
+  } catch (error) {
+    if (error instanceof Error && error.message.includes("EPERM")) {
+      throw new Deno.errors.NotCapable(`Requires net access to "${host}"`);
+    }
+  }
+  throw new Error(`Cannot resolve "${printable(host)}": no IPv${family ?? "4 or IPv6"} address`);
+}
+
+/** An address as Deno writes it in what it receives; null for a name. */
+function canonical(host: string): string | null {
+  const [, inside] = /^::ffff:([\d.]+)$/i.exec(host) ?? [];
+  if (inside !== undefined) return canonical(inside);
+  if (!host.includes(":") && !/^[\d.]+$/.test(host)) return null;
+  try {
+    const { hostname } = new URL(`http://${host.includes(":") ? `[${host}]` : host}/`);
+    if (hostname === "0.0.0.0") return "127.0.0.1"; // both mean this machine
+    return hostname === "[::]" ? "::1" : hostname.replace(/^\[(.*)\]$/, "$1");
+  } catch {
+    throw new UsageError(`Cannot use "${printable(host)}": expected a host`);
+  }
+}
+
+/** Runs the probes and prints what comes of them. */
+async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
+  const { host = "", port, json, quiet, timestamps, interval, flood } = options;
+  const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
+  let dots = false;
+  const report = (event: PingEvent) => {
+    if (quiet) return;
+    if (flood && !json) {
+      if (event.event === "timeout") print(".");
+      dots ||= event.event === "timeout";
+      return;
+    }
+    const text = describe(event);
+    const now = timeOfDay(performance.now());
+    const rtt = event.rtt === undefined ? {} : { rtt: micros(event.rtt) };
+    const value = { ...event, ...rtt, ...(timestamps && { timestamp: Number(now) }) };
+    if (json || text !== null) say(timestamps ? `[${now}] ${text}` : `${text}`, value);
+  };
+  const signal = shutdownSignal();
+  const trace = options.verbose ? showTrace : undefined;
+  const pace = { interval: interval === 0 ? undefined : interval, flood: flood || interval === 0 };
+  const pinger = new Pinger(socket, target, { ...options, ...pace, signal, report, trace });
+  const { tally } = pinger;
+  if (Deno.build.os !== "windows") {
+    Deno.addSignalListener("SIGQUIT", () => console.error(describeStatus(tally.summary())));
+  }
+  await pinger.run();
+  const summary = tally.summary();
+  if (dots) print("\n");
+  const name = authority(host, port);
+  const hints = json ? [] : hintsFor(summary, options);
+  const text = [...describeSummary(name, summary, pace.flood), ...hints];
+  if (options.histogram && summary.rtt) text.push(...histogram(tally.sorted()));
+  say(text.join("\n"), { event: "summary", ...summary, replay: replay(summary) });
+  return verdict(summary, options);
+}
+
+/** What to try when something did not work. */
+function hintsFor({ transmitted, received, late, foreign, oneWay }: Summary, options: Options) {
+  const hints: string[] = [];
+  if (options.oneWay && received > 0 && !oneWay) hints.push("plain echo server: no one-way data");
+  if (transmitted > 0 && received + late === 0) {
+    hints.push(
+      `all lost: nothing answers on port ${options.port}, or UDP is filtered, ` +
+        "or the server drops everything",
+    );
+    if (foreign > 0) hints.push("Another address has answered: start the server with --host");
+  }
+  return hints;
+}
+
+/** The exit status, as ping(8) has it. */
+function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, options: Options) {
+  const { exactly, deadline, failLoss, failRtt } = options;
+  if (received === 0 || (deadline !== undefined && received < exactly)) return 1;
+  if (lost / transmitted > failLoss) {
+    console.error(`udp_pinger: ${loss}% are lost, more than ${percent(failLoss)}%`);
+    return 1;
+  }
+  const slow = p95 ?? rtt?.max ?? p50 ?? 0;
+  if (slow > failRtt) {
+    console.error(`udp_pinger: The 95th percentile is ${fixed(slow)} ms, more than ${failRtt} ms`);
+    return 1;
+  }
+  return 0;
+}
+
+async function beat(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
+  const { host = "", port, name, beats: count, interval = DEFAULT_BEAT, json, quiet } = options;
+  const warn = (text: string) => console.error(`udp_pinger: ${text}`);
+  const where = authority(host, port);
+  if (!quiet) console.error(`udp_pinger: heartbeats to ${where} every ${interval / 1000} s`);
+  const trace = options.verbose ? showTrace : undefined;
+  const signal = shutdownSignal();
+  const result = await sendHeartbeats(socket, target, {
+    interval,
+    name,
+    count,
+    signal,
+    warn,
+    trace,
+  });
+  socket.close();
+  const text = `${result.sent} heartbeats sent to ${where}, ${result.errors} errors`;
+  print(`${json ? JSON.stringify({ event: "summary", ...result }) : text}\n`);
+  return result.sent > 0 ? 0 : 1;
+}
+
+async function main(args: string[]): Promise<number> {
+  const options = parseOptions(args);
+  if (options.help || options.version) {
+    print(options.help ? HELP : `udp_pinger ${VERSION}\n`);
+    return 0;
+  }
+  if (options.host === undefined) throw new UsageError("Cannot ping without a HOST");
+  try {
+    if (typeof Deno.listenDatagram !== "function") {
+      throw new Error("Deno offers no UDP without its flag; add --unstable-net");
+    }
+    const hostname = await resolve(options.host, options.family);
+    const [any, loopback] = hostname.includes(":") ? ["::", "::1"] : ["0.0.0.0", "127.0.0.1"];
+    if (!options.heartbeat) await warmUp(loopback, options.oneWay);
+    const socket = Deno.listenDatagram({ transport: "udp", hostname: any, port: 0 });
+    const target = { transport: "udp" as const, hostname, port: options.port };
+    return await (options.heartbeat ? beat : ping)(socket, target, options);
+  } catch (error) {
+    const line = explain(error);
+    if (line === null || error instanceof Deno.errors.BrokenPipe) throw error;
+    console.error(`udp_pinger: ${line}`);
+    return 2; // where run() would say 1, which is ping's word for "no reply"
+  }
+}
+
+if (import.meta.main) await run("udp_pinger", main);
