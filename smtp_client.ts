@@ -553,6 +553,7 @@ function compose(header: string, plain: Piece[], html: Piece[][], attached: Piec
   return assemble(pieces, !isAscii(header), !isAscii(header));
 }
 
+/** Makes a message of its pieces; its size is known before a file is read. */
 function assemble(pieces: Piece[], international: boolean, eightBit: boolean): Message {
   const ready = pieces.map((piece) => typeof piece === "string" ? encoder.encode(piece) : piece);
   const sizes = ready.map((piece) => {
@@ -1072,7 +1073,7 @@ async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: Dis
 function readHeader(flags: Flags, from: Mailbox, id: string): string {
   const mailboxes = (field: string, name: "to" | "cc" | "reply-to") =>
     mailboxField(field, readMailboxes(`--${name}`, flags[name]));
-  const subject = flags.subject?.replace(/\p{Cc}+/gu, " ").trim();
+  const subject = flags.subject?.replace(/\p{Cc}+/gu, " ").replace(/^ +| +$/g, "");
   const extra = flags.header.map((header) => {
     const [, name = "", value = ""] = /^([^:]+):(.*)$/s.exec(header) ?? [];
     const valid = protocol.TOKEN.test(name) && name.length < CODED_LINE && !OURS.test(name) &&
