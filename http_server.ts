@@ -1642,15 +1642,14 @@ Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${root}. Ctrl-C sto
 `;
 }
 
-/** The addresses of this computer, if Deno may already ask for them. */
+/** The addresses of this computer, if Deno may already ask for them and there are any. */
 function networkHosts(): string[] {
   const permission = { name: "sys", kind: "networkInterfaces" } as const;
-  if (Deno.permissions.querySync(permission).state !== "granted") {
-    return ["<this computer's address>"];
-  }
-  return Deno.networkInterfaces()
+  const granted = Deno.permissions.querySync(permission).state === "granted";
+  const hosts = (granted ? Deno.networkInterfaces() : [])
     .filter(({ address }) => !/^(127\.|::1$|fe80)/.test(address))
     .map(({ address, family }) => family === "IPv6" ? `[${address}]` : address);
+  return hosts.length > 0 ? hosts : ["<this computer's address>"];
 }
 
 /** Lines for standard output, written together and off the hot path. */
