@@ -811,7 +811,9 @@ class Output {
     try {
       const how = createNew ? { createNew } : { create: true, append, truncate: !append };
       this.#file = Deno.openSync(this.path, { write: true, ...how });
-      this.#isQuick = !this.#file.statSync().isFifo;
+      // To look at the open file takes --allow-read; without it, it may be a pipe for all we know.
+      const { state } = Deno.permissions.querySync({ name: "read", path: this.path });
+      this.#isQuick = state === "granted" && !this.#file.statSync().isFifo;
     } catch (error) {
       throw this.#failure(error);
     }
