@@ -1793,7 +1793,7 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
   },
   {
     rule: "-m with a FIFO that nobody reads on",
-    line: "f=$(mktemp -u); mkfifo $f; sleep 3 < $f & CLIENT -m 1 -o $f URL; echo $?; rm $f",
+    line: "f=$(mktemp -u); mkfifo $f; sleep 3 <> $f & CLIENT -m 1 -o $f URL; echo $?; rm $f",
     sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
     out: /^28\n$/,
     err: /\(28\)/,
