@@ -386,17 +386,24 @@ export function shortestProbe(count: number, oneWay: boolean): number {
   return "sequence=\ttime=0000000000.000000".length + digits + (oneWay ? PLACES.length : 0);
 }
 
-/** Says how a reply differs from its probe; null if it does not. Places may be filled. */
+/** Where a reply of the same length differs from its probe, up to so often. Places may be filled. */
+function differences(reply: Uint8Array, probe: Uint8Array, oneWay: boolean, most: number) {
+  const places = oneWay ? probe.length - PLACES.length : Infinity;
+  const found: number[] = [];
+  for (let at = 0; at < probe.length && found.length < most; at++) {
+    const [got = 0, sent = 0] = [reply[at], probe[at]];
+    const filled = at >= places && sent === ZERO && got >= ZERO && got <= NINE;
+    if (got !== sent && !filled) found.push(at);
+  }
+  return found;
+}
+
+/** Says how a reply differs from its probe; null if it does not. */
 function difference(reply: Uint8Array, probe: Uint8Array, oneWay: boolean): string | null {
   if (reply.length !== probe.length) return `${reply.length} bytes, not ${probe.length}`;
-  const places = oneWay ? probe.length - PLACES.length : Infinity;
-  for (let at = 0; at < probe.length; at++) {
-    const [got = 0, sent = 0] = [reply[at], probe[at]];
-    if (got === sent) continue;
-    if (at >= places && sent === ZERO && got >= ZERO && got <= NINE) continue;
-    return `byte ${at} is 0x${hex(got)}, not 0x${hex(sent)}`;
-  }
-  return null;
+  const [at] = differences(reply, probe, oneWay, 1);
+  if (at === undefined) return null;
+  return `byte ${at} is 0x${hex(reply[at] ?? 0)}, not 0x${hex(probe[at] ?? 0)}`;
 }
 
 function hex(octet: number): string {
@@ -625,10 +632,7 @@ export class Pinger {
     for (let seq = this.tally.sent; seq > this.tally.sent - NEAR; seq--) {
       const probe = this.#probes.get(seq);
       if (probe?.octets.length !== octets.length) continue;
-      const wrong = octets.reduce(
-        (sum, octet, at) => octet === probe.octets[at] ? sum : sum + 1,
-        0,
-      );
+      const wrong = differences(octets, probe.octets, this.#options.oneWay, 3).length;
       if (wrong <= 2) return probe;
     }
   }

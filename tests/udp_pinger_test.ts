@@ -78,6 +78,10 @@ const replayFirst: Action = async (visit) => {
   await visit.reply(visit.before[0] ?? new Uint8Array());
   await echo(visit);
 };
+const junkThenEcho: Action = async (visit) => {
+  for (let copy = 0; copy < 3; copy++) await visit.reply(visit.octets.map(() => 0x7a));
+  await echo(visit);
+};
 const upperCase: Action = ({ reply, octets }) =>
   reply(octetsOf(toByteString(octets).toUpperCase()));
 const stamp = (n: number): Action => ({ reply, octets }) => {
@@ -86,6 +90,12 @@ const stamp = (n: number): Action => ({ reply, octets }) => {
     .replace(/rx=[\d.]+/, `rx=${now}`).replace(/tx=[\d.]+/, `tx=${now}`)
     .replace(/n=\d{10}$/, `n=${String(n).padStart(10, "0")}`);
   return reply(octetsOf(text));
+};
+
+const stampAndFlip = (at: number): Action => (visit) => {
+  const reply = (octets: Uint8Array) =>
+    visit.reply(octets.map((octet, index) => index === at ? octet ^ 4 : octet));
+  return stamp(1)({ ...visit, reply });
 };
 
 /** Answers the n-th datagram as the n-th action says, the rest as the last one does. */
@@ -369,6 +379,20 @@ const SCRIPTS: {
     options: { oneWay: true },
     lines: ["seq=1 OK"],
     counts: "1 packets transmitted, 1 received, 0% packet loss",
+  },
+  {
+    rule: "damage in the number is known by the rest, with -T too",
+    actions: [stamp(1), stampAndFlip(9)],
+    options: { oneWay: true },
+    lines: ["seq=1 OK", "seq=2 OK (corrupted: byte 9 is 0x__, not 0x__)", "seq=2 timeout"],
+    counts: "2 packets transmitted, 1 received, +1 corrupted, 50% packet loss",
+  },
+  {
+    rule: "junk as long as a probe does not keep it from hearing",
+    actions: Array.from({ length: 60 }, () => junkThenEcho),
+    options: { size: 20_000, interval: 5, report: () => {} },
+    lines: [],
+    counts: "60 packets transmitted, 60 received, +180 foreign, 0% packet loss",
   },
   {
     rule: "the end is when all are settled, not when the deadline is",
