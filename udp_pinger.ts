@@ -1048,8 +1048,9 @@ function canonical(host: string): string | null {
 async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
   const { host = "", port, json, quiet, timestamps, interval, flood } = options;
   const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
-  let dots = false;
+  let [dots, elsewhere] = [false, false];
   const report = (event: PingEvent) => {
+    elsewhere ||= event.event === "foreign" && event.seq !== undefined;
     if (quiet) return;
     if (flood && !json) {
       if (event.event === "timeout") print(".");
@@ -1074,7 +1075,7 @@ async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Op
   const summary = tally.summary();
   if (dots) print("\n");
   const name = authority(host, port);
-  const hints = json ? [] : hintsFor(summary, options);
+  const hints = json ? [] : hintsFor(summary, options, elsewhere);
   const text = [...describeSummary(name, summary, pace.flood), ...hints];
   if (options.histogram && summary.rtt) text.push(...histogram(tally.sorted()));
   say(text.join("\n"), { event: "summary", ...summary, replay: replay(summary) });
@@ -1082,17 +1083,15 @@ async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Op
 }
 
 /** What to try when something did not work. */
-function hintsFor({ transmitted, received, late, foreign, oneWay }: Summary, options: Options) {
-  const hints: string[] = [];
-  if (options.oneWay && received > 0 && !oneWay) hints.push("plain echo server: no one-way data");
-  if (transmitted > 0 && received + late === 0) {
-    hints.push(
-      `all lost: nothing answers on port ${options.port}, or UDP is filtered, ` +
-        "or the server drops everything",
-    );
-    if (foreign > 0) hints.push("Another address has answered: start the server with --host");
-  }
-  return hints;
+function hintsFor(summary: Summary, { oneWay, port }: Options, elsewhere: boolean): string[] {
+  const { transmitted, received, late, corrupted, errors } = summary;
+  if (oneWay && received > 0 && !summary.oneWay) return ["plain echo server: no one-way data"];
+  if (received + late > 0 || transmitted === errors) return [];
+  if (elsewhere) return ["all lost: answered by another address, start the server with --host"];
+  if (corrupted > 0) return ["all lost: the server answers, but not with what it was sent"];
+  return [
+    `all lost: nothing answers on port ${port}, or UDP is filtered, or the server drops everything`,
+  ];
 }
 
 /** The exit status, as ping(8) has it. */

@@ -1011,12 +1011,20 @@ Deno.test("command line: -T, --histogram and -v", async () => {
   assertMatch((await runPinger(["-T", "-c1"])).stdout, /\nplain echo server: no one-way data\n/);
 });
 
-const HINT = { name: "command line: an answer from elsewhere gets a hint", ignore: !elsewhere };
-Deno.test(HINT, async () => {
-  const { code, stdout } = await runPinger(["-c1", "-W.1"], [otherAddress]);
-  assertEquals(code, 1);
-  assertMatch(stdout, /DIFFERENT ADDRESS!\)\n(.*\n)*Another address has answered: .*--host\n/);
-});
+const HINTS: { what: string; actions: Action[]; args?: string[]; hint: RegExp }[] = [
+  { what: "silence", actions: [drop], hint: /^all lost: nothing answers on port \d+, or UDP/ },
+  { what: "junk", actions: [say("hello")], hint: /^all lost: nothing answers on port \d+/ },
+  { what: "upper case", actions: [upperCase], hint: /^all lost: the server answers, but not/ },
+  { what: "another port", actions: [otherPort], hint: /^all lost: answered by another .* --host$/ },
+  { what: "an error", actions: [echo], args: ["-s65508"], hint: /^loss in 1 bursts/ },
+];
+for (const { what, actions, args = [], hint } of HINTS) {
+  Deno.test(`command line: the last line after ${what} alone`, async () => {
+    const { code, stdout } = await runPinger(["-c1", "-W.1", ...args], actions);
+    assertEquals(code, 1);
+    assertMatch(stdout.trimEnd().split("\n").at(-1) ?? "", hint);
+  });
+}
 
 Deno.test("command line: the permissions of the README are enough, one less is named", async () => {
   const allowed = ["--unstable-net", "--allow-net=0.0.0.0:0,127.0.0.1"];
