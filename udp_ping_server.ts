@@ -270,6 +270,7 @@ export class EchoServer {
   #sending: Promise<void> = Promise.resolve();
   #unsent = 0;
   #warm = false;
+  #end: AbortSignal | undefined;
 
   /** Takes over an open socket. */
   constructor(socket: Deno.DatagramConn, options: EchoOptions) {
@@ -282,6 +283,7 @@ export class EchoServer {
 
   /** Answers until the signal aborts. Nothing that a client does rejects the promise. */
   async serve(signal: AbortSignal): Promise<void> {
+    this.#end = signal;
     await receiveAll(this.#socket, signal, (octets, from) => this.#take(octets, from));
     for (const timer of this.#timers) clearTimeout(timer);
   }
@@ -303,6 +305,7 @@ export class EchoServer {
     const fate = client.fate();
     if (fate.lost) return "dropped";
     if (!client.mayAnswer(performance.now())) return "limited";
+    this.counts.held++;
     this.#answer(octets.slice(), from, client, fate);
   }
 
@@ -359,13 +362,12 @@ export class EchoServer {
     const cancel = () => {
       clearTimeout(timer);
       this.#timers.delete(timer);
-      this.counts.held = this.#timers.size;
     };
     const timer = setTimeout(() => {
       cancel();
       act();
     }, ms);
-    this.counts.held = this.#timers.add(timer).size;
+    this.#timers.add(timer);
     return cancel;
   }
 
@@ -379,12 +381,18 @@ export class EchoServer {
   }
 
   async #transmit(reply: Uint8Array, to: Deno.NetAddr, copy: number): Promise<void> {
+    let outcome: "echoed" | "failed" = "echoed";
     try {
       await this.#socket.send(reply, to);
-      if (copy === 0) this.counts.echoed++;
       this.#options.trace?.(">", show(reply, to));
     } catch (error) {
-      if (copy === 0 && this.counts.failed++ === 0) this.#options.warn?.(error);
+      if (this.#end?.aborted) return; // and it stays held
+      outcome = "failed";
+      if (this.counts.failed === 0) this.#options.warn?.(error);
+    }
+    if (copy === 0) {
+      this.counts.held--;
+      this.counts[outcome]++;
     }
     if (--this.#unsent === 0) this.#warm = true;
   }
@@ -517,7 +525,8 @@ export class Monitor {
     const { name, window, state, counts } = sender;
     const next = window.highest + 1;
     const isNew = window.add(sequence);
-    const again = !isNew && sequence < next - 1 && (sequence <= 1 || sequence < next - RESTART);
+    const again = !isNew && (sequence < next - 1 || state !== "up") &&
+      (sequence <= 1 || sequence < next - RESTART);
     if (!isNew && !again) return void counts.duplicates++;
     counts.received++;
     if (!again && sequence < next) {

@@ -91,8 +91,7 @@ async function sendMany(server: EchoServer, client: Client, count: number): Prom
   }
   await arrived(server, before + count);
   const { counts } = server;
-  const settled = () =>
-    counts.received === counts.dropped + counts.echoed + counts.limited + counts.held;
+  const settled = () => counts.received === counts.dropped + counts.echoed + counts.limited;
   for (let quiet = -1; quiet !== client.received.length || !settled();) {
     quiet = client.received.length;
     await later(30);
@@ -420,6 +419,23 @@ Deno.test("what is still held when the server stops was never echoed", async () 
   );
 });
 
+Deno.test("what comes when the server stops is counted, and no error", async () => {
+  const socket = udp();
+  const stop = new AbortController();
+  const warnings: unknown[] = [];
+  const warn = (error: unknown) => warnings.push(error);
+  const server = new EchoServer(socket, { ...PERFECT, delay: 2, warn });
+  const done = server.serve(stop.signal);
+  const client = new Client(addressOf(socket));
+  for (let index = 0; index < 200; index++) await client.send("a");
+  await arrived(server, 50);
+  stop.abort();
+  await done;
+  await client.close();
+  const { received, echoed, held, failed } = server.counts;
+  assertEquals([echoed + held + failed, warnings], [received, []]);
+});
+
 Deno.test("the table of clients is bounded, the count of clients is not", async () => {
   await serving({}, async (server, client) => {
     for (let index = 0; index < 20; index++) {
@@ -609,6 +625,21 @@ const HEARTBEATS: {
     rule: "who left may start again",
     steps: [[0, web(1)], [1, web(2, "\tbye=1")], [60, web(1)]],
     want: ["web1: started", "web1: left", "web1: started"],
+  },
+  {
+    rule: "who sends one beat each time, with a farewell, starts each time",
+    steps: [[0, web(1, "\tbye=1")], [60, web(1, "\tbye=1")]],
+    want: ["web1: started", "web1: left", "web1: started", "web1: left"],
+  },
+  {
+    rule: "who stopped after its first beat may restart",
+    steps: [[0, web(1)], [4, null], [9, web(1)]],
+    want: [
+      "web1: started",
+      "web1: stopped (silent for 4.0 s)",
+      "web1: is back (after 9.0 s, 0 lost)",
+      "web1: restarted (sequence fell to 1)",
+    ],
   },
   {
     rule: "a duplicate of the farewell is nothing",
