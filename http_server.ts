@@ -142,6 +142,9 @@ interface Representation {
   fields: Field[];
 }
 
+/** The part of it that octets alone decide. */
+type Held = Pick<Representation, "octets" | "size" | "etag">;
+
 /** A response before it meets the wire; it owns the file. */
 interface Response {
   status: number;
@@ -202,12 +205,14 @@ const MAX_OVERLAPS = 2;
 /** The most entries that a listing shows. */
 const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
-/** How coarse the times of a file system may be, in milliseconds. */
-const CLOCK_TICK = 20;
 /** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
+/** How old a change must be before the times of a file tell the next one apart, in milliseconds. */
+const RESTED = 2_000;
+/** Up to this size an entity-tag is made of the octets, in octets; above it, of the times. */
+const MAX_HASHED = 8_388_608;
 /** How much of a larger file is read at once, in octets. */
-const BLOCK = 262_144;
+const BLOCK = 524_288;
 /** The longest request that the table of answers knows, and all that it holds, in octets. */
 const MAX_KEY = 2_048;
 const MAX_KEPT = 67_108_864;
@@ -260,8 +265,9 @@ const encoder = new TextEncoder();
 
 /** One service: its options, and what its connections share. */
 interface Site extends ServeOptions {
-  realRoot: string;
   answers: AnswerTable;
+  /** What small files held when they looked like this: device, inode, size and times. */
+  contents: Store<Held>;
   connections: Set<Connection>;
   summary: Summary;
   /** Resolves, and is made anew, when a connection has ended. */
@@ -287,8 +293,8 @@ export async function serve(
 ): Promise<Summary> {
   const site: Site = {
     ...options,
-    realRoot: options.only ? options.root : Deno.realPathSync(options.root),
     answers: new AnswerTable(),
+    contents: new Store(),
     connections: new Set(),
     summary: { requests: 0, sent: 0 },
     freed: Promise.withResolvers(),
@@ -366,13 +372,14 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     const { buffered, received } = wire;
     const key = buffered.length <= MAX_KEY ? keyDecoder.decode(buffered) : "";
     let answer = site.answers.find(key);
+    const { date } = site.answers;
     if (answer) {
       wire.skip(buffered.length);
     } else {
       answer = await answerNext(wire, site);
       if (answer === undefined) return;
       const keyIsRequest = wire.received === received && wire.buffered.length === 0;
-      if (keyIsRequest && !site.trace) site.answers.keep(key, answer);
+      if (keyIsRequest && !site.trace) site.answers.keep(key, answer, date);
     }
     await send(answer, connection, site, started);
     if (answer.persists && !site.signal.aborted) continue;
@@ -392,9 +399,8 @@ const keyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
  */
 class AnswerTable {
   #second = 0;
-  #octets = 0;
   #date = "";
-  readonly #answers = new Map<string, Answer>();
+  readonly #answers = new Store<Answer>();
 
   /** The answer to exactly these octets, if it was given within this second. */
   find(key: string): Answer | undefined {
@@ -402,12 +408,12 @@ class AnswerTable {
     return this.#answers.get(key);
   }
 
-  /** Keeps an answer that is all in memory, to a request that is all in the key. */
-  keep(key: string, answer: Answer): void {
+  /** Keeps an answer of this date that is all in memory, to a request that is all in the key. */
+  keep(key: string, answer: Answer, date: string): void {
     // Octets that are not UTF-8 would share a key.
-    if (key === "" || key.includes("\ufffd") || answer.lingers || answer.file) return;
-    this.#octets += key.length + answer.octets.length;
-    if (this.#octets <= MAX_KEPT) this.#answers.set(key, answer);
+    if (key === "" || key.includes("\ufffd") || answer.file) return;
+    if (answer.lingers && !answer.persists) return;
+    if (date === this.date) this.#answers.set(key, answer, key.length + answer.octets.length);
   }
 
   /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
@@ -422,8 +428,28 @@ class AnswerTable {
     if (second === this.#second) return;
     this.#second = second;
     this.#date = new Date(second).toUTCString();
-    this.#octets = 0;
     this.#answers.clear();
+  }
+}
+
+/** A map that forgets all before it holds more than MAX_KEPT octets. */
+class Store<T> {
+  #octets = 0;
+  readonly #kept = new Map<string, T>();
+
+  get(key: string): T | undefined {
+    return this.#kept.get(key);
+  }
+
+  set(key: string, value: T, octets: number): void {
+    if (this.#octets + octets > MAX_KEPT) this.clear();
+    if (!this.#kept.has(key)) this.#octets += octets;
+    this.#kept.set(key, value);
+  }
+
+  clear(): void {
+    this.#octets = 0;
+    this.#kept.clear();
   }
 }
 
@@ -797,8 +823,10 @@ function join(root: string, segments: readonly string[]): string {
  */
 function confine(segments: readonly string[], site: Site): string[] | null {
   const real = attempt(() => Deno.realPathSync(join(site.root, segments)));
-  const root = join(site.realRoot, []);
-  if (real === null || !`${real}${SEPARATOR}`.startsWith(`${root}${SEPARATOR}`)) return null;
+  const realRoot = site.only ? site.root : attempt(() => Deno.realPathSync(site.root));
+  if (real === null || realRoot === null) return null;
+  const root = join(realRoot, []);
+  if (!`${real}${SEPARATOR}`.startsWith(`${root}${SEPARATOR}`)) return null;
   const names = real.slice(root.length).split(SEPARATOR).filter((name) => name !== "");
   return hides(names, site) ? null : names;
 }
@@ -820,43 +848,47 @@ function attempt<T>(ask: () => T): T | null {
   }
 }
 
+/** An open file, and what its handle says of it. */
+interface OpenFile {
+  file: Deno.FsFile;
+  info: Deno.FileInfo;
+}
+
 /**
  * Opens a regular file; null if there is none. The name is asked first, for to open a fifo is to
  * wait for ever. The open handle is asked last, whether it is what lies inside the folder: a link
  * that was changed in between has changed too late.
  */
-function openFile(segments: readonly string[], site: Site) {
+function openFile(segments: readonly string[], site: Site, tries = 3): OpenFile | null {
   const path = join(site.root, segments);
   const named = attempt(() => Deno.statSync(path));
   if (named === null || named.isDirectory) return null;
   if (!named.isFile) throw new StatusError(403);
   const file = attempt(() => Deno.openSync(path));
   if (file === null) return null;
+  let inside: Deno.FileInfo | null = null;
   try {
     const info = file.statSync();
     const real = confine(segments, site);
-    const inside = real && attempt(() => Deno.lstatSync(join(site.root, real)));
+    inside = real && attempt(() => Deno.lstatSync(join(site.root, real)));
     if (inside?.isFile && inside.ino === info.ino && inside.dev === info.dev) return { file, info };
   } catch (error) {
     file.close();
     throw error;
   }
   file.close();
-  return null;
+  // It lies inside but is another: it was replaced at this very moment, and the new one will do.
+  return inside && tries > 1 ? openFile(segments, site, tries - 1) : null;
 }
 
 /** The files beside a file that hold it compressed, by content coding (RFC 9110 §8.4.1). */
 const SIBLINGS = { br: ".br", gzip: ".gz" } as const;
 
-/** Represents a file, in the coding that the client likes best; null if there is no such file. */
-async function represent(
-  { fields }: Request,
-  segments: readonly string[],
-  site: Site,
-): Promise<Representation | null> {
+/** Opens a file or a sibling of it, whichever the client likes best; null if there is no file. */
+function openCoded(fields: Fields, segments: readonly string[], site: Site) {
   const original = openFile(segments, site);
   if (original === null) return null;
-  let { file, info } = original;
+  let chosen = original;
   const own: Field[] = [["Accept-Ranges", "bytes"]];
   let best = weigh(fields.get("Accept-Encoding"), ["identity"]) ?? 0.001;
   for (const coding of ["gzip", "br"] as const) {
@@ -867,26 +899,16 @@ async function represent(
     const weight = weigh(fields.get("Accept-Encoding"), [coding, "*"]) ?? 0;
     const opened = weight >= best && weight > 0 ? openSibling(name, site) : null;
     if (opened === null) continue;
-    file.close();
-    ({ file, info } = opened);
+    chosen.file.close();
+    chosen = opened;
     own[2] = ["Content-Encoding", coding];
     best = weight;
   }
-  const [size, time] = [info.size, info.mtime?.getTime() ?? 0];
-  const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
-  const type = TYPES.get(extension) ?? "application/octet-stream";
-  const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
-  if (size <= SMALL) return { ...await hold(readWhole(file, size), type, own), modified };
-  const changed = info.ctime?.getTime() ?? 0;
-  const stamps = [size, time, changed, info.ino ?? 0];
-  // Within a tick of the clock a file can change twice: such a tag is never given again.
-  if (Math.abs(Date.now() - changed) < CLOCK_TICK) stamps.push(performance.now());
-  const etag = `"${stamps.map((stamp) => stamp.toString(36)).join("-")}"`;
-  return { file, size, type, etag, modified, fields: own };
+  return { ...chosen, own };
 }
 
 /** Opens a sibling; one that may not be read is passed over. */
-function openSibling(segments: readonly string[], site: Site): ReturnType<typeof openFile> {
+function openSibling(segments: readonly string[], site: Site): OpenFile | null {
   try {
     return openFile(segments, site);
   } catch {
@@ -894,22 +916,58 @@ function openSibling(segments: readonly string[], site: Site): ReturnType<typeof
   }
 }
 
+/** Represents a file, in the coding that the client likes best; null if there is no such file. */
+async function represent(
+  { fields }: Request,
+  segments: readonly string[],
+  site: Site,
+): Promise<Representation | null> {
+  const opened = openCoded(fields, segments, site);
+  if (opened === null) return null;
+  const { file, info, own } = opened;
+  try {
+    const [size, time, change] = [
+      info.size,
+      info.mtime?.getTime() ?? 0,
+      info.ctime?.getTime() ?? 0,
+    ];
+    const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
+    const type = TYPES.get(extension) ?? "application/octet-stream";
+    const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
+    const looks = [info.dev, info.ino, size, time, change].map((stamp) =>
+      (stamp ?? 0).toString(36)
+    );
+    if (size > MAX_HASHED) {
+      return { file, size, type, etag: `"${looks.join("-")}"`, modified, fields: own };
+    }
+    const kept = site.contents.get(looks.join());
+    const held = kept ?? await hold(readWhole(file, size));
+    const { etag, size: length, octets } = held;
+    const content = size <= SMALL && octets ? { octets } : { file };
+    // What had rested for a while cannot have changed again within a tick of the clock.
+    if (!kept && Date.now() - Math.max(time, change) > RESTED) {
+      const small = "octets" in content;
+      site.contents.set(looks.join(), small ? held : { etag, size: length }, small ? length : 64);
+    }
+    if ("octets" in content) file.close();
+    return { ...content, size: length, type, etag, modified, fields: own };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
 /**
  * Represents octets. Their strong entity-tag (RFC 9110 §8.8.3) is made of the octets themselves:
  * it changes when they do, however fast, and is the same on every server.
  */
-async function hold(
-  octets: Uint8Array<ArrayBuffer>,
-  type: string,
-  fields: Field[],
-): Promise<Representation> {
+async function hold(octets: Uint8Array<ArrayBuffer>): Promise<Held> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-1", octets));
   const etag = `"${digest.toBase64({ alphabet: "base64url", omitPadding: true })}"`;
-  return { octets, size: octets.length, type, etag, fields };
+  return { octets, size: octets.length, etag };
 }
 
 function readWhole(file: Deno.FsFile, size: number): Uint8Array<ArrayBuffer> {
-  using _closing = file;
   const octets = new Uint8Array(size);
   let length = 0;
   for (let count; length < size && (count = file.readSync(octets.subarray(length)));) {
@@ -955,11 +1013,12 @@ async function listFolder({ fields }: Request, segments: readonly string[], site
   const { entries, more } = readEntries(segments, site);
   const own: Field[] = [["Vary", "Accept"]];
   if (json > html) {
-    return await hold(encoder.encode(listAsJson(entries)), "application/json", own);
+    const held = await hold(encoder.encode(listAsJson(entries)));
+    return { ...held, type: "application/json", fields: own };
   }
   own.push(["Content-Security-Policy", LISTING_POLICY]);
-  const octets = encoder.encode(listAsHtml(segments, entries, more));
-  return await hold(octets, "text/html; charset=utf-8", own);
+  const held = await hold(encoder.encode(listAsHtml(segments, entries, more)));
+  return { ...held, type: "text/html; charset=utf-8", fields: own };
 }
 
 /** The entries that we would serve, folders first, numbers in the order of their value. */
@@ -1251,7 +1310,8 @@ function compose(
     rest: fromFile ? due : [],
     file: fromFile ? file : undefined,
     persists,
-    lingers: !ended,
+    // Only of a client that ends by its own wish nothing more is to come.
+    lingers: !ended || persists || understood?.persists !== false || fromFile,
     exchange: {
       line: request.line,
       fields: understood?.fields ?? new Fields(),
@@ -1598,9 +1658,10 @@ class Output {
     this.#writing ??= this.#flush().catch(this.unread).finally(() => this.#writing = undefined);
   }
 
-  /** Resolves when all is written. */
+  /** Resolves when all is written, or the reader is stuck. */
   async end(): Promise<void> {
-    await this.#writing;
+    const stuck = new Promise((resolve) => setTimeout(resolve, LINGER_TIMEOUT));
+    await Promise.race([this.#writing, stuck]);
   }
 
   async #flush(): Promise<void> {

@@ -1075,7 +1075,8 @@ async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: Dis
     const once = flags.inline.filter((path) => baseName(path) === name).length === 1;
     usable(named && once, "--inline", name, "a file that the HTML names, once, as cid:NAME");
   }
-  const input = bodyFile ?? (html === undefined && !stdin.isTerminal() ? "-" : undefined);
+  const given = body !== undefined || html !== undefined;
+  const input = bodyFile ?? (given || stdin.isTerminal() ? undefined : "-");
   const read = input === undefined ? undefined : await readText(input, stdin);
   const text = body ?? read ?? (html === undefined ? "" : undefined);
   const plain = text === undefined ? [] : textPart("plain", text);

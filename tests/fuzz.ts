@@ -9,6 +9,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { fetchUrl } from "../http_client.ts";
 import { type Listener, serve } from "../http_server.ts";
 import {
   print,
@@ -19,6 +20,7 @@ import {
   toByteString,
   UsageError,
 } from "../protocol.ts";
+import { mail } from "../smtp_client.ts";
 import { octetsOf, ROOT } from "./helpers.ts";
 
 // ---- Noise --------------------------------------------------------------
@@ -202,12 +204,116 @@ function fuzzCommandLines(random: Random, count: number): void {
   }
 }
 
+/** Lets what connects find this peer, in memory, until it is done. */
+async function withPeer<T>(pieces: string[], talk: () => Promise<T>): Promise<T> {
+  const { connect } = Deno;
+  Object.assign(Deno, { connect: () => Promise.resolve(new Heard(pieces)) });
+  try {
+    return await talk();
+  } finally {
+    Object.assign(Deno, { connect });
+  }
+}
+
+const BODIES = ["hello", "5\r\nhello\r\n0\r\n\r\n", "5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n"];
+const RESPONSES = [
+  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n",
+  "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\nContent-Length: 5, 5\n\n",
+  "HTTP/1.0 301 Moved\r\nLocation: http://localhost/a b\xe9\r\nX: a\r\n folded\r\n\r\n",
+  "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/9\r\nContent-Encoding: gzip\r\n\r\n",
+];
+const URLS = [
+  "http://localhost:8000/a/b?c=d#e",
+  "[::1]:80/x",
+  ":8000/y",
+  "http://u:p@h.example/%41",
+];
+
+/** The statuses of curl that a spoilt response or URL may lead to. */
+const STATUSES = [0, 1, 2, 3, 6, 7, 8, 18, 23, 28, 35, 47, 52, 55, 56, 60, 61, 63, 100];
+
+/** Every response and every URL ends in a status of curl's, and nothing raw is said. */
+async function fuzzClient(random: Random, count: number, url: () => string): Promise<void> {
+  let said = "";
+  const streams = {
+    stdout: {
+      write: (octets: Uint8Array) => Promise.resolve(octets.length),
+      isTerminal: () => true,
+    },
+    stderr: {
+      writeSync: (octets: Uint8Array) => (said += toByteString(octets), octets.length),
+      isTerminal: () => false,
+    },
+    signal: new AbortController().signal,
+  };
+  for (let done = 0; done < count; done++) {
+    const response = spoil(random, pick(random, RESPONSES) + pick(random, BODIES));
+    const args = ["-L", "--max-redirs", "2", "--max-filesize", "100000", url()];
+    const case_ = JSON.stringify([args, response]);
+    said = "";
+    const status = await withPeer(say(random, response), () => fetchUrl(args, streams))
+      .catch((error) => {
+        throw new Error(`${case_}: ${error.stack}`);
+      });
+    const raw = printable(said.replaceAll("\n", "")) !== said.replaceAll("\n", "") &&
+      /[^\n\x20-\x7e\x80-\xff]/.test(said);
+    if (!STATUSES.includes(status) || raw) throw new Error(`${case_}: ${status} ${said}`);
+  }
+}
+
+const SESSION = [
+  ["220 mail.example ESMTP\r\n", "220-mail.example\r\n220 hello\r\n"],
+  [
+    "250-mail.example\r\n250-SIZE 1000000\r\n250-AUTH PLAIN LOGIN\r\n250 PIPELINING\r\n",
+    "250 x\r\n",
+  ],
+  ["250 2.1.0 Ok\r\n", "250\r\n"],
+  ["250 2.1.5 Ok\r\n", "251 forwarded\r\n", "450 4.2.1 later\r\n"],
+  ["354 go on\r\n"],
+  ["250 2.0.0 queued as 1\r\n", "552 5.2.2 full\r\n"],
+  ["221 bye\r\n"],
+];
+
+/** Every session ends in an exit status of ours, and nothing raw is said. */
+async function fuzzMail(random: Random, count: number): Promise<void> {
+  const args = ["--tls", "none", "--server", "127.0.0.1:25", "--timeout", "1", "-v"]
+    .concat(["-f", "ann@example.org", "-t", "bob@example.org", "-m", "Hi"]);
+  for (let done = 0; done < count; done++) {
+    const session = spoil(random, SESSION.map((replies) => pick(random, replies)).join(""));
+    let said = "";
+    const around = {
+      env: {},
+      stdin: Deno.stdin,
+      ask: () => null,
+      say: (line: string) => said += line,
+      print: () => {},
+      signal: () => new AbortController().signal,
+    };
+    const status = await withPeer(
+      session.match(/[^\n]*\n|[^\n]+$/g) ?? [],
+      () => mail(args, around),
+    )
+      .catch((error) => {
+        throw new Error(`${JSON.stringify(session)}: ${error.stack}`);
+      });
+    const fine = [0, 65, 67, 68, 69, 75, 76, 77].includes(status) && printable(said) === said;
+    if (!fine) throw new Error(`${JSON.stringify(session)}: ${status} ${said}`);
+  }
+}
+
 // ---- Command line -------------------------------------------------------
 
 /** The parsers, and their share of the inputs. */
 const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: number) => unknown]> = {
-  requests: [0.35, fuzzRequests],
-  "command lines": [0.15, fuzzCommandLines],
+  requests: [0.3, fuzzRequests],
+  responses: [0.2, (random, count) => fuzzClient(random, count, () => "http://localhost/")],
+  URLs: [
+    0.1,
+    (random, count) => fuzzClient(random, count, () => spoil(random, pick(random, URLS))),
+  ],
+  "mail replies": [0.1, fuzzMail],
+  "command lines": [0.3, fuzzCommandLines],
 };
 
 const OPTIONS = {

@@ -27,8 +27,9 @@ function start(name: string, args: string[]): Deno.ChildProcess {
 
 /** Runs a command line in a terminal of its own, and returns what the terminal got. */
 async function inTerminal(command: string, seconds: number): Promise<string> {
-  const child = new Deno.Command("timeout", {
-    args: ["-s", "INT", String(seconds), "script", "-qec", command, "/dev/null"],
+  const bounded = `timeout --foreground -s INT ${seconds} ${command}`;
+  const child = new Deno.Command("script", {
+    args: ["-qec", bounded, "/dev/null"],
     stdin: "null",
     stdout: "piped",
     cwd: ROOT,
@@ -101,12 +102,12 @@ async function sayYes(listener: Deno.TcpListener): Promise<void> {
   using conn = await listener.accept();
   await send(conn, ["220 mail.example.org ESMTP\r\n"]);
   const octets = new Uint8Array(65_536);
-  let inData = false;
+  let [inData, text] = [false, ""];
   for (let count; (count = await conn.read(octets)) !== null;) {
-    const text = decoder.decode(octets.subarray(0, count));
-    if (inData && !text.endsWith("\r\n.\r\n")) continue;
+    text += decoder.decode(octets.subarray(0, count));
+    if (!text.endsWith(inData ? "\r\n.\r\n" : "\r\n")) continue;
     const verb: string = inData ? "." : text.slice(0, 4);
-    inData = verb === "DATA";
+    [inData, text] = [verb === "DATA", ""];
     const replies: Record<string, string> = {
       EHLO: "250-mail.example.org at your service\r\n250-SIZE 35882577\r\n250 8BITMIME\r\n",
       MAIL: "250 2.1.0 Sender ok\r\n",
@@ -126,15 +127,9 @@ async function drawPrograms(): Promise<void> {
   for (const path of ["", "sockets.svg", "nothing"]) {
     await start("http_client", ["-s", `http://localhost:8765/${path}`]).output();
   }
-  const client = await inTerminal(
-    `${run} http_client.ts -v -I http://localhost:8765/sockets.svg`,
-    5,
-  );
-  await draw(
-    "http_client",
-    "http_client.ts -v -I http://localhost:8765/sockets.svg",
-    lines(client),
-  );
+  const asked = "http_client.ts -v -r 0-78 http://localhost:8765/sockets.svg";
+  const client = await inTerminal(`${run} ${asked}`, 5);
+  await draw("http_client", asked, lines(client));
   await draw("http_server", "http_server.ts -p 8765 public", lines(await serving));
 
   const echoing = inTerminal(`${run} udp_ping_server.ts -p 12765 --seed 3 --delay 5 --jitter 2`, 6);

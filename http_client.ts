@@ -1,0 +1,1376 @@
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write
+/**
+ * Fetches one URL over HTTP/1.1, on a bare TCP or TLS connection, and believes a response only
+ * when its own framing says that it is complete.
+ *
+ * ```sh
+ * deno run --allow-net http_client.ts -i http://127.0.0.1:8000/hello.html
+ * ```
+ *
+ * The message on the wire is RFC 9112's, its meaning RFC 9110's; options and exit statuses are
+ * curl's. Read from the top: the terms, the numbers, then a download from its URL to its last
+ * octet. The command line comes last.
+ *
+ * Left out: proxies, cookies, HTTP/2, and a second request on a connection. Each hop of a
+ * redirection gets a connection of its own, so no left-over octet can answer the next request.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { promptSecret } from "@std/cli/prompt-secret";
+import { format as formatBytes } from "@std/fmt/bytes";
+import { ClosedError, DeadlineError, LimitError, MalformedError, WireError } from "./protocol.ts";
+import { explain, printable, readNumber, spellOut, toByteString, UsageError } from "./protocol.ts";
+import { print, run, shutdownSignal, TOKEN, type Trace, VERSION, Wire } from "./protocol.ts";
+
+// ---- Terms -------------------------------------------------------------
+
+type Field = readonly [name: string, value: string];
+type Octets = Uint8Array<ArrayBuffer>;
+
+/** A URL without its user and password; those, one char an octet; and the zone of RFC 6874. */
+type Target = { url: URL; userinfo: string | null; zone: string };
+
+/** What is asked of a server; the credentials, `user:password`, are for this origin alone. */
+type Request = {
+  method: string;
+  target: Target;
+  fields: readonly Field[];
+  credentials: string | null;
+  body: Octets | null;
+};
+
+/** The head of a response, and its lines as they came, those of interim responses first. */
+type Response = { status: number; reason: string; fields: readonly Field[]; lines: string[] };
+
+/** How the end of a body is told (RFC 9112 §6.3). */
+type Framing = { kind: "chunked" } | { kind: "length"; octets: number } | { kind: "close" };
+
+/** What ends a download early: one of curl's exit statuses (see HELP), and a line that says why. */
+class Failure extends Error {
+  /** @param pause Only if a server asks for a pause: what Retry-After says, in ms, or null. */
+  constructor(readonly status: number, message: string, readonly pause?: number | null) {
+    super(message);
+  }
+}
+
+/** The streams of the program, and what stops it. */
+export interface Streams {
+  /** Takes the body where no file does. */
+  readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
+  /** Takes the talk. */
+  readonly stderr: { writeSync(octets: Uint8Array): number; isTerminal(): boolean };
+  /** Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+/** How long each phase of a hop took, in milliseconds. */
+type Times = Record<"dns" | "connect" | "tls" | "first-byte", number>;
+
+/** What the hops of an attempt share; the signal is Ctrl-C, or the end of `--max-time`. */
+type Attempt = {
+  options: Options;
+  talk: Talk;
+  output: Output;
+  signal: AbortSignal;
+  mayRetry: boolean;
+};
+
+// ---- Numbers -----------------------------------------------------------
+
+/** Of a head: the longest line, the whole, both in octets, and the most fields. */
+const MAX_LINE = 65_536;
+const MAX_HEAD = 262_144;
+const MAX_FIELDS = 2_000;
+
+/** How many interim responses (RFC 9110 §15.2) may come before the final one. */
+const MAX_INTERIM = 100;
+
+/** The longest chunk-size line and the longest trailer section (RFC 9112 §7.1), in octets. */
+const MAX_CHUNK_LINE = 16_384;
+const MAX_TRAILERS = 65_536;
+
+/** How many content codings may be piled up: each multiplies what a bomb does. */
+const MAX_CODINGS = 5;
+
+/** The buffer of a body, in octets: large enough that system calls no longer count. */
+const BODY_BUFFER = 262_144;
+
+/** In milliseconds: how long a peer may keep silent, and the most that a timer counts. */
+const PATIENCE = 300_000;
+const FOREVER = 2_147_483_000;
+
+/** The first pause before another attempt, which doubles, and the longest, in milliseconds. */
+const FIRST_PAUSE = 1_000;
+const MAX_PAUSE = 600_000;
+
+/** Exit statuses that may be others next time; those that leave octets worth keeping. */
+const TRANSIENT = [6, 7, 18, 28, 52, 55, 56];
+const RESUMABLE = [...TRANSIENT, 23, 130];
+
+/** Fields for one origin alone: a redirection to another loses them (RFC 9110 §15.4). */
+const PRIVATE_FIELDS = ["authorization", "cookie", "proxy-authorization", "host"];
+
+/** What we call ourselves. */
+const AGENT = `http_client/${VERSION}`;
+
+const LF = 0x0a;
+const encoder = new TextEncoder();
+
+// ---- Engine: the URL ---------------------------------------------------
+
+/** Reads what a user calls a URL: `http://h/p`, `h/p`, `h:8000/p`, `[::1]:8000/p`, `:8000/p`. */
+function parseTarget(text: string): Target {
+  // `new URL` drops TAB, CR and LF in silence.
+  // deno-lint-ignore no-control-regex
+  if (/[\x00-\x20\x7f]/.test(text)) throw badUrl(text, "it holds a blank or a control character");
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return toTarget(text);
+  return toTarget(`http://${text.startsWith(":") ? "localhost" : ""}${text}`);
+}
+
+/**
+ * Resolves a Location against the URL it came from (RFC 9110 §10.2.2). What a URL cannot hold is
+ * percent-encoded octet by octet, which is right for UTF-8 and for Latin-1.
+ */
+function resolveLocation(base: Target, location: string): Target {
+  const encoded = location.replace(
+    /[^\x21-\x7e]|\\/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+  );
+  if (/^[a-z][a-z0-9+.-]*:/i.test(encoded)) return toTarget(encoded);
+  if (encoded.startsWith("//")) return toTarget(base.url.protocol + encoded);
+  return { url: stripped(new URL(encoded, base.url)), zone: base.zone, userinfo: null };
+}
+
+/** Takes an absolute URL apart: exit 1 for another scheme, 3 if it is no URL. */
+function toTarget(text: string): Target {
+  const [, scheme = "", slashes, authority = "", rest = ""] =
+    /^([^:]*):(\/\/)?([^/?#]*)(.*)$/s.exec(text) ?? [];
+  if (!/^https?$/i.test(scheme)) throw new Failure(1, `Scheme "${scheme}" is not supported`);
+  // `new URL` reads http:///x as host x, and "\" as "/".
+  if (!slashes || /(^|@)(:\d*)?$|\\/.test(authority)) throw badUrl(text, "it names no host");
+  const [, zone = ""] = /%(?:25)?([^\]]+)\](?::\d*)?$/.exec(authority) ?? [];
+  const host = authority.replace(/%[^\]]*(?=\](:\d*)?$)/, ""); // `new URL` knows no zones
+  try {
+    const url = new URL(`${scheme}://${host}${rest.replaceAll("\\", "%5C")}`);
+    const isNamed = url.username !== "" || url.password !== "";
+    const userinfo = isNamed ? percentDecode(`${url.username}:${url.password}`) : null;
+    return { url: stripped(url), zone: url.hostname.startsWith("[fe80:") ? zone : "", userinfo };
+  } catch {
+    throw badUrl(text, "host or port make no sense");
+  }
+}
+
+/** Takes out of a URL what does not go into a request. */
+function stripped(url: URL): URL {
+  url.username = url.password = url.hash = "";
+  return url;
+}
+
+function badUrl(text: string, why: string): Failure {
+  const shown = printable(text.replace(/^(\w*:\/\/)?[^/?#]*@/, "$1")); // without a password
+  return new Failure(3, `Cannot use URL "${shown}": ${why}`);
+}
+
+/** Turns %XX into octets, one char each. */
+function percentDecode(text: string): string {
+  return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number(`0x${hex}`)));
+}
+
+// ---- Engine: the connection --------------------------------------------
+
+/** Opens a connection: name, TCP and TLS, all within `--connect-timeout`. */
+async function connect(target: Target, attempt: Attempt, times: Times): Promise<Deno.Conn> {
+  const { options, talk } = attempt;
+  const { protocol, host, hostname, port } = target.url;
+  const name = hostname.replace(/^\[(.*)\]$/, "$1"); // sockets and certificates want no brackets
+  const timeout = AbortSignal.timeout(options.connectTimeout);
+  const signal = AbortSignal.any([attempt.signal, timeout]);
+  try {
+    const { zone } = target;
+    const asked = zone ? `${name}%${zone}` : name;
+    const hosts = await timed(times, "dns", () => abortable(look(asked, attempt), signal));
+    const number = Number(port || (protocol === "https:" ? 443 : 80));
+    const conn = await timed(times, "connect", () => dial(hosts, number, signal));
+    talk.trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
+    conn.setNoDelay(); // or Nagle and a delayed ACK hold the request back for 40 ms
+    if (protocol === "http:") return conn;
+    return await timed(times, "tls", () => secure(conn, name, attempt, signal));
+  } catch (error) {
+    if (attempt.signal.aborted || !timeout.aborted) throw error;
+    throw new Failure(28, `No connection to ${host} within ${options.connectTimeout / 1000} s`);
+  }
+}
+
+/** Adds the time that some work takes to its phase. */
+async function timed<T>(times: Times, phase: keyof Times, work: () => Promise<T>): Promise<T> {
+  const began = performance.now();
+  try {
+    return await work();
+  } finally {
+    times[phase] += performance.now() - began;
+  }
+}
+
+/** Waits no longer than the signal allows for what cannot be called off. */
+async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+/**
+ * Looks a name up where a family is asked for or somebody wants to know. Else the name goes on to
+ * `Deno.connect`, which tries all its addresses side by side (RFC 8305): that saves the 20 ms it
+ * takes to load node:dns.
+ */
+async function look(host: string, { options, talk }: Attempt): Promise<string[]> {
+  const { family } = options;
+  const literal = host.includes(":") ? 6 : /^[\d.]+$/.test(host) ? 4 : null;
+  if (family === null ? literal !== null || !talk.trace && !options.timing : family === literal) {
+    return [host];
+  }
+  const kind = family === null ? "address" : `IPv${family} address`;
+  if (literal !== null) throw new Failure(6, `${host} is no ${kind}`);
+  try {
+    const { lookup } = await import("node:dns/promises");
+    const found = await lookup(host, { all: true, family: family ?? 0 });
+    const addresses = found.map(({ address }) => address);
+    talk.trace?.("*", `${host} is ${addresses.join(", ")}`);
+    return family !== null || addresses.length === 1 ? addresses : [host];
+  } catch (error) {
+    if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
+    throw new Failure(6, `Cannot find an ${kind} of ${host}`);
+  }
+}
+
+/** Connects to the first address that answers. */
+async function dial(hosts: string[], port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
+  let why = "";
+  for (const hostname of hosts) {
+    try {
+      return await Deno.connect({ hostname, port, signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      why = explain(error) ?? String(error);
+      // Neither of the two has a class or a code of its own.
+      if (error instanceof URIError || why.startsWith("failed to lookup")) {
+        throw new Failure(6, `Cannot find an address of ${hostname}`);
+      }
+    }
+  }
+  throw new Failure(7, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
+}
+
+/** Puts TLS on a connection and checks who is there, before a word is said. */
+async function secure(
+  conn: Deno.TcpConn,
+  hostname: string,
+  { options, talk }: Attempt,
+  signal: AbortSignal,
+): Promise<Deno.Conn> {
+  let open: Disposable = conn;
+  const close = () => open[Symbol.dispose]();
+  signal.addEventListener("abort", close);
+  try {
+    if (options.insecure) return await abortable(secureUnchecked(conn, hostname), signal);
+    const tls = open = await Deno.startTls(conn, { hostname, caCerts: options.caCerts });
+    await tls.handshake();
+    talk.trace?.("*", `TLS: the certificate is for ${hostname}, and signed by somebody known`);
+    return tls;
+  } catch (error) {
+    close();
+    throw signal.aborted ? error : tlsFailure(hostname, explain(error) ?? String(error));
+  } finally {
+    signal.removeEventListener("abort", close);
+  }
+}
+
+/** Says in words and dates what rustls says in code and seconds. */
+function tlsFailure(hostname: string, message: string): Failure {
+  const [, fault] = /invalid peer certificate: (.*)/s.exec(message) ?? [];
+  if (fault === undefined) return new Failure(35, `No TLS with ${hostname}: ${printable(message)}`);
+  const [, when, time] = /not valid (after|before) (\d+)/.exec(fault) ?? [];
+  const date = new Date(Number(time) * 1000);
+  const names = [...fault.matchAll(/(?:DnsName|IpAddress)\("?([^")]*)/g)].map(([, name]) => name);
+  let why = printable(fault);
+  if (when === "after") why = `it expired on ${date.toUTCString()}`;
+  if (when === "before") why = `it is not valid before ${date.toUTCString()}`;
+  if (fault.includes("valid for")) why = `it is for ${printable(names.join(", ")) || "no name"}`;
+  if (fault === "UnknownIssuer") why = "nobody known here signed it (--cacert FILE adds a CA)";
+  if (fault.includes("CaUsedAsEndEntity")) why = "it is that of a CA, not that of a server";
+  return new Failure(60, `Cannot trust the certificate of ${hostname}: ${why}`);
+}
+
+/**
+ * TLS with whoever is there, for `--insecure`. Deno checks always, so this is node:tls, dressed as
+ * a connection of Deno's.
+ */
+async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<Deno.Conn> {
+  const [{ connect }, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
+  const records = new RecordWatch();
+  const readable = conn.readable.pipeThrough(new TransformStream(records));
+  const inner = Duplex.fromWeb({ readable, writable: conn.writable });
+  const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // SNI has no addresses
+  const socket = connect({ socket: inner, servername, rejectUnauthorized: false });
+  await new Promise<void>((resolve, reject) => {
+    socket.once("secureConnect", resolve).once("error", reject);
+    socket.once("close", () => reject(new Error("the server closed the connection")));
+  });
+  const received: AsyncIterator<Octets> = socket.iterator();
+  let rest = new Uint8Array(0);
+  const close = () => void socket.destroy();
+  const { localAddr, remoteAddr, writable } = conn;
+  return {
+    ...{ localAddr, remoteAddr, readable, writable, close, [Symbol.dispose]: close },
+    ...{ ref() {}, unref() {}, closeWrite: () => Promise.resolve() },
+    async read(target) {
+      if (rest.length === 0) {
+        const { value, done } = await received.next();
+        if (done && !records.closed) throw new Deno.errors.UnexpectedEof("no TLS close_notify");
+        if (done) return null;
+        rest = value;
+      }
+      const octets = rest.subarray(0, target.length);
+      target.set(octets);
+      rest = rest.subarray(octets.length);
+      return octets.length;
+    },
+    write: (octets) =>
+      new Promise((resolve, reject) => {
+        socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
+      }),
+  };
+}
+
+/**
+ * Sees TLS records go by and knows whether the last was an alert: the close_notify that ends a
+ * connection (RFC 8446 §6.1), of which node:tls does not tell. TLS 1.3 hides its type but not its
+ * length: two octets, the type, and a tag of sixteen.
+ */
+class RecordWatch implements Transformer<Octets, Octets> {
+  closed = false;
+  #header: number[] = [];
+  #left = 0;
+
+  transform(octets: Octets, next: TransformStreamDefaultController<Octets>): void {
+    for (const octet of octets) {
+      if (this.#left > 0) {
+        this.#left--;
+        continue;
+      }
+      const [type, , , high = 0, low] = [...this.#header, octet];
+      this.#header.push(octet);
+      if (low === undefined) continue;
+      this.#left = high * 256 + low;
+      this.closed = type === 21 || (type === 23 && this.#left === 19);
+      this.#header = [];
+    }
+    next.enqueue(octets);
+  }
+}
+
+// ---- Engine: the request -----------------------------------------------
+
+/** Puts the first request together; what the user gives as a field replaces ours. */
+function firstRequest({ method, target, body, range, ...options }: Options): Request {
+  const ours: Field[] = [
+    ["User-Agent", options.agent],
+    ["Accept", "*/*"],
+    ["Accept-Encoding", options.compressed ? "gzip, deflate, br" : "identity"],
+    ["Connection", "close"],
+    ["Range", range === null ? "" : `bytes=${range}`],
+    ["Content-Type", body === null ? "" : "application/x-www-form-urlencoded"],
+  ];
+  const given = [...options.removed, ...options.fields.map(([name]) => name.toLowerCase())];
+  const kept = ours.filter(([name, value]) => value !== "" && !given.includes(name.toLowerCase()));
+  // RFC 9110 §8.6: a length, be it of nothing, where the method foresees content.
+  const length = body?.length ?? (/^(POST|PUT|PATCH)$/.test(method) ? 0 : null);
+  if (length !== null) kept.push(["Content-Length", String(length)]);
+  const fields = [...kept, ...options.fields];
+  return { method, target, fields, credentials: options.user ?? target.userinfo, body };
+}
+
+/**
+ * Sends a request and reads the head of its response. Reads while it sends: a server may answer
+ * before it has all, and take no more.
+ */
+async function exchange(wire: Wire, request: Request, talk: Talk, times: Times): Promise<Response> {
+  const body = request.body ?? new Uint8Array(0);
+  const lines = requestLines(request);
+  for (const line of lines) {
+    const [secret] = /^(?:authorization|proxy-authorization|cookie):/i.exec(line) ?? [];
+    talk.trace?.(">", secret ? `${secret} [credentials]` : printable(line));
+  }
+  talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
+  const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
+  const message = concat([head, body]); // one write, one packet
+  let isSent = false;
+  wire.setDeadline(PATIENCE);
+  wire.write(message, PATIENCE).then(() => isSent = true, () => {}); // the read will fail, too
+  try {
+    await timed(times, "first-byte", () => wire.fill());
+    return await readResponse(wire);
+  } catch (error) {
+    const isCut = !isSent && error instanceof ClosedError;
+    if (!isCut) throw failureOf(error, { malformed: 8, limit: 100, closed: 8 });
+    throw new Failure(55, "The server closed before it had the whole request");
+  }
+}
+
+/** The lines of the head of a request (RFC 9112 §3). */
+function requestLines({ method, target, fields, credentials }: Request): string[] {
+  const { url } = target;
+  const given = fields.map(([name]) => name.toLowerCase());
+  const lines = [`${method} ${url.href.slice(url.origin.length)} HTTP/1.1`];
+  if (!given.includes("host")) lines.push(`Host: ${url.host}`); // first: RFC 9110 §7.2
+  if (credentials !== null && !given.includes("authorization")) {
+    lines.push(`Authorization: Basic ${btoa(credentials)}`);
+  }
+  return [...lines, ...fields.map(([name, value]) => `${name}: ${value}`)];
+}
+
+/** Gives what broke the wire its exit status; what is none of the wire's stays as it is. */
+function failureOf(error: unknown, at: { malformed: number; limit: number; closed: number }) {
+  if (!(error instanceof WireError)) return error;
+  const { message, cause } = error;
+  if (error instanceof DeadlineError) {
+    return new Failure(28, `The server was silent for ${PATIENCE / 1000} s`);
+  }
+  if (error instanceof LimitError) return new Failure(at.limit, message);
+  if (error instanceof MalformedError) return new Failure(at.malformed, message);
+  if (cause === undefined) return new Failure(at.closed, message);
+  // A certificate may be asked of us when the handshake is over (RFC 8446 §4.3.2).
+  const status = message.includes("fatal alert") ? 35 : 56;
+  return new Failure(status, `Cannot read on: ${printable(message)}`);
+}
+
+// ---- Engine: the response ----------------------------------------------
+
+/** Reads heads until one is final. */
+async function readResponse(wire: Wire): Promise<Response> {
+  const interim: string[] = [];
+  for (let count = 0; count <= MAX_INTERIM; count++) {
+    const lines = await readHead(wire);
+    const response = parseHead(lines);
+    if (response.status === 101) throw new Failure(8, "The server switches protocols unasked");
+    if (response.status >= 200) return { ...response, lines: [...interim, ...lines, ""] };
+    interim.push(...lines, "");
+  }
+  throw new LimitError(`More than ${MAX_INTERIM} interim responses`);
+}
+
+/** Reads the lines of a head; one may end in LF alone (RFC 9112 §2.2). */
+async function readHead(wire: Wire): Promise<string[]> {
+  await expectHttp(wire);
+  const lines: string[] = [];
+  for (let left = MAX_HEAD;;) {
+    const line = await wire.readLine(Math.min(MAX_LINE, left), "LF");
+    if (line === null) throw new ClosedError("Connection closed inside the header");
+    if (line.includes("\0")) throw new MalformedError("The header holds a NUL");
+    if (line === "") return lines;
+    lines.push(line);
+    left -= line.length + 1;
+    if (lines.length > MAX_FIELDS) throw new LimitError(`More than ${MAX_FIELDS} header fields`);
+  }
+}
+
+/** Finds out early whether this is HTTP at all: what is not may never send a line. */
+async function expectHttp(wire: Wire): Promise<void> {
+  for (let begun = ""; begun !== "HTTP/1.";) {
+    begun = toByteString(wire.buffered.subarray(0, 7));
+    if (!"HTTP/1.".startsWith(begun)) throw new Failure(8, `Not HTTP/1: "${printable(begun)}"`);
+    if (begun.length === 7 || await wire.fill()) continue;
+    if (begun === "") throw new Failure(52, "The server closed without a response");
+    throw new ClosedError("Connection closed inside the status line");
+  }
+}
+
+/**
+ * Reads a status line (RFC 9112 §4) and field lines (§5). A line that begins with a blank goes on
+ * with the one before (obs-fold, §5.2). A blank ahead of the colon is refused, for what is ignored
+ * might be the length.
+ */
+function parseHead(lines: string[]): Response {
+  const [first = "", ...rest] = lines;
+  const [, status, reason = ""] = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/s.exec(first) ?? [];
+  if (status === undefined) throw new MalformedError(`Bad status line "${printable(first)}"`);
+  const fields: [name: string, value: string][] = [];
+  for (const line of rest) {
+    const [, name = "", value = ""] = /^([^:]*):(.*)$/s.exec(line) ?? [];
+    const last = fields.at(-1);
+    if (/^[ \t]/.test(line) && last !== undefined) last[1] = trimmed(`${last[1]} ${trimmed(line)}`);
+    else if (TOKEN.test(name)) fields.push([name, trimmed(value)]);
+    else throw new MalformedError(`Bad field line "${printable(line)}"`);
+  }
+  return { status: Number(status), reason, fields, lines };
+}
+
+/** Takes the optional white space off (RFC 9110 §5.6.3); String.trim would take more. */
+function trimmed(value: string): string {
+  return value.replace(/^[ \t]+/, "").replace(/[ \t]+$/, "");
+}
+
+/** The values of all fields of a name. */
+function valuesOf({ fields }: Response, name: string): string[] {
+  return fields.filter(([other]) => other.toLowerCase() === name).map(([, value]) => value);
+}
+
+/** The members of a list (RFC 9110 §5.6.1) in lower case, without the empty ones. */
+function membersOf(response: Response, name: string): string[] {
+  const members = valuesOf(response, name).flatMap((value) => value.toLowerCase().split(","));
+  return members.map(trimmed).filter((member) => member !== "");
+}
+
+/** Tells where a body ends, by the rules of RFC 9112 §6.3. */
+function bodyFraming(method: string, response: Response): Framing {
+  // Rule 1: these have no body, whatever the fields say.
+  if (method === "HEAD" || [204, 304].includes(response.status)) {
+    return { kind: "length", octets: 0 };
+  }
+  // Rules 3 and 4: Transfer-Encoding comes first; we asked for nothing but chunked.
+  const codings = membersOf(response, "transfer-encoding").join(", ");
+  if (codings === "chunked") return { kind: "chunked" };
+  if (valuesOf(response, "transfer-encoding").length > 0) {
+    throw new Failure(8, `Unknown Transfer-Encoding "${printable(codings)}"`);
+  }
+  // Rule 5: equal lengths are one length. Number() alone would take "", 0x1f and 1e3, too.
+  const lengths = valuesOf(response, "content-length").flatMap((value) => value.split(","));
+  const numbers = lengths.map((text) => /^[ \t]*\d+[ \t]*$/.test(text) ? Number(text) : NaN);
+  const [octets] = numbers;
+  if (octets === undefined) return { kind: "close" }; // rule 8
+  if (octets <= Number.MAX_SAFE_INTEGER && numbers.every((other) => other === octets)) {
+    return { kind: "length", octets };
+  }
+  throw new Failure(8, `Bad Content-Length "${printable(lengths.join(","))}"`);
+}
+
+/** Reads a body, in pieces that are good until the next one is asked for. */
+async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Octets> {
+  const buffer = new Uint8Array(BODY_BUFFER);
+  if (framing.kind === "chunked") return yield* readChunked(wire, buffer);
+  const total = framing.kind === "length" ? framing.octets : Infinity;
+  for (let left = total; left > 0;) {
+    wire.setDeadline(PATIENCE);
+    const count = await wire.readInto(buffer.subarray(0, left));
+    if (count === 0 && total === Infinity) return;
+    if (count === 0) throw new ClosedError(`${left} bytes missing of ${total}`);
+    left -= count;
+    yield buffer.subarray(0, count);
+  }
+}
+
+/**
+ * Reads a chunked body (RFC 9112 §7.1). Small chunks are gathered as long as nothing has to be
+ * waited for, or a chunk an octet would cost a write an octet.
+ */
+async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Octets> {
+  let filled = 0;
+  let left = 0;
+  let expected: "size" | "data" | "end" | "trailers" = "size";
+  try {
+    while (expected !== "trailers") {
+      const waits = expected === "data" ? wire.buffered.length === 0 : !wire.buffered.includes(LF);
+      if (filled > 0 && (waits || filled === buffer.length)) {
+        yield buffer.subarray(0, filled);
+        filled = 0;
+      }
+      wire.setDeadline(PATIENCE);
+      if (expected === "size") {
+        left = chunkSize(await readChunkLine(wire, MAX_CHUNK_LINE, 56));
+        expected = left === 0 ? "trailers" : "data";
+      } else if (expected === "data") {
+        const count = await wire.readInto(buffer.subarray(filled, filled + left));
+        if (count === 0) throw new ClosedError("Connection closed inside a chunk");
+        filled += count;
+        left -= count;
+        if (left === 0) expected = "end";
+      } else {
+        // What is skipped is looked at: it is the line end after the data, or the size was wrong.
+        const end = await readChunkLine(wire, 2, 56);
+        if (end !== "") throw new MalformedError("A chunk goes on behind its size");
+        expected = "size";
+      }
+    }
+  } catch (error) {
+    yield buffer.subarray(0, filled); // what was right is the user's
+    throw error;
+  }
+  yield buffer.subarray(0, filled);
+  // The trailer fields (§7.1.2) are dropped.
+  for (let limit = MAX_TRAILERS, line; line !== ""; limit -= line.length + 1) {
+    line = await readChunkLine(wire, limit, 100);
+  }
+}
+
+/** Reads a line of the chunked coding. */
+async function readChunkLine(wire: Wire, limit: number, status: number): Promise<string> {
+  const line = await wire.readLine(limit, "LF").catch((error) => {
+    throw error instanceof LimitError ? new Failure(status, "Chunked coding goes astray") : error;
+  });
+  if (line === null) throw new ClosedError("Connection closed ahead of the last chunk");
+  return line;
+}
+
+/** Reads the size off a chunk's first line; extensions say nothing to us (RFC 9112 §7.1.1). */
+function chunkSize(line: string): number {
+  // parseInt would take "5zz", "0x5" and "+5", too.
+  const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
+  if (digits === undefined) throw new MalformedError(`Bad chunk size "${printable(line)}"`);
+  return Number(`0x${digits}`);
+}
+
+// ---- Engine: content codings -------------------------------------------
+
+/** The codings of a body, in the order in which they were applied (RFC 9110 §8.4). */
+function contentCodings(response: Response): string[] {
+  const codings = membersOf(response, "content-encoding").filter((name) => name !== "identity");
+  const unknown = codings.find((coding) => !/^((x-)?gzip|deflate|br)$/.test(coding));
+  if (unknown !== undefined) {
+    throw new Failure(61, `Unknown Content-Encoding "${printable(unknown)}"; try --no-compressed`);
+  }
+  if (codings.length <= MAX_CODINGS) return codings;
+  throw new Failure(61, `More than ${MAX_CODINGS} content codings on top of each other`);
+}
+
+/**
+ * Undoes a content coding. With node:zlib: DecompressionStream takes a truncated deflate for a
+ * complete one, refuses a second gzip member (RFC 1952 §2.2), and puts no bound on what comes out.
+ */
+async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGenerator<Octets> {
+  let piece = new Uint8Array(0);
+  while (piece.length < 2) { // two octets tell zlib from raw deflate
+    const { value, done } = await source.next();
+    if (done) break;
+    piece = concat([piece, value]);
+  }
+  if (piece.length === 0) return; // nothing at all, in whatever coding
+  const stream = await decoder(coding, piece);
+  let fed = 0;
+  const feeding = (async () => {
+    for (let done: boolean | undefined = false; !done && !stream.destroyed;) {
+      fed += piece.length;
+      await new Promise((resolve) => stream.write(piece.slice(), resolve)); // errors come out below
+      ({ value: piece, done } = await source.next());
+    }
+    // A truncated brotli stream takes this octet for its own, a complete one leaves it.
+    stream.end(coding === "br" ? new Uint8Array(1) : undefined);
+  })().catch((error) => void stream.destroy(error));
+  try {
+    yield* stream;
+    if (coding === "br" && stream.bytesWritten > fed) throw new Error("unexpected end of file");
+  } catch (error) {
+    if (error instanceof Failure || error instanceof WireError) throw error;
+    const why = error instanceof Error ? printable(error.message) : "";
+    throw new Failure(61, `Cannot decode ${coding}: ${why}`);
+  } finally {
+    stream.destroy();
+    await feeding;
+  }
+}
+
+/** What decodes a coding. Some send raw deflate for "deflate", which is zlib (RFC 9110 §8.4.1.2). */
+async function decoder(coding: string, [first = 0, second = 0]: Octets) {
+  const zlib = await import("node:zlib");
+  if (coding === "br") return zlib.createBrotliDecompress();
+  if (coding !== "deflate") return zlib.createGunzip();
+  const isZlib = (first & 15) === 8 && (first * 256 + second) % 31 === 0; // RFC 1950 §2.2
+  return isZlib ? zlib.createInflate() : zlib.createInflateRaw();
+}
+
+// ---- Engine: redirections ----------------------------------------------
+
+/**
+ * The request that a redirection asks for (RFC 9110 §15.4); null if the response is final. What
+ * belongs to one origin does not go to another, and never comes back, since each request is made
+ * from the one before.
+ */
+function redirected(request: Request, response: Response): Request | null {
+  if (![301, 302, 303, 307, 308].includes(response.status)) return null;
+  const [location = "", ...others] = new Set(valuesOf(response, "location"));
+  if (others.length > 0) throw new Failure(8, "The response names two Locations");
+  if (location === "") return null;
+  const target = resolveLocation(request.target, location);
+  const isForeign = target.url.origin !== request.target.url.origin;
+  const becomesGet = response.status === 303
+    ? request.method !== "HEAD"
+    : response.status <= 302 && request.method === "POST";
+  const fields = request.fields.filter(([name]) =>
+    !(isForeign && PRIVATE_FIELDS.includes(name.toLowerCase())) &&
+    !(becomesGet && /^content-/i.test(name))
+  );
+  const credentials = target.userinfo ?? (isForeign ? null : request.credentials);
+  if (!becomesGet) return { ...request, target, fields, credentials };
+  return { method: "GET", target, fields, credentials, body: null };
+}
+
+// ---- Engine: files -----------------------------------------------------
+
+/** Makes a name from outside safe to create in the current folder: a last segment, clean. */
+function safeName(name: string): string {
+  const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
+  const clean = last.replace(/\p{Cc}|\p{Bidi_Control}|[\u2028\u2029]/gu, "_").trim();
+  if (!/^\.{0,2}$/.test(clean)) return clean;
+  throw new Failure(23, `Cannot save as "${printable(name)}": that is no file name; use -o FILE`);
+}
+
+/** The name in a URL: its last segment. */
+function urlName({ pathname }: URL): string {
+  return decodeText(percentDecode(pathname.slice(pathname.lastIndexOf("/") + 1)));
+}
+
+/** The name in a Content-Disposition (RFC 6266 §4.3); null if there is none. */
+function dispositionName(value: string): string | null {
+  const PARAMETER = /;\s*([^\s;=]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*)))?[^;]*/g;
+  const parameters = new Map<string, string>();
+  for (const [, name = "", quoted, token = ""] of `;${value}`.matchAll(PARAMETER)) {
+    const text = quoted?.replace(/\\(["\\])/g, "$1") ?? token.replace(/^"/, "").trim();
+    parameters.set(name.toLowerCase(), text);
+  }
+  const [, extended] = /^[\w-]+'[^']*'(.*)$/s.exec(parameters.get("filename*") ?? "") ?? [];
+  const name = extended === undefined ? parameters.get("filename") : percentDecode(extended);
+  // Hidden files are not a server's to make.
+  return name === undefined ? null : decodeText(name).replace(/^.*[/\\]/s, "").replace(/^\.+/, "");
+}
+
+/** Takes a string of one char an octet for UTF-8 if it can be that, else for Latin-1. */
+function decodeText(text: string): string {
+  try {
+    const octets = Uint8Array.from(text, (char) => char.charCodeAt(0));
+    return new TextDecoder("utf-8", { fatal: true }).decode(octets);
+  } catch {
+    return text;
+  }
+}
+
+/** What a response means for a file that has its first `size` octets already; else exit 33. */
+function resumption(response: Response, size: number): "append" | "restart" | "complete" {
+  const { status, reason } = response;
+  const range = valuesOf(response, "content-range").join(", ");
+  const [, first, total] = /^bytes +(?:(\d+)-\d+|\*)\/(\d+|\*)$/i.exec(range) ?? [];
+  if (status === 200) return "restart";
+  if (status === 206 && first !== undefined && Number(first) === size) return "append";
+  if (status === 416 && total !== undefined && Number(total) === size) return "complete";
+  const answer = printable(`${status} ${range || reason}`);
+  throw new Failure(33, `Cannot resume at octet ${size}: the server answered ${answer}`);
+}
+
+/** Where the body goes, over all attempts at it. */
+class Output {
+  /** The file; null for standard output, and until a server has named it. */
+  path: string | null;
+  /** How many octets of the body are there. */
+  size = 0;
+  /** What makes sure that the rest is of the same representation (RFC 9110 §13.1.5). */
+  validator: string | null = null;
+  /** Whether a range can go on at `size`: these are octets of the body as it was sent. */
+  resumable = true;
+  readonly #options: Options;
+  readonly #stdout: Streams["stdout"];
+  readonly #text = new TextDecoder(); // for a terminal
+  #file: Deno.FsFile | undefined;
+  #isQuick = true;
+
+  constructor(options: Options, stdout: Streams["stdout"]) {
+    this.#options = options;
+    this.#stdout = stdout;
+    this.path = options.output === "-" ? null : options.output;
+    if (options.remoteName) this.path = safeName(urlName(options.target.url));
+    try {
+      if (options.resume && this.path !== null) this.size = Deno.statSync(this.path).size;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw this.#failure(error);
+    }
+  }
+
+  /** Opens the file: for what follows the first `size` octets, or for all. */
+  open(response: Response, plan: "append" | "restart"): void {
+    const { remoteName, remoteHeaderName, resume, target } = this.#options;
+    if (remoteHeaderName && this.#file === undefined) {
+      const [disposition = ""] = valuesOf(response, "content-disposition");
+      this.path = safeName(dispositionName(disposition) ?? urlName(target.url));
+    }
+    const append = plan === "append";
+    if (this.path === null && this.size > 0 && !append) {
+      throw new Failure(33, "The server starts again, but the beginning is printed already");
+    }
+    if (!append) this.size = 0;
+    if (this.path === null) return;
+    // What a URL or a server names must not overwrite anything.
+    const createNew = (remoteName || remoteHeaderName) && !resume && this.#file === undefined;
+    this[Symbol.dispose]();
+    try {
+      const how = createNew ? { createNew } : { create: true, append, truncate: !append };
+      this.#file = Deno.openSync(this.path, { write: true, ...how });
+      // To look at the open file takes --allow-read; without it, it may be a pipe for all we know.
+      const { state } = Deno.permissions.querySync({ name: "read", path: this.path });
+      this.#isQuick = state === "granted" && !this.#file.statSync().isFifo;
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  /** Writes all of the octets; to a terminal as text that cannot steer it. */
+  async write(octets: Uint8Array): Promise<void> {
+    let left = octets;
+    if (this.#file === undefined && this.#stdout.isTerminal()) {
+      if (octets.includes(0) && this.#options.output !== "-") {
+        throw new Failure(23, "Binary body: save it with -o FILE, or show it here with -o -");
+      }
+      left = encoder.encode(escapeControls(this.#text.decode(octets, { stream: true })));
+    }
+    try {
+      // On this thread a GiB takes four fifths of the time; but a pipe could block it.
+      while (left.length > 0) {
+        const quick = this.#isQuick ? this.#file?.writeSync(left) : undefined;
+        left = left.subarray(quick ?? await (this.#file ?? this.#stdout).write(left));
+      }
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #failure(error: unknown): Failure {
+    if (error instanceof Deno.errors.BrokenPipe) return new Failure(23, ""); // needs no words
+    const exists = error instanceof Deno.errors.AlreadyExists;
+    const why = exists ? "it exists and is not overwritten" : explain(error) ?? String(error);
+    return new Failure(23, `Cannot write ${printable(this.path ?? "standard output")}: ${why}`);
+  }
+
+  /** Says how much of a broken download is kept and how to go on; null if there is no way. */
+  get hint(): string | null {
+    const { location, insecure, method, target } = this.#options;
+    if (this.path === null || this.size === 0 || !this.resumable || method !== "GET") return null;
+    const flags = `${location ? "-L " : ""}${insecure ? "-k " : ""}-C - -o`;
+    const command = `http_client.ts ${flags} ${quoted(this.path)} ${quoted(target.url.href)}`;
+    return `${this.size} bytes kept in ${printable(this.path)}; to resume: ${command}`;
+  }
+
+  [Symbol.dispose](): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+}
+
+/** Shows control characters, but TAB, LF and the CR before it, as escapes. */
+function escapeControls(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/\r(?=\n|$)/g, "").replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, printable);
+}
+
+/** Quotes a word for a shell. */
+function quoted(word: string): string {
+  return /^[\w.,:/@%+=~-]+$/.test(word) ? word : `'${printable(word).replaceAll("'", `'\\''`)}'`;
+}
+
+// ---- Engine: the download ----------------------------------------------
+
+/** Downloads what the options ask for, in as many attempts as they allow. */
+async function download(options: Options, talk: Talk, streams: Streams): Promise<void> {
+  if (options.insecure) talk.note("warning: no certificate is checked (-k)");
+  // Loading the resolver takes longer than asking it: that is not to count as "dns".
+  if (options.timing) await (await import("node:dns/promises")).lookup("127.0.0.1");
+  const began = performance.now();
+  const first = firstRequest(options);
+  using output = new Output(options, streams.stdout);
+  for (let left = options.retries, pause = FIRST_PAUSE;; left--) {
+    const signal = AbortSignal.any([streams.signal, AbortSignal.timeout(options.maxTime)]);
+    try {
+      const attempt = { options, talk, output, signal, mayRetry: left > 0 };
+      await abortable(makeAttempt(resumed(first, output), attempt), signal);
+      break;
+    } catch (error) {
+      const seconds = options.maxTime / 1000;
+      const late = signal.aborted ? new Failure(28, `Not done within ${seconds} s`) : error;
+      const failure = streams.signal.aborted ? new Failure(130, "Interrupted") : late;
+      if (!(failure instanceof Failure)) throw failure;
+      const wait = left > 0 ? pauseAfter(failure, output, pause) : null;
+      if (wait === null) {
+        if (RESUMABLE.includes(failure.status) && output.hint) talk.note(output.hint);
+        throw failure;
+      }
+      talk.note(`(${failure.status}) ${failure.message}: again in ${wait / 1000} s, ${left} left`);
+      await sleep(wait, streams.signal);
+      pause = Math.min(pause * 2, MAX_PAUSE);
+    }
+  }
+  if (output.path === null) return;
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  talk.hint(`saved ${printable(output.path)}  ${formatBytes(output.size)} in ${seconds} s`);
+}
+
+/** How long to wait before another attempt, in milliseconds; null if none would help. */
+function pauseAfter(failure: Failure, output: Output, pause: number): number | null {
+  const wait = failure.pause ?? pause;
+  const goesOn = output.size === 0 || output.resumable || output.path !== null;
+  const passes = failure.pause !== undefined || (goesOn && TRANSIENT.includes(failure.status));
+  return passes && wait <= MAX_PAUSE ? wait : null;
+}
+
+/** Waits; Ctrl-C ends that, too. */
+async function sleep(duration: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, duration);
+  await abortable(promise, signal).catch(() => {
+    clearTimeout(timer);
+    throw new Failure(130, "Interrupted");
+  });
+}
+
+/** What Retry-After says (RFC 9110 §10.2.3), in milliseconds; null if nothing. */
+function retryAfter(response: Response): number | null {
+  const [value = ""] = valuesOf(response, "retry-after");
+  const date = /^\d+$/.test(value) ? Date.now() + Number(value) * 1000 : Date.parse(value);
+  return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
+}
+
+/** Asks for what is not there yet (RFC 9110 §14.2), if it still is the same (§13.1.5). */
+function resumed(request: Request, { size, validator, resumable }: Output): Request {
+  if (size === 0 || !resumable) return request;
+  const others = request.fields.filter(([name]) => name.toLowerCase() !== "accept-encoding");
+  // A range of a compressed body would not go with what is there.
+  const range: Field[] = [["Accept-Encoding", "identity"], ["Range", `bytes=${size}-`]];
+  if (validator !== null) range.push(["If-Range", validator]);
+  return { ...request, fields: [...others, ...range] };
+}
+
+/** Follows redirections to the final response, and delivers it. */
+async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
+  const { options, talk, signal } = attempt;
+  let request = first;
+  let heads = "";
+  for (let hops = 0;; hops++) {
+    const times = talk.newTimes();
+    const conn = await connect(request.target, attempt, times);
+    let inHead = true; // the lines of a chunked body are not shown
+    using wire = new Wire(conn, { trace: (...line) => inHead && talk.trace?.(...line) });
+    signal.addEventListener("abort", () => wire.close(), { once: true });
+    const response = await exchange(wire, request, talk, times);
+    inHead = false;
+    talk.trace?.("*", formatTimes(times));
+    heads += response.lines.map((line) => `${line}\r\n`).join("");
+    const next = options.location ? redirected(request, response) : null;
+    if (next === null) return await deliver(wire, request, response, heads, attempt);
+    if (hops === options.maxRedirects) throw new Failure(47, `More than ${hops} redirections`);
+    const isForeign = next.target.url.origin !== request.target.url.origin;
+    const loss = isForeign ? ", another origin: what was private stays behind" : "";
+    talk.trace?.("*", `${response.status} leads to ${next.target.url.href}${loss}`);
+    request = next;
+  }
+}
+
+/** Takes the final response to where it belongs, if it is what was asked for. */
+async function deliver(
+  wire: Wire,
+  request: Request,
+  response: Response,
+  heads: string,
+  { options, output, talk, mayRetry }: Attempt,
+): Promise<void> {
+  const { status, reason } = response;
+  const answer = printable(`The server answered ${status} ${reason}`.trim());
+  if (mayRetry && (status === 429 || status >= 500)) {
+    throw new Failure(22, answer, retryAfter(response));
+  }
+  const failed = options.fail !== "never" && status >= 400;
+  const resumes = output.size > 0 && (!failed || status === 416);
+  const plan = resumes ? resumption(response, output.size) : "restart";
+  if (plan === "complete") return;
+  if (failed && options.fail === "early") {
+    if (options.include && output.path === null) await output.write(octetsOf(heads));
+    throw new Failure(22, answer);
+  }
+  const framing = bodyFraming(request.method, response);
+  const isEmpty = framing.kind === "length" && framing.octets === 0;
+  const codings = options.compressed && !isEmpty ? contentCodings(response) : [];
+  const start = plan === "append" ? output.size : 0;
+  const total = framing.kind === "length" ? start + framing.octets : null;
+  if (codings.length === 0) checkSize(total ?? 0, options);
+  if (codings.length > 0 && plan === "append") throw new Failure(33, "The rest is compressed");
+  output.open(response, plan);
+  output.resumable = codings.length === 0 && !options.include;
+  output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;
+  if (options.include) await output.write(octetsOf(heads));
+  if (options.head) return;
+  talk.trace?.("*", `the body ends by ${framing.kind}; codings: ${codings.join(", ") || "none"}`);
+  let body = readBody(wire, framing);
+  for (const coding of codings.toReversed()) body = decode(body, coding);
+  try {
+    for await (const octets of body) {
+      checkSize(output.size + octets.length, options);
+      await output.write(octets);
+      output.size += octets.length;
+      talk.progress?.(output.size, codings.length === 0 ? total : null);
+    }
+  } catch (error) {
+    throw failureOf(error, { malformed: 56, limit: 56, closed: 18 });
+  }
+  const [, whole = 0] = /\/(\d+)$/.exec(valuesOf(response, "content-range").join()) ?? [];
+  const missing = plan === "append" ? Number(whole) - output.size : 0;
+  if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
+  if (failed) throw new Failure(22, answer);
+  if (status >= 300 && status < 400 && !options.location) {
+    talk.hint(`${status} -> ${printable(valuesOf(response, "location").join())} (use -L)`);
+  }
+}
+
+function checkSize(size: number, { maxFilesize }: Options): void {
+  if (size > maxFilesize) throw new Failure(63, `The body is larger than ${maxFilesize} bytes`);
+}
+
+function concat(pieces: Uint8Array[]): Octets {
+  const octets = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    octets.set(piece, at);
+    at += piece.length;
+  }
+  return octets;
+}
+
+/** Turns a string of one char an octet into the octets. */
+function octetsOf(text: string): Octets {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
+
+// ---- Command line ------------------------------------------------------
+
+const HELP = `Fetches one URL over HTTP/1.1.
+
+Usage: http_client.ts [options] URL
+       http_client.ts [options] HOST PORT FILENAME     (prints the header, too)
+
+URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)
+
+  -X, --request METHOD     default: GET; POST with -d, HEAD with -I
+  -H, --header 'N: value'  add or replace a field; 'N:' leaves one of ours out
+  -d, --data DATA|@FILE    send as the body; @- is standard input
+  -u, --user USER[:PASS]   Basic authentication, for the URL's origin alone
+  -A, --user-agent AGENT   default: ${AGENT}
+  -r, --range RANGE        0-99, 100- or -100
+  -L, --location           follow redirections, --max-redirs N (default: 20)
+  -I, --head  -i, --include   HEAD; print the header before the body
+  -o, --output FILE        save as FILE (default: standard output, also "-")
+  -O, --remote-name  -J, --remote-header-name
+                           save as the URL's last segment; as the server's
+                           Content-Disposition says; neither overwrites
+  -C, --continue-at -      resume -o or -O where the file ends
+  -f, --fail  --fail-with-body   status 400 and up is exit 22
+  -k, --insecure           check no certificates (default: check)
+      --cacert FILE        trust this CA as well
+      --compressed         ask for gzip, deflate and br, and decode (default on
+                           standard output; --no-compressed turns it off)
+  -m, --max-time S  --connect-timeout S   limits (default: none; 300)
+      --max-filesize N     limit of the decoded body in bytes (default: none)
+      --retry N            attempts after 429, 5xx and failures that may pass; a
+                           download resumes (default: 0)
+  -4, --ipv4  -6, --ipv6   this address family only
+  -s, --silent, -q, --quiet  no progress, no notes; errors show (as with -sS)
+      --timing             time of each phase, in ms, on standard error
+  -v, --verbose            show the conversation  -h, --help  -V, --version
+
+Example: http_client.ts -L -C - -O https://example.org/big.iso
+
+Exit status, as curl's: 0 complete, 1 scheme, 2 usage, 3 URL, 6 name, 7 connect,
+8 not HTTP, 18 cut short, 22 status with -f, 23 cannot write, 28 time, 33 cannot
+resume, 35 TLS, 47 redirections, 52 nothing came, 55 send, 56 receive,
+60 certificate, 61 coding, 63 too large, 77 CA file, 100 header too large,
+130 Ctrl-C.
+`;
+
+const OPTIONS = {
+  boolean: [
+    ...["location", "head", "include", "remote-name", "remote-header-name", "fail"],
+    ...["fail-with-body", "insecure", "compressed", "ipv4", "ipv6", "silent", "show-error"],
+    ...["timing", "verbose", "help", "version"],
+  ],
+  string: [
+    ...["request", "header", "data", "user", "user-agent", "range", "max-redirs", "output"],
+    ...["continue-at", "cacert", "max-time", "connect-timeout", "max-filesize", "retry"],
+  ],
+  short: {
+    ...{ X: "request", H: "header", d: "data", u: "user", A: "user-agent", r: "range" },
+    ...{ L: "location", I: "head", i: "include", o: "output", O: "remote-name" },
+    ...{ J: "remote-header-name", C: "continue-at", f: "fail", k: "insecure", m: "max-time" },
+    ...{ 4: "ipv4", 6: "ipv6", s: "silent", S: "show-error", q: "silent", quiet: "silent" },
+    ...{ v: "verbose", h: "help", V: "version" },
+  },
+  negatable: ["compressed"],
+} as const;
+
+/** Reads the command line and the files that go into the request; or gives what to print. */
+function parseOptions(args: string[]) {
+  const flags = parseArgs(spellOut(args, OPTIONS), {
+    boolean: OPTIONS.boolean,
+    string: [...OPTIONS.string, "_"],
+    collect: ["header", "data"],
+    negatable: OPTIONS.negatable,
+    default: { compressed: undefined },
+  });
+  if (flags.help) return HELP;
+  if (flags.version) return `http_client ${VERSION}\n`;
+  const { range = null, output = null, head, "continue-at": resume } = flags;
+  const words = flags._.map(String);
+  const named = flags["remote-name"] || flags["remote-header-name"];
+  const saves = named || (output ?? "-") !== "-";
+  const clash = [
+    [output !== null && named, "-o with -O or -J"],
+    [flags.fail && flags["fail-with-body"], "--fail with --fail-with-body"],
+    [flags.ipv4 && flags.ipv6, "-4 with -6"],
+    [head && flags.data.length > 0, "-I with -d"],
+    [resume !== undefined && range !== null, "-C with -r"],
+    [resume !== undefined && flags["remote-header-name"], "-C with -J"],
+    [resume !== undefined && flags.compressed, "-C with --compressed"],
+    [resume !== undefined && !saves, "-C without -o FILE or -O"],
+  ].find(([applies]) => applies);
+  if (clash !== undefined) throw new UsageError(`Cannot use ${clash[1]}`);
+  expectForm("-C", resume, /^-$/, '"-"');
+  expectForm("-r", range, /^(\d+-\d*|-\d+)(,(\d+-\d*|-\d+))*$/, '"0-99", "100-" or "-100"');
+  expectForm("-X", flags.request, TOKEN, "a method");
+  const body = readData(flags.data);
+  const { fields, removed } = readFields(flags.header, body);
+  const whole = { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true };
+  const redirects = readNumber("--max-redirs", flags["max-redirs"] ?? "20", { ...whole, min: -1 });
+  const wantsIdentity = saves || range !== null;
+  return {
+    target: readTarget(words),
+    method: flags.request ?? (head ? "HEAD" : body === null ? "GET" : "POST"),
+    ...{ fields, removed, body, range, output, head, saves },
+    user: readUser(flags.user),
+    agent: flags["user-agent"] ?? AGENT,
+    location: flags.location,
+    maxRedirects: redirects < 0 ? Infinity : redirects,
+    include: flags.include || head || words.length === 3,
+    remoteName: named && !flags["remote-header-name"],
+    remoteHeaderName: flags["remote-header-name"],
+    resume: resume !== undefined,
+    fail: flags.fail ? "early" : flags["fail-with-body"] ? "late" : "never" as const,
+    insecure: flags.insecure,
+    caCerts: flags.cacert === undefined ? [] : [readCertificates(flags.cacert)],
+    compressed: flags.compressed ?? !wantsIdentity,
+    maxTime: readSeconds("--max-time", flags["max-time"], FOREVER),
+    connectTimeout: readSeconds("--connect-timeout", flags["connect-timeout"], PATIENCE),
+    maxFilesize: readNumber("--max-filesize", flags["max-filesize"] ?? "0", whole) || Infinity,
+    retries: readNumber("--retry", flags.retry ?? "0", { ...whole, max: 1000 }),
+    family: flags.ipv4 ? 4 as const : flags.ipv6 ? 6 as const : null,
+    timing: flags.timing,
+    silent: flags.silent,
+    verbose: flags.verbose,
+  };
+}
+
+function expectForm(option: string, value: string | null | undefined, form: RegExp, what: string) {
+  if (value === null || value === undefined || form.test(value)) return;
+  throw new UsageError(`Cannot use ${option} "${printable(value)}": expected ${what}`);
+}
+
+/** Reads seconds into milliseconds, as many as a timer takes; 0 stands for no limit. */
+function readSeconds(option: string, text: string | undefined, fallBack: number): number {
+  if (text === undefined) return fallBack;
+  return readNumber(option, text, { min: 0, max: FOREVER / 1000 }) * 1000 || FOREVER;
+}
+
+/** One word is a URL; three are the host, the port and the file of the assignment. */
+function readTarget(words: string[]): Target {
+  const [host = "", port = "", file = ""] = words;
+  if (words.length === 1) return parseTarget(host);
+  if (words.length !== 3) {
+    throw new UsageError(`Got ${words.length} words: expected URL, or HOST PORT FILENAME`);
+  }
+  readNumber("PORT", port, { min: 1, max: 65_535, whole: true });
+  const authority = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+  const path = file.replace(/^\/?/, "/").replaceAll(" ", "%20").replaceAll("#", "%23");
+  return parseTarget(`http://${authority}:${port}${path}`);
+}
+
+/** Reads fields "Name: value"; "Name:" leaves one of ours out, "Name;" is one without a value. */
+function readFields(lines: string[], body: Octets | null) {
+  const fields: Field[] = [];
+  const removed: string[] = [];
+  for (const line of lines) {
+    const [, name = "", mark, value = ""] = /^([^:;]*)([:;])\s*(.*?)\s*$/s.exec(line) ?? [];
+    const lower = name.toLowerCase();
+    // deno-lint-ignore no-control-regex
+    if (!TOKEN.test(name) || /[\x00-\x08\x0a-\x1f\x7f]/.test(line)) {
+      throw new UsageError(`Cannot use -H "${printable(line)}": expected 'Name: value'`);
+    }
+    // The framing is ours: RFC 9112 §6.
+    if (lower === "content-length" && value === String(body?.length ?? 0)) continue;
+    if (lower === "content-length" || lower === "transfer-encoding") {
+      throw new UsageError(`Cannot use -H "${printable(line)}": the length comes from -d`);
+    }
+    if (mark === ":" && value === "") removed.push(lower);
+    else fields.push([name, value]);
+  }
+  return { fields, removed };
+}
+
+/** Puts the body together as curl does: parts joined by "&", line ends in a file dropped. */
+function readData(parts: string[]): Octets | null {
+  const read = (part: string) => {
+    if (!part.startsWith("@")) return encoder.encode(part);
+    try {
+      const octets = Deno.readFileSync(part === "@-" ? "/dev/stdin" : part.slice(1));
+      return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
+    } catch (error) {
+      throw new UsageError(`Cannot read ${printable(part.slice(1))}: ${explain(error)}`);
+    }
+  };
+  const pieces = parts.flatMap((part) => [encoder.encode("&"), read(part)]);
+  return parts.length === 0 ? null : concat(pieces.slice(1));
+}
+
+/** The password is asked for where it is missing and somebody is there to answer. */
+function readUser(user: string | undefined): string | null {
+  if (user === undefined) return null;
+  const asks = !user.includes(":") && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const password = asks ? promptSecret(`Password for ${printable(user)}: `) : "";
+  return toByteString(encoder.encode(user.includes(":") ? user : `${user}:${password ?? ""}`));
+}
+
+/** Reads a file of certificates; Deno would take one without any in silence. */
+function readCertificates(path: string): string {
+  try {
+    const text = Deno.readTextFileSync(path);
+    const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+    const octets = blocks.map((block) =>
+      Uint8Array.fromBase64(block.replace(/-----[^-]*-----/g, ""))
+    );
+    if (octets.length > 0 && octets.every(([tag]) => tag === 0x30)) return text; // DER: a SEQUENCE
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) {
+      throw new Failure(77, `Cannot read ${printable(path)}: ${explain(error)}`);
+    }
+  }
+  throw new Failure(77, `Cannot use --cacert "${printable(path)}": no PEM certificate in it`);
+}
+
+/** What the command line asks for; times in milliseconds, sizes in octets. */
+type Options = Exclude<ReturnType<typeof parseOptions>, string>;
+
+/** Everything that goes to standard error, where the line of progress may have to make room. */
+class Talk {
+  /** Sees the conversation, with `--verbose`. */
+  trace: Trace | undefined;
+  /** Sees how much of the body is there, and how much there will be, if somebody watches. */
+  progress: ((size: number, total: number | null) => void) | undefined;
+  readonly #began = performance.now();
+  readonly #hops: Times[] = [];
+  readonly #stderr: Streams["stderr"];
+  #isSilent = false;
+  #first: number | undefined; // the size when the body began to come
+  #due = 500; // nothing is drawn for what is over in a moment
+  #isDrawn = false;
+
+  constructor(stderr: Streams["stderr"]) {
+    this.#stderr = stderr;
+  }
+
+  adapt({ silent, verbose, output, saves }: Options, stdout: Streams["stdout"]): void {
+    this.#isSilent = silent;
+    if (verbose) this.trace = (mark, text) => this.say(`${mark} ${text}`);
+    const isShown = !saves && (output === "-" || stdout.isTerminal());
+    if (this.#stderr.isTerminal() && !silent && !isShown) this.progress = this.#draw;
+  }
+
+  say(line: string): void {
+    this.erase();
+    this.#stderr.writeSync(encoder.encode(`${line}\n`));
+  }
+
+  /** Says what the user should know. */
+  note(line: string): void {
+    if (!this.#isSilent) this.say(line);
+  }
+
+  /** Says what is good to know for somebody who sits there. */
+  hint(line: string): void {
+    if (this.#stderr.isTerminal()) this.note(line);
+  }
+
+  /** Times for another hop. */
+  newTimes(): Times {
+    const times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
+    this.#hops.push(times);
+    return times;
+  }
+
+  /** The sums over all hops, and the time since the start. */
+  get timing(): string {
+    const sum = (phase: keyof Times) => this.#hops.reduce((total, hop) => total + hop[phase], 0);
+    const times = { dns: sum("dns"), connect: sum("connect"), tls: sum("tls") };
+    const rest = { "first-byte": sum("first-byte"), total: performance.now() - this.#began };
+    return formatTimes({ ...times, ...rest });
+  }
+
+  /** Draws the line of progress, at most ten times a second. */
+  readonly #draw = (size: number, total: number | null): void => {
+    this.#first ??= size;
+    const time = performance.now() - this.#began;
+    if (time < this.#due) return;
+    this.#due = time + 100;
+    this.#isDrawn = true;
+    const rate = (size - this.#first) / time * 1000;
+    let line = `${formatBytes(size)}  ${formatBytes(rate)}/s`;
+    if (total !== null) {
+      const left = new Date(Math.min((total - size) / rate * 1000, 86_399_000) || 0);
+      const bar = "#".repeat(size / total * 20).padEnd(20, "-");
+      line = `${bar}  ${line} of ${formatBytes(total)}  ${left.toISOString().slice(11, 19)} left`;
+    }
+    const columns = Deno.consoleSize().columns || 80; // a pseudo-terminal may have none
+    this.#stderr.writeSync(encoder.encode(`\r${line.slice(0, columns - 1)}\x1b[K`));
+  };
+
+  /** Takes the line of progress away. */
+  erase(): void {
+    if (this.#isDrawn) this.#stderr.writeSync(encoder.encode("\r\x1b[K"));
+    this.#isDrawn = false;
+  }
+}
+
+function formatTimes(times: Record<string, number>): string {
+  const phases = Object.entries(times).map(([name, time]) => `${name} ${time.toFixed(1)}`);
+  return `${phases.join("  ")} ms`;
+}
+
+/**
+ * Does what a command line asks for.
+ *
+ * @returns The exit status; all but 0 have been explained on standard error.
+ */
+export async function fetchUrl(args: string[], streams: Streams): Promise<number> {
+  const talk = new Talk(streams.stderr);
+  let timing = false;
+  let status = 0;
+  try {
+    const options = parseOptions(args);
+    if (typeof options === "string") {
+      print(options);
+      return 0;
+    }
+    ({ timing } = options);
+    talk.adapt(options, streams.stdout);
+    await download(options, talk, streams);
+  } catch (error) {
+    const failure = error instanceof UsageError ? new Failure(2, error.message) : error;
+    if (!(failure instanceof Failure)) throw error;
+    if (failure.message !== "") talk.say(`http_client: (${failure.status}) ${failure.message}`);
+    status = failure.status;
+  }
+  talk.erase();
+  if (timing) talk.say(talk.timing);
+  return status;
+}
+
+function main(args: string[]): Promise<number> {
+  const { stdout, stderr } = Deno;
+  return fetchUrl(args, { stdout, stderr, signal: shutdownSignal() });
+}
+
+if (import.meta.main) await run("http_client", main);

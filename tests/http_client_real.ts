@@ -1,0 +1,214 @@
+/**
+ * The web client against servers that others wrote, over http and https, from 1 octet to 1 GiB,
+ * byte for byte; and against our own, as soon as it is there. Not part of the plain test run:
+ *
+ * ```sh
+ * deno test --permission-set tests/http_client_real.ts
+ * ```
+ *
+ * A server that is missing is skipped with a line that says how to get it.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { LOCAL, ROOT, runProgram, TLS } from "./helpers.ts";
+
+const SIZES = {
+  "1": 1,
+  "1k": 1024,
+  "64k": 65_536,
+  "1m": 1 << 20,
+  "100m": 100 << 20,
+  "1g": 1 << 30,
+};
+
+/** A server: its command line for a folder and a port. */
+interface Server {
+  name: string;
+  program: string;
+  /** How to get it. */
+  get: string;
+  secure: boolean;
+  /** Whether it knows ranges. */
+  ranges: boolean;
+  command: (folder: string, port: number) => string[];
+}
+
+const NODE = (folder: string, port: number, secure: boolean) => `
+const fs = require("fs");
+const options = { key: fs.readFileSync("${TLS}localhost.key"), cert: fs.readFileSync("${TLS}localhost.pem") };
+const answer = (request, response) => {
+  const path = "${folder}/www" + new URL(request.url, "http://h").pathname;
+  if (!fs.existsSync(path)) return response.writeHead(404).end("no");
+  if (request.method === "HEAD") return response.writeHead(200).end();
+  fs.createReadStream(path).pipe(response); // without a length: chunked
+};
+const server = ${secure} ? require("https").createServer(options, answer) : require("http").createServer(answer);
+server.listen(${port}, "127.0.0.1");`;
+
+const PYTHON = (folder: string, port: number) => `
+import functools, http.server, ssl
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="${folder}/www")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", ${port}), handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("${TLS}localhost.pem", "${TLS}localhost.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()`;
+
+/** nginx takes no configuration on its command line: this writes one. */
+function nginx(folder: string, port: number, secure: boolean): string[] {
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+  const paths = temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join(" ");
+  const tls = `ssl_certificate ${TLS}localhost.pem; ssl_certificate_key ${TLS}localhost.key;`;
+  Deno.writeTextFileSync(
+    `${folder}/nginx-${port}.conf`,
+    `daemon off; pid ${folder}/pid-${port}; error_log ${folder}/error.log; events {}
+     http { access_log off; gzip on; gzip_types *; ${paths}
+       server { listen 127.0.0.1:${port}${secure ? " ssl" : ""}; ${
+      secure ? tls : ""
+    } root ${folder}/www; } }`,
+  );
+  return ["-c", `${folder}/nginx-${port}.conf`];
+}
+
+const OURS = `${ROOT}http_server.ts`;
+const ours = (folder: string, port: number, more: string[]) => [
+  ...["run", "--allow-all", "--unstable-net", OURS, "-q", "-p", String(port), ...more],
+  `${folder}/www`,
+];
+
+const SERVERS: Server[] = [false, true].flatMap((secure) => [
+  {
+    ...{ name: "nginx", program: "nginx", get: "apt-get install nginx", secure, ranges: true },
+    command: (folder, port) => nginx(folder, port, secure),
+  },
+  {
+    ...{ name: "Python's http.server", program: "python3", get: "apt-get install python3" },
+    ...{ secure, ranges: false },
+    command: (folder, port) =>
+      secure
+        ? ["-c", PYTHON(folder, port)]
+        : ["-m", "http.server", "-b", "127.0.0.1", "-d", `${folder}/www`, String(port)],
+  },
+  {
+    ...{
+      name: "Node's http",
+      program: "node",
+      get: "apt-get install nodejs",
+      secure,
+      ranges: false,
+    },
+    command: (folder, port) => ["-e", NODE(folder, port, secure)],
+  },
+  {
+    ...{ name: "http_server.ts", program: Deno.execPath(), get: "", secure, ranges: true },
+    command: (folder, port) =>
+      ours(
+        folder,
+        port,
+        secure ? ["--cert", `${TLS}localhost.pem`, "--key", `${TLS}localhost.key`] : [],
+      ),
+  },
+]);
+
+/** Whether a program is there; a line says how to get it where it is not. */
+async function has({ program, name, get }: Server): Promise<boolean> {
+  try {
+    if (name === "http_server.ts") await Deno.stat(OURS);
+    await new Deno.Command(program, { args: ["-v"], stdout: "null", stderr: "null" }).output();
+    return true;
+  } catch {
+    console.log(`skipped: ${name} is missing${get && `: ${get}`}`);
+    return false;
+  }
+}
+
+/** Starts a server, and waits until it listens. */
+async function start(server: Server, folder: string): Promise<[Deno.ChildProcess, number]> {
+  const probe = Deno.listen(LOCAL);
+  const { port } = probe.addr;
+  probe.close();
+  const args = server.command(folder, port);
+  const child = new Deno.Command(server.program, { args, stdout: "null", stderr: "null" }).spawn();
+  for (let tries = 0;; tries++) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      return [child, port];
+    } catch (error) {
+      if (tries > 200) throw error;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }
+}
+
+/** A file of a size, of octets that do not repeat soon. */
+async function makeFile(path: string, size: number): Promise<void> {
+  using file = await Deno.create(path);
+  const block = new Uint8Array(Math.min(size, 1 << 20));
+  for (let left = size, count = 0; left > 0; left -= block.length, count++) {
+    for (let at = 0; at < block.length; at += 65_536) {
+      crypto.getRandomValues(block.subarray(at, at + 65_536));
+      if (count > 0) break; // a fresh start of each block is enough
+    }
+    for (let sent = 0; sent < Math.min(left, block.length);) {
+      sent += await file.write(block.subarray(sent));
+    }
+  }
+}
+
+async function assertSameFile(one: string, other: string): Promise<void> {
+  const { code } = await new Deno.Command("cmp", { args: [one, other] }).output();
+  assertEquals(code, 0, `${one} and ${other} differ`);
+}
+
+const folder = await Deno.makeTempDir();
+await Deno.chmod(folder, 0o755); // nginx's worker may be another user
+await Deno.mkdir(`${folder}/www`);
+for (const [name, size] of Object.entries(SIZES)) await makeFile(`${folder}/www/${name}`, size);
+await Deno.writeTextFile(`${folder}/www/text.html`, "<p>hello</p>\n".repeat(1000));
+Deno.test.afterAll(() => Deno.remove(folder, { recursive: true }));
+
+for (const server of SERVERS) {
+  const scheme = server.secure ? "https" : "http";
+  Deno.test(`${server.name}, ${scheme}`, { ignore: !await has(server) }, async (t) => {
+    const [child, port] = await start(server, folder);
+    const url = `${scheme}://localhost:${port}`;
+    const saved = `${folder}/saved`;
+    const client = (...args: string[]) =>
+      runProgram("http_client.ts", ["--cacert", `${TLS}ca.pem`, ...args]);
+    for (const name of Object.keys(SIZES)) {
+      await t.step(`${name}, byte for byte`, async () => {
+        const { code, stderr } = await client("-4", "-s", "-o", saved, `${url}/${name}`);
+        assertEquals(code, 0, stderr);
+        await assertSameFile(saved, `${folder}/www/${name}`);
+      });
+    }
+    await t.step("a text, decoded", async () => {
+      const { code, stdout, stderr } = await client(`${url}/text.html`);
+      assertEquals({ code, stderr }, { code: 0, stderr: "" });
+      assertEquals(stdout, await Deno.readTextFile(`${folder}/www/text.html`));
+    });
+    await t.step("HEAD", async () => {
+      const { code, stdout } = await client("-I", `${url}/1m`);
+      assertEquals(code, 0);
+      assert(/^HTTP\/1\.[01] 200 /.test(stdout), stdout);
+    });
+    await t.step("404 with -f", async () => {
+      assertEquals((await client("-f", `${url}/nothing`)).code, 22);
+    });
+    await t.step("without a check, -k", async () => {
+      const { code } = await runProgram("http_client.ts", ["-sk", "-o", saved, `${url}/1m`]);
+      assertEquals(code, 0);
+      await assertSameFile(saved, `${folder}/www/1m`);
+    });
+    await t.step("-C - goes on, or starts again", async () => {
+      const half = await Deno.open(saved, { write: true, create: true, truncate: true });
+      await half.write((await Deno.readFile(`${folder}/www/1m`)).subarray(0, 12_345));
+      half.close();
+      const { code, stderr } = await client("-v", "-C", "-", "-o", saved, `${url}/1m`);
+      assertEquals(code, 0, stderr);
+      assertEquals(/^< HTTP\/1\.[01] 206 /m.test(stderr), server.ranges);
+      await assertSameFile(saved, `${folder}/www/1m`);
+    });
+    child.kill("SIGTERM");
+    await child.status;
+  });
+}
