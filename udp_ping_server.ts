@@ -14,8 +14,9 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, print, printable, readNumber, run, showTrace } from "./protocol.ts";
-import { shutdownSignal, spellOut, toByteString, UsageError, VERSION } from "./protocol.ts";
+import { explain, pause, print, printable, readNumber, readProbability } from "./protocol.ts";
+import { run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { UsageError, VERSION } from "./protocol.ts";
 import type { Trace } from "./protocol.ts";
 
 // ---- Terms ---------------------------------------------------------------
@@ -626,18 +627,6 @@ export async function watch(
   await Promise.all([hearing, judging()]);
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end);
-  });
-}
-
 /** Runs a command for each change: one at a time, without a shell, the change on its stdin. */
 export class Hook {
   readonly #waiting: Change[] = [];
@@ -721,15 +710,6 @@ const OPTIONS = {
   boolean: ["upper", "heartbeat", "json", "quiet", "verbose", "help", "version"],
   short: { p: "port", b: "bind", host: "bind", q: "quiet", v: "verbose", h: "help", V: "version" },
 };
-
-/** Reads a probability: 0.3, 30% or 4/11. */
-function readProbability(option: string, text: string): number {
-  const [, number, sign, divisor] = /^(\d+\.?\d*|\.\d+)(?:(%)|\/(\d+))?$/.exec(text) ?? [];
-  const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
-  if (value >= 0 && value <= 1) return value;
-  const expected = "expected a probability, as in 0.3, 30% or 4/11";
-  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
-}
 
 /** Reads the command line; does nothing else. */
 function parseOptions(args: string[]) {

@@ -17,8 +17,9 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, print, printable, readNumber, run, showTrace } from "./protocol.ts";
-import { shutdownSignal, spellOut, toByteString, UsageError, VERSION } from "./protocol.ts";
+import { explain, pause, print, printable, readNumber, readProbability } from "./protocol.ts";
+import { run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { UsageError, VERSION } from "./protocol.ts";
 import type { Trace } from "./protocol.ts";
 
 // ---- Terms ---------------------------------------------------------------
@@ -741,19 +742,6 @@ export async function sendHeartbeats(
   }
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, Math.max(0, ms));
-    signal.addEventListener("abort", end);
-    if (signal.aborted) end();
-  });
-}
-
 // ---- Output --------------------------------------------------------------
 
 /** One event as ping(8) would say it; null where it says nothing. */
@@ -934,15 +922,6 @@ function readTime(option: string, text: string, min: number): number {
   const [, number = text, unit] = /^(.+?)(ms|s)$/.exec(text) ?? [];
   const scale = unit === "ms" ? 1 : 1000;
   return scale * readNumber(option, number, { min: min / scale, max: 86_400_000 / scale });
-}
-
-/** Reads a probability: 0.3, 30% or 4/11. */
-function readProbability(option: string, text: string): number {
-  const [, number, sign, divisor] = /^(\d+\.?\d*|\.\d+)(?:(%)|\/(\d+))?$/.exec(text) ?? [];
-  const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
-  if (value >= 0 && value <= 1) return value;
-  const expected = "expected a probability, as in 0.3, 30% or 4/11";
-  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
 }
 
 /** Reads the command line; does nothing else. */
