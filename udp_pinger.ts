@@ -53,20 +53,12 @@ export interface PingOptions {
 /** What happened. A reply is foreign if its source, or all of it, is not what we asked. */
 export interface PingEvent {
   /** Its kind. */
-  event:
-    | "probe"
-    | "reply"
-    | "timeout"
-    | "duplicate"
-    | "late"
-    | "corrupted"
-    | "foreign"
-    | "error";
+  event: "probe" | "reply" | "timeout" | "duplicate" | "late" | "corrupted" | "foreign" | "error";
   /** The sequence number of the probe, where there is one. */
   seq?: number;
-  /** How many octets came, and from where. */
+  /** How many octets came. */
   bytes?: number;
-  /** See `bytes`. */
+  /** From where they came. */
   from?: string;
   /** The round-trip time, in milliseconds. */
   rtt?: number;
@@ -84,41 +76,25 @@ interface Probe {
   state: "open" | "received" | "lost" | "late";
 }
 
-/** What is counted apart. */
-export type Counted = "duplicates" | "late" | "corrupted" | "outOfOrder" | "errors" | "foreign";
+/** What is counted: probes answered in time, further replies to the same probe, and the rest. */
+export type Counted =
+  | ("received" | "duplicates" | "late" | "corrupted") // in time; again; after the timeout; changed
+  | ("outOfOrder" | "errors" | "foreign"); // overtaken; not sent; from elsewhere, or to no probe
 
-/** The statistics of a run. Times are in milliseconds, loss is in per cent. */
-export interface Summary extends Record<Counted | "transmitted" | "received" | "lost", number> {
-  /** Lost by transmitted. */
-  loss: number;
+/**
+ * The statistics of a run. Times are in milliseconds, loss is in per cent; `bursts` is how often
+ * the loss began, `longest` the most lost in a row, `time` from the first send to the last, `pipe`
+ * the most probes in flight at once, `ewma` ping(8)'s moving average: an eighth of it is new.
+ */
+export interface Summary
+  extends
+    Record<Counted | "transmitted" | "lost" | "loss" | "bursts" | "longest", number>,
+    Record<"time" | "pipe" | "ewma", number>,
+    Record<"jitter" | "jitter3550" | "p25" | "p50" | "p75" | "p95" | "p99", number | null> {
   /** Where the true loss lies in 95 of 100 cases. */
   lossInterval: [low: number, high: number];
-  /** How often the loss began, and the most lost in a row. */
-  bursts: number;
-  /** See `bursts`. */
-  longest: number;
-  /** From the first send to the last. */
-  time: number;
-  /** The most probes in flight at once. */
-  pipe: number;
   /** Round-trip times; mdev is the population standard deviation. Null if nothing came. */
   rtt: Record<"min" | "avg" | "max" | "mdev", number> | null;
-  /** The moving average that ping(8) shows: an eighth of it is new. */
-  ewma: number;
-  /** The mean difference between one round-trip time and the next. */
-  jitter: number | null;
-  /** RFC 3550's, which has not seen all of it before a hundred replies or so. */
-  jitter3550: number | null;
-  /** Percentiles, those that say something about so many replies. */
-  p25: number | null;
-  /** See `p25`. */
-  p50: number | null;
-  /** See `p25`. */
-  p75: number | null;
-  /** See `p25`. */
-  p95: number | null;
-  /** See `p25`. */
-  p99: number | null;
   /** Which way lost how many, the mean time in queues, and how far the server's clock is ahead. */
   oneWay: Record<"lostUp" | "lostDown" | "queueUp" | "queueDown" | "offset", number> | null;
 }
@@ -148,87 +124,54 @@ const WARM_UP = 50;
 
 // ---- Engine: statistics --------------------------------------------------
 
-/** What is known about one-way times, in milliseconds: only relative to their own minimum. */
-class OneWay {
-  min = Infinity;
-  sum = 0;
-  count = 0;
-
-  add(time: number): void {
-    this.min = Math.min(this.min, time);
-    this.sum += time;
-    this.count++;
-  }
-
-  /** How much longer than at best it took on average: the queues on the way. */
-  get queue(): number {
-    return this.count === 0 ? 0 : this.sum / this.count - this.min;
-  }
-}
-
 /** Counts what came of the probes, one by one, in bounded memory. Times in milliseconds. */
 export class Tally {
   /** Probes sent, or tried to be. */
   sent = 0;
   /** Probes neither answered nor given up. */
   inFlight = 0;
-  /** Probes answered in time. */
-  received = 0;
-  /** Further replies to the same probe. */
-  duplicates = 0;
-  /** Replies with other octets. */
-  corrupted = 0;
-  /** Probes that could not be sent. */
-  errors = 0;
-  /** First replies after the timeout. */
-  late = 0;
-  /** First replies that were overtaken (RFC 4737). */
-  outOfOrder = 0;
-  /** Datagrams from elsewhere, or to no probe of ours. */
-  foreign = 0;
+  /** What came of the others. */
+  readonly counts: Record<Counted, number> = {
+    ...{ received: 0, duplicates: 0, late: 0, corrupted: 0, outOfOrder: 0, errors: 0, foreign: 0 },
+  };
   /** From the first send to the last. */
   time = 0;
   /** The most probes in flight at once. */
   pipe = 0;
   #bursts = 0;
   #longest = 0;
-  #run = 0;
+  #run = 0; // of lost probes, without a break
+  readonly #rtts: number[] = [];
   #min = Infinity;
   #max = 0;
-  #ewma = 0;
-  #counted = 0; // by the server
-  readonly #up = new OneWay();
-  readonly #down = new OneWay();
-  #offset = { rtt: Infinity, ms: 0 };
-  readonly #rtts: number[] = [];
   #mean = 0;
   #squares = 0; // of the distances from the mean (Welford)
+  #ewma = 0;
   #last: number | undefined;
   #changes = 0; // of the round-trip time from reply to reply, summed up
-  #smooth = 0;
-
-  /** Probes that were answered, given up, or could not be sent; those in flight are neither. */
-  get transmitted(): number {
-    return this.sent - this.inFlight;
-  }
+  #smooth = 0; // the same, as RFC 3550 has it
+  #times = 0; // how many replies told the server's
+  #counted = 0; // by the server
+  readonly #up = { min: Infinity, sum: 0 };
+  readonly #down = { min: Infinity, sum: 0 };
+  #offset = { rtt: Infinity, ms: 0 };
 
   /** Takes the round-trip time of a reply. */
   add(rtt: number): void {
-    this.received++;
+    const received = ++this.counts.received;
     this.#min = Math.min(this.#min, rtt);
     this.#max = Math.max(this.#max, rtt);
     const distance = rtt - this.#mean;
-    this.#mean += distance / this.received;
+    this.#mean += distance / received;
     this.#squares += distance * (rtt - this.#mean);
-    this.#ewma = this.received === 1 ? rtt : this.#ewma + (rtt - this.#ewma) / 8;
+    this.#ewma = received === 1 ? rtt : this.#ewma + (rtt - this.#ewma) / 8;
     const change = Math.abs(rtt - (this.#last ?? rtt));
     this.#changes += change;
     this.#smooth += (change - this.#smooth) / 16; // RFC 3550 §6.4.1
     this.#last = rtt;
     // When the memory is full, each time of the whole run has the same chance to be in it.
-    const place = this.received <= MEMORY
-      ? this.#rtts.length
-      : Math.floor(Math.random() * this.received);
+    const full = received > MEMORY;
+    const place = full ? Math.floor(Math.random() * received) : received - 1;
     if (place < MEMORY) this.#rtts[place] = rtt;
   }
 
@@ -241,9 +184,12 @@ export class Tally {
 
   /** Takes the server's times: sent, received and sent again, received; by two clocks. */
   addTimes(t1: number, t2: number, t3: number, t4: number, counted: number): void {
+    this.#times++;
     this.#counted = Math.max(this.#counted, counted);
-    this.#up.add(t2 - t1);
-    this.#down.add(t4 - t3);
+    for (const [way, time] of [[this.#up, t2 - t1], [this.#down, t4 - t3]] as const) {
+      way.min = Math.min(way.min, time);
+      way.sum += time;
+    }
     const rtt = t4 - t1;
     if (rtt < this.#offset.rtt) this.#offset = { rtt, ms: ((t2 - t1) + (t3 - t4)) / 2 };
   }
@@ -253,44 +199,40 @@ export class Tally {
     return Float64Array.from(this.#rtts).sort();
   }
 
-  /** Sums up. */
+  /** Sums up; probes in flight are not among the transmitted. */
   summary(): Summary {
-    const { transmitted, received, duplicates, late, corrupted, outOfOrder, errors, foreign } =
-      this;
-    const [up, down, bursts, longest, pipe] = [
-      this.#up,
-      this.#down,
-      this.#bursts,
-      this.#longest,
-      this.pipe,
-    ];
+    const { received } = this.counts;
+    const transmitted = this.sent - this.inFlight;
     const lost = transmitted - received;
     const sorted = this.sorted();
     const quantile = (p: number, enough = 1) =>
       received < enough ? null : micros(percentile(sorted, p));
-    const mdev = Math.sqrt(this.#squares / received);
     return {
-      ...{ transmitted, received, duplicates, late, corrupted, outOfOrder, errors, foreign },
-      loss: percent(lost / transmitted),
+      ...{ transmitted, ...this.counts, loss: percent(lost / transmitted) },
       time: Math.round(this.time),
       rtt: received === 0 ? null : {
-        min: micros(this.#min),
-        avg: micros(this.#mean),
-        max: micros(this.#max),
-        mdev: micros(mdev),
+        ...{ min: micros(this.#min), avg: micros(this.#mean), max: micros(this.#max) },
+        mdev: micros(Math.sqrt(this.#squares / received)),
       },
       ewma: micros(this.#ewma),
       jitter: received < 2 ? null : micros(this.#changes / (received - 1)),
       jitter3550: received < 2 ? null : micros(this.#smooth),
       ...{ p25: quantile(0.25), p50: quantile(0.5), p75: quantile(0.75) },
       ...{ p95: quantile(0.95, ENOUGH.p95), p99: quantile(0.99, ENOUGH.p99) },
-      ...{ lost, bursts, longest, lossInterval: wilson(lost, transmitted), pipe },
-      oneWay: up.count === 0 ? null : {
-        ...{ lostUp: Math.max(transmitted - this.#counted, 0) },
-        ...{ lostDown: Math.max(this.#counted - received, 0) },
-        ...{ queueUp: micros(up.queue), queueDown: micros(down.queue) },
-        offset: micros(this.#offset.ms),
-      },
+      ...{ lost, bursts: this.#bursts, longest: this.#longest },
+      ...{ lossInterval: wilson(lost, transmitted), pipe: this.pipe },
+      oneWay: this.#times === 0 ? null : this.#oneWay(transmitted),
+    };
+  }
+
+  /** One-way times say something only relative to their own minimum: the queues on the way. */
+  #oneWay(transmitted: number): Summary["oneWay"] {
+    return {
+      lostUp: Math.max(transmitted - this.#counted, 0),
+      lostDown: Math.max(this.#counted - this.counts.received, 0),
+      queueUp: micros(this.#up.sum / this.#times - this.#up.min),
+      queueDown: micros(this.#down.sum / this.#times - this.#down.min),
+      offset: micros(this.#offset.ms),
     };
   }
 }
@@ -539,7 +481,7 @@ export class Pinger {
       await this.#socket.send(probe.octets, this.#target); // not awaited, sends overtake each other
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw error;
-      tally.errors++;
+      tally.counts.errors++;
       this.#settle(probe, "lost");
       report({ event: "error", seq, reason: printable(explain(error) ?? String(error)) });
     }
@@ -578,16 +520,16 @@ export class Pinger {
     const known = hostname === this.#target.hostname && port === this.#target.port;
     const event = { bytes: octets.length, from };
     if (!probe || (!known && reason !== null)) {
-      this.tally.foreign++;
+      this.tally.counts.foreign++;
       return report({ event: "foreign", ...event });
     }
     const { seq } = probe;
     const rtt = now - probe.sent;
     if (!known) {
-      this.tally.foreign++;
+      this.tally.counts.foreign++;
       report({ event: "foreign", seq, ...event, rtt, reason: "DIFFERENT ADDRESS!" });
     } else if (typeof reason === "string") {
-      this.tally.corrupted++;
+      this.tally.counts.corrupted++;
       report({ event: "corrupted", seq, ...event, rtt, reason });
     } else {
       this.#slowest = Math.max(this.#slowest, rtt);
@@ -601,7 +543,7 @@ export class Pinger {
     const { report } = this.#options;
     event = { seq, ...event, rtt };
     if (state === "received" || state === "late") {
-      tally.duplicates++;
+      tally.counts.duplicates++;
       return report({ event: "duplicate", ...event });
     }
     const outOfOrder = seq < this.#highest;
@@ -609,12 +551,12 @@ export class Pinger {
     if (this.#options.oneWay) this.#readTimes(octets, probe.sent, probe.sent + rtt);
     if (state === "lost") {
       probe.state = "late"; // and stays lost
-      tally.late++;
+      tally.counts.late++;
       return report({ event: "late", ...event });
     }
     tally.add(rtt);
     this.#settle(probe, "received");
-    if (outOfOrder) tally.outOfOrder++;
+    if (outOfOrder) tally.counts.outOfOrder++;
     report({ event: "reply", ...event, ...(outOfOrder && { outOfOrder }) });
     this.#credit = Math.min(this.#credit + 1, this.#window);
     this.#wake();
@@ -651,14 +593,14 @@ export class Pinger {
 
   /** Who was late or came twice once may do so again. */
   #stragglers(): number {
-    const { late, duplicates } = this.tally;
+    const { late, duplicates } = this.tally.counts;
     return late + duplicates > 0 ? Math.max(this.#slowest, LINGER.long) : LINGER.short;
   }
 
   /** A probe in flight at Ctrl-C is not lost; but if nothing came at all, all of them are. */
   #finish(): void {
     const { tally } = this;
-    if (tally.received + tally.late === 0) {
+    if (tally.counts.received + tally.counts.late === 0) {
       for (const probe of this.#open) this.#settle(probe, "lost");
     }
     for (let seq = this.#settled + 1; seq <= tally.sent; seq++) {
@@ -746,29 +688,20 @@ export async function sendHeartbeats(
 
 /** One event as ping(8) would say it; null where it says nothing. */
 export function describe(
-  { event, seq, bytes, from, rtt = 0, reason, ...more }: PingEvent,
+  { event, seq, bytes, from, rtt = 0, outOfOrder, reason }: PingEvent,
 ): string | null {
-  const line = `${bytes} bytes from ${from}: seq=${seq} time=${rtt.toFixed(3)} ms`;
-  switch (event) {
-    case "probe":
-      return null;
-    case "timeout":
-      return `seq=${seq} timeout`;
-    case "error":
-      return `seq=${seq} error: ${reason}`;
-    case "reply":
-      return more.outOfOrder ? `${line} (out of order)` : line;
-    case "duplicate":
-      return `${line} (DUP!)`;
-    case "late":
-      return `${line} (late)`;
-    case "corrupted":
-      return `${line} (corrupted: ${reason})`;
-    case "foreign":
-      return seq === undefined ? `foreign: ${bytes} octets from ${from}` : `${line} (${reason})`;
-    default:
-      return event satisfies never;
-  }
+  if (event === "probe") return null;
+  if (event === "timeout") return `seq=${seq} timeout`;
+  if (event === "error") return `seq=${seq} error: ${reason}`;
+  if (seq === undefined) return `foreign: ${bytes} octets from ${from}`;
+  const note = {
+    reply: outOfOrder ? " (out of order)" : "",
+    duplicate: " (DUP!)",
+    late: " (late)",
+    corrupted: ` (corrupted: ${reason})`,
+    foreign: ` (${reason})`,
+  }[event];
+  return `${bytes} bytes from ${from}: seq=${seq} time=${fixed(rtt)} ms${note}`;
 }
 
 /** The statistics: two lines as iputils prints them, then what it does not know. */

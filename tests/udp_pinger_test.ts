@@ -390,7 +390,7 @@ const SCRIPTS: {
   {
     rule: "junk as long as a probe does not keep it from hearing",
     actions: Array.from({ length: 60 }, () => junkThenEcho),
-    options: { size: 20_000, interval: 5, report: () => {} },
+    options: { size: 10_000, interval: 5, report: () => {} },
     lines: [],
     counts: "60 packets transmitted, 60 received, +180 foreign, 0% packet loss",
   },
@@ -661,7 +661,8 @@ function tally({ rtts, more = {}, time = 0 }: Pick<Numbers, "rtts" | "more" | "t
     if (rtt !== null) tally.add(rtt);
     tally.settle(rtt === null);
   }
-  return Object.assign(tally, { time }, more);
+  Object.assign(tally.counts, more);
+  return Object.assign(tally, { time });
 }
 
 for (const { rule, want, ...numbers } of STATISTICS) {
