@@ -296,17 +296,16 @@ function timeOfDay(now: number): string {
   return ((performance.timeOrigin + now) / 1000).toFixed(6);
 }
 
-/** Letters by chance: who can send them back has received them. */
-function letters(count: number): string {
-  const octets = crypto.getRandomValues(new Uint8Array(Math.min(count, MAX_DATAGRAM)));
-  return Array.from(octets, (octet) => String.fromCharCode(0x61 + octet % 26)).join("");
-}
+/** Writes the probe of a sequence number, sent now. */
+export type Compose = (seq: number, now: number) => Uint8Array;
 
 /** Writes probes: `sequence`, `time`, `id` of the session, `pad` up to the size, places. */
 export function composer(size: number | undefined, oneWay: boolean): Compose {
   const id = `\tid=${crypto.getRandomValues(new Uint8Array(4)).toHex()}`;
-  const pad = letters(size ?? 0);
   const places = oneWay ? PLACES : "";
+  // Letters by chance: who can send them back has received them.
+  const chance = crypto.getRandomValues(new Uint8Array(size ?? 0));
+  const pad = toByteString(chance.map((octet) => 0x61 + octet % 26));
   return (seq, now) => {
     const time = `\ttime=${timeOfDay(now)}`;
     const plain = `sequence=${seq}${time}`;
@@ -319,9 +318,6 @@ export function composer(size: number | undefined, oneWay: boolean): Compose {
     return encoder.encode(plain + session + filler + places);
   };
 }
-
-/** Writes the probe of a sequence number, sent now. */
-export type Compose = (seq: number, now: number) => Uint8Array;
 
 /** How few octets the probe with the longest sequence number can have. */
 export function shortestProbe(count: number, oneWay: boolean): number {
@@ -346,11 +342,8 @@ function difference(reply: Uint8Array, probe: Uint8Array, oneWay: boolean): stri
   if (reply.length !== probe.length) return `${reply.length} bytes, not ${probe.length}`;
   const [at] = differences(reply, probe, oneWay, 1);
   if (at === undefined) return null;
-  return `byte ${at} is 0x${hex(reply[at] ?? 0)}, not 0x${hex(probe[at] ?? 0)}`;
-}
-
-function hex(octet: number): string {
-  return octet.toString(16).padStart(2, "0");
+  const hex = (octet = 0) => octet.toString(16).padStart(2, "0");
+  return `byte ${at} is 0x${hex(reply[at])}, not 0x${hex(probe[at])}`;
 }
 
 /** The number at the beginning of a reply, also of one in upper case; NaN if there is none. */
@@ -380,6 +373,7 @@ export class Pinger {
   readonly #window: number;
   #credit: number; // how many more may fly in a flood
   #slowest = 0;
+  #closed = false;
   #wake = () => {};
 
   /** Takes over an open socket. */
@@ -400,6 +394,7 @@ export class Pinger {
       await Promise.race([this.#send(), receiving]);
     } finally {
       this.#options.signal.removeEventListener("abort", wake);
+      this.#closed = true;
       this.#socket.close();
       await receiving.catch(() => {}); // its error, if any, has won the race
     }
@@ -490,25 +485,22 @@ export class Pinger {
   /** One endless loop with one call pending: an abandoned one would swallow the next datagram. */
   async #receive(): Promise<void> {
     const buffer = new Uint8Array(MAX_DATAGRAM);
-    for (;;) {
-      let received: [Uint8Array, Deno.Addr];
+    while (!this.#closed) {
       try {
-        received = await this.#socket.receive(buffer);
+        const [octets, from] = await this.#socket.receive(buffer);
+        const now = performance.now();
+        if ("hostname" in from) this.#take(octets, from, now);
       } catch (error) {
-        if (error instanceof Deno.errors.ConnectionReset) continue; // Windows: nobody there
-        if (error instanceof Deno.errors.Interrupted) return; // we closed it
-        if (error instanceof Deno.errors.BadResource) return;
-        throw error;
+        // Windows reports here that an earlier probe found nobody.
+        if (!this.#closed && !(error instanceof Deno.errors.ConnectionReset)) throw error;
       }
-      const now = performance.now();
-      const [octets, from] = received;
-      if ("hostname" in from) this.#take(octets, from, now);
     }
   }
 
   /** Judges a datagram. It is a reply only if source, sequence and octets are right. */
   #take(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
     const { oneWay, report, trace } = this.#options;
+    const { counts } = this.tally;
     const from = authority(hostname, port);
     trace?.("<", `${octets.length} octets, ${from}: ${printable(toByteString(octets))}`);
     let probe = this.#probes.get(readSequence(octets));
@@ -518,38 +510,37 @@ export class Pinger {
       reason = probe && difference(octets, probe.octets, oneWay);
     }
     const known = hostname === this.#target.hostname && port === this.#target.port;
-    const event = { bytes: octets.length, from };
+    const bytes = octets.length;
     if (!probe || (!known && reason !== null)) {
-      this.tally.counts.foreign++;
-      return report({ event: "foreign", ...event });
+      counts.foreign++;
+      return report({ event: "foreign", bytes, from });
     }
-    const { seq } = probe;
-    const rtt = now - probe.sent;
+    const event = { seq: probe.seq, bytes, from, rtt: now - probe.sent };
     if (!known) {
-      this.tally.counts.foreign++;
-      report({ event: "foreign", seq, ...event, rtt, reason: "DIFFERENT ADDRESS!" });
+      counts.foreign++;
+      report({ event: "foreign", ...event, reason: "DIFFERENT ADDRESS!" });
     } else if (typeof reason === "string") {
-      this.tally.counts.corrupted++;
-      report({ event: "corrupted", seq, ...event, rtt, reason });
+      counts.corrupted++;
+      report({ event: "corrupted", ...event, reason });
     } else {
-      this.#slowest = Math.max(this.#slowest, rtt);
-      this.#accept(probe, octets, rtt, event);
+      this.#accept(probe, octets, event);
     }
   }
 
-  #accept(probe: Probe, octets: Uint8Array, rtt: number, event: Omit<PingEvent, "event">): void {
-    const { seq, state } = probe;
+  /** Takes a valid reply: the first in time, the first but late, or one more. */
+  #accept(probe: Probe, octets: Uint8Array, event: { seq: number; rtt: number }): void {
     const { tally } = this;
-    const { report } = this.#options;
-    event = { seq, ...event, rtt };
-    if (state === "received" || state === "late") {
+    const { oneWay, report } = this.#options;
+    const { seq, rtt } = event;
+    this.#slowest = Math.max(this.#slowest, rtt);
+    if (probe.state === "received" || probe.state === "late") {
       tally.counts.duplicates++;
       return report({ event: "duplicate", ...event });
     }
     const outOfOrder = seq < this.#highest;
     this.#highest = Math.max(this.#highest, seq);
-    if (this.#options.oneWay) this.#readTimes(octets, probe.sent, probe.sent + rtt);
-    if (state === "lost") {
+    if (oneWay) this.#readTimes(octets, probe.sent, probe.sent + rtt);
+    if (probe.state === "lost") {
       probe.state = "late"; // and stays lost
       tally.counts.late++;
       return report({ event: "late", ...event });
@@ -624,14 +615,11 @@ export class Pinger {
 async function warmUp(loopback: string, oneWay: boolean): Promise<void> {
   if (Deno.permissions.querySync({ name: "net", host: loopback }).state !== "granted") return;
   const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
-  const target = { transport: "udp" as const, hostname: loopback, port: portOf(socket) };
+  const target = socket.addr;
+  if (!("hostname" in target)) return;
   const { signal } = new AbortController();
   const fixed = { timeout: 100, deadline: 200, preload: 1, flood: false, report: () => {} };
   await new Pinger(socket, target, { count: WARM_UP, oneWay, signal, ...fixed }).run();
-}
-
-function portOf({ addr }: Deno.DatagramConn): number {
-  return "port" in addr ? addr.port : 0;
 }
 
 // ---- Engine: heartbeats --------------------------------------------------
@@ -861,65 +849,53 @@ function readTime(option: string, text: string, min: number): number {
 function parseOptions(args: string[]) {
   const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
   const flag = (name: string) => given[name] === true;
-  const text = (name: string) => {
-    const value = given[name];
-    return typeof value === "string" ? value : undefined;
-  };
-  const asGiven = (name: string) => {
+  const read = <Value>(name: string, reader: (option: string, text: string) => Value) => {
+    const text = given[name];
     const letter = Object.entries(OPTIONS.short).find(([, long]) => long === name)?.[0];
-    return letter === undefined ? `--${name}` : `-${letter}`;
+    const option = letter === undefined ? `--${name}` : `-${letter}`;
+    return typeof text === "string" ? reader(option, text) : undefined;
   };
-  const whole = (name: string, min: number, max: number) => {
-    const value = text(name);
-    return value === undefined
-      ? undefined
-      : readNumber(asGiven(name), value, { min, max, whole: true });
-  };
-  const time = (name: string, min: number) => {
-    const value = text(name);
-    return value === undefined ? undefined : readTime(asGiven(name), value, min);
-  };
+  const whole = (name: string, min: number, max: number) =>
+    read(name, (option, text) => readNumber(option, text, { min, max, whole: true }));
+  const time = (name: string, min: number) =>
+    read(name, (option, text) => readTime(option, text, min));
   const [host, port = DEFAULT_PORT, surplus] = Array.isArray(given._) ? given._.map(String) : [];
   if (surplus !== undefined) {
     throw new UsageError(`Cannot use "${printable(surplus)}": expected HOST [PORT]`);
   }
-  const count = whole("count", 0, 2 ** 31);
-  const oneWay = flag("one-way");
-  const heartbeat = flag("heartbeat");
-  const limit = count === 0 ? Infinity : count ?? DEFAULT_COUNT;
-  const failRtt = text("fail-rtt");
-  const failLoss = text("fail-loss");
-  const name = text("name");
-  if (name !== undefined && !/^[!-~]{1,64}$/.test(name)) {
-    throw new UsageError(
-      `Cannot use --name "${printable(name)}": expected 1 to 64 visible ASCII characters`,
-    );
-  }
   if (flag("ipv4") && flag("ipv6")) throw new UsageError("Cannot use -4 and -6 together");
+  const [oneWay, heartbeat] = [flag("one-way"), flag("heartbeat")];
+  const asked = whole("count", 0, 2 ** 31);
+  const count = asked === 0 ? Infinity : asked ?? (heartbeat ? Infinity : DEFAULT_COUNT);
   return {
+    ...{ oneWay, heartbeat, count, asked },
     host: host?.replace(/^\[(.*)\]$/, "$1"),
     port: readNumber("PORT", String(port), { min: 1, max: 65_535, whole: true }),
-    count: limit,
-    exactly: count === undefined ? 0 : count,
-    beats: count === undefined ? Infinity : limit,
+    name: read("name", readName),
     interval: time("interval", heartbeat ? 1 : 0),
     timeout: time("timeout", 1) ?? DEFAULT_TIMEOUT,
     deadline: time("deadline", 1),
-    size: whole("size", shortestProbe(limit, oneWay), MAX_DATAGRAM - 9),
+    size: whole("size", shortestProbe(count, oneWay), MAX_DATAGRAM - 9),
     preload: whole("preload", 1, MAX_PRELOAD) ?? 1,
-    failLoss: failLoss === undefined ? 1 : readProbability("--fail-loss", failLoss),
-    failRtt: failRtt === undefined
-      ? Infinity
-      : readNumber("--fail-rtt", failRtt, { min: 0, max: Infinity }),
+    failLoss: read("fail-loss", readProbability) ?? 1,
+    failRtt:
+      read("fail-rtt", (option, text) => readNumber(option, text, { min: 0, max: Infinity })) ??
+        Infinity,
     family: flag("ipv4") ? 4 : flag("ipv6") ? 6 : undefined,
-    ...{ oneWay, heartbeat, name, flood: flag("flood"), timestamps: flag("timestamps") },
-    ...{ histogram: flag("histogram"), json: flag("json") },
-    ...{ quiet: flag("quiet"), verbose: flag("verbose") },
+    ...{ flood: flag("flood"), timestamps: flag("timestamps"), histogram: flag("histogram") },
+    ...{ json: flag("json"), quiet: flag("quiet"), verbose: flag("verbose") },
     ...{ help: flag("help"), version: flag("version") },
   };
 }
 
 type Options = ReturnType<typeof parseOptions>;
+
+/** Reads the name of a sender; it must not break the line of fields. */
+function readName(option: string, text: string): string {
+  if (/^[!-~]{1,64}$/.test(text)) return text;
+  const expected = "expected 1 to 64 visible ASCII characters";
+  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
+}
 
 /** Finds the address, once; IPv4 first, since the assignment's server knows nothing else. */
 async function resolve(host: string, family: number | undefined): Promise<string> {
@@ -986,9 +962,8 @@ async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Op
   await pinger.run();
   const summary = tally.summary();
   if (dots) print("\n");
-  const name = authority(host, port);
-  const hints = json ? [] : hintsFor(summary, options, elsewhere);
-  const text = [...describeSummary(name, summary, pace.flood), ...hints];
+  const text = describeSummary(authority(host, port), summary, pace.flood);
+  text.push(...hintsFor(summary, options, elsewhere));
   if (options.histogram && summary.rtt) text.push(...histogram(tally.sorted()));
   say(text.join("\n"), { event: "summary", ...summary, replay: replay(summary) });
   return verdict(summary, options);
@@ -1008,8 +983,8 @@ function hintsFor(summary: Summary, { oneWay, port }: Options, elsewhere: boolea
 
 /** The exit status, as ping(8) has it. */
 function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, options: Options) {
-  const { exactly, deadline, failLoss, failRtt } = options;
-  if (received === 0 || (deadline !== undefined && received < exactly)) return 1;
+  const { asked = 0, deadline, failLoss, failRtt } = options;
+  if (received === 0 || (deadline !== undefined && received < asked)) return 1;
   if (lost / transmitted > failLoss) {
     console.error(`udp_pinger: ${loss}% are lost, more than ${percent(failLoss)}%`);
     return 1;
@@ -1023,20 +998,14 @@ function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, 
 }
 
 async function beat(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
-  const { host = "", port, name, beats: count, interval = DEFAULT_BEAT, json, quiet } = options;
+  const { host = "", port, name, count, interval = DEFAULT_BEAT, json, quiet } = options;
   const warn = (text: string) => console.error(`udp_pinger: ${text}`);
   const where = authority(host, port);
   if (!quiet) console.error(`udp_pinger: heartbeats to ${where} every ${interval / 1000} s`);
   const trace = options.verbose ? showTrace : undefined;
   const signal = shutdownSignal();
-  const result = await sendHeartbeats(socket, target, {
-    interval,
-    name,
-    count,
-    signal,
-    warn,
-    trace,
-  });
+  const beats = { interval, name, count, signal, warn, trace };
+  const result = await sendHeartbeats(socket, target, beats);
   socket.close();
   const text = `${result.sent} heartbeats sent to ${where}, ${result.errors} errors`;
   print(`${json ? JSON.stringify({ event: "summary", ...result }) : text}\n`);
