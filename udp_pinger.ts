@@ -296,11 +296,11 @@ function timeOfDay(now: number): string {
   return ((performance.timeOrigin + now) / 1000).toFixed(6);
 }
 
-/** Writes the probe of a sequence number, sent now. */
-export type Compose = (seq: number, now: number) => Uint8Array;
-
-/** Writes probes: `sequence`, `time`, `id` of the session, `pad` up to the size, places. */
-export function composer(size: number | undefined, oneWay: boolean): Compose {
+/** Writes probes, each at its time: `sequence`, `time`, `id` of the session, `pad`, places. */
+export function composer(
+  size: number | undefined,
+  oneWay: boolean,
+): (seq: number, now: number) => Uint8Array {
   const id = `\tid=${crypto.getRandomValues(new Uint8Array(4)).toHex()}`;
   const places = oneWay ? PLACES : "";
   // Letters by chance: who can send them back has received them.
@@ -352,7 +352,7 @@ function readSequence(reply: Uint8Array): number {
 }
 
 /** An address and port as a user would type them. */
-export function authority(hostname: string, port: number): string {
+function authority(hostname: string, port: number): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
@@ -363,7 +363,7 @@ export class Pinger {
   readonly #socket: Deno.DatagramConn;
   readonly #target: Deno.NetAddr;
   readonly #options: PingOptions;
-  readonly #compose: Compose;
+  readonly #compose: ReturnType<typeof composer>;
   readonly #probes = new Map<number, Probe>();
   readonly #open = new Set<Probe>(); // in the order of sending
   #highest = 0;
@@ -431,7 +431,10 @@ export class Pinger {
         continue;
       }
       if (tally.sent >= count && this.#open.size === 0) {
-        linger ??= now + this.#stragglers();
+        // Who was late or came twice once may do so again.
+        const { late, duplicates } = tally.counts;
+        const most = Math.max(this.#slowest, LINGER.long);
+        linger ??= now + (late + duplicates > 0 ? most : LINGER.short);
         if (now >= linger) return;
       }
       await this.#sleep(Math.min(next, expiry, end, linger ?? Infinity) - now);
@@ -582,12 +585,6 @@ export class Pinger {
     }
   }
 
-  /** Who was late or came twice once may do so again. */
-  #stragglers(): number {
-    const { late, duplicates } = this.tally.counts;
-    return late + duplicates > 0 ? Math.max(this.#slowest, LINGER.long) : LINGER.short;
-  }
-
   /** A probe in flight at Ctrl-C is not lost; but if nothing came at all, all of them are. */
   #finish(): void {
     const { tally } = this;
@@ -694,22 +691,16 @@ export function describe(
 
 /** The statistics: two lines as iputils prints them, then what it does not know. */
 export function describeSummary(host: string, summary: Summary, flood = false): string[] {
-  const { transmitted, received, rtt, pipe, ewma, time, oneWay } = summary;
-  const counts = ([
-    [summary.duplicates, "duplicates"],
-    [summary.corrupted, "corrupted"],
-    [summary.errors, "errors"],
-    [summary.late, "late"],
-    [summary.outOfOrder, "out of order"],
-    [summary.foreign, "foreign"],
-  ] as const).filter(([count]) => count > 0).map(([count, word]) => `, +${count} ${word}`);
-  const loss = transmitted > 0 ? `, ${summary.loss}% packet loss` : "";
-  const lines = [
-    `--- ${host} ping statistics ---`,
-    `${transmitted} packets transmitted, ${received} received${
-      counts.join("")
-    }${loss}, time ${time}ms`,
+  const { transmitted, received, loss, rtt, pipe, ewma, time, oneWay } = summary;
+  const { duplicates, corrupted, errors, late, outOfOrder, foreign } = summary;
+  const counts = { duplicates, corrupted, errors, late, "out of order": outOfOrder, foreign };
+  const line = [
+    ...[`${transmitted} packets transmitted`, `${received} received`],
+    ...Object.entries(counts).flatMap(([word, count]) => count > 0 ? [`+${count} ${word}`] : []),
+    ...(transmitted > 0 ? [`${loss}% packet loss`] : []),
+    `time ${time}ms`,
   ];
+  const lines = [`--- ${host} ping statistics ---`, line.join(", ")];
   if (rtt) {
     const times = [rtt.min, rtt.avg, rtt.max, rtt.mdev].map(fixed).join("/");
     const gap = fixed(time / Math.max(transmitted - 1, 1));
@@ -725,7 +716,8 @@ export function describeSummary(host: string, summary: Summary, flood = false): 
     );
   }
   const options = replay(summary);
-  return options ? [...lines, `replay: ${options}`] : lines;
+  if (options) lines.push(`replay: ${options}`);
+  return lines;
 }
 
 function fixed(ms: number): string {
@@ -733,16 +725,13 @@ function fixed(ms: number): string {
 }
 
 /** Jitter and percentiles; where something was lost, its bursts and how sure that number is. */
-function describeDetails(
-  { jitter, p50, p95, p99, ...loss }: Summary,
-): string {
+function describeDetails({ jitter, p50, p95, p99, ...loss }: Summary): string {
   const parts: string[] = [];
   if (jitter !== null) {
-    const known = [["p50", p50], ["p95", p95], ["p99", p99]] as const;
-    const shown = known.flatMap(([name, value]) => value === null ? [] : [{ name, value }]);
-    const names = shown.map(({ name }) => name).join("/");
-    const values = shown.map(({ value }) => fixed(value)).join("/");
-    parts.push(`jitter ${fixed(jitter)} ms${p95 === null ? "" : `, ${names} = ${values} ms`}`);
+    const shown = [p50, p95, p99].filter((value) => value !== null).map(fixed);
+    const names = ["p50", "p95", "p99"].slice(0, shown.length);
+    const percentiles = p95 === null ? "" : `, ${names.join("/")} = ${shown.join("/")} ms`;
+    parts.push(`jitter ${fixed(jitter)} ms${percentiles}`);
   }
   const { lost, bursts, longest, lossInterval } = loss;
   if (lost > 0) {
