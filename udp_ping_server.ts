@@ -209,10 +209,11 @@ class Client {
   /** A token bucket that drops: a datagram that loops between two echoes is gone for good. */
   mayAnswer(now: number): boolean {
     const { rate } = this.#options;
+    if (rate === 0) return true;
     const earned = (now - this.#refilled) * rate / 1000;
     this.#tokens = Math.min(Math.max(1, rate), this.#tokens + earned);
     this.#refilled = now;
-    if (rate > 0 && this.#tokens < 1) return false;
+    if (this.#tokens < 1) return false;
     this.#tokens--;
     return true;
   }
@@ -236,6 +237,10 @@ const PLACES = /^\trx=\d{10}\.\d{6}\ttx=\d{10}\.\d{6}\tn=\d{10}$/;
 const TAB = 0x09;
 const PLACE = { rx: -51, tx: -30, n: -10, all: -55 } as const; // from the end
 
+function put(reply: Uint8Array, place: keyof typeof PLACE, text: string): void {
+  encoder.encodeInto(text, reply.subarray(reply.length + PLACE[place]));
+}
+
 /** The time of day as SECONDS.MICROS, by the clock that never goes back. */
 function timeOfDay(): string {
   return ((performance.timeOrigin + performance.now()) / 1000).toFixed(6);
@@ -257,6 +262,7 @@ export class EchoServer {
   readonly #socket: Deno.DatagramConn;
   readonly #options: EchoOptions;
   readonly #signal: AbortSignal;
+  readonly #port: number;
   readonly #clients = new Map<string, Client>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #sending: Promise<void> = Promise.resolve();
@@ -268,6 +274,7 @@ export class EchoServer {
     this.#socket = socket;
     this.#options = options;
     this.#signal = signal;
+    this.#port = "port" in socket.addr ? socket.addr.port : 0;
   }
 
   /** Answers until the signal aborts. Nothing that a client does rejects the promise. */
@@ -288,7 +295,7 @@ export class EchoServer {
 
   #judge(octets: Uint8Array, from: Deno.NetAddr): Fate {
     // Another echo server, on our port number, would answer our answer.
-    if (from.port < FIRST_CLIENT_PORT || from.port === portOf(this.#socket)) return "ignored";
+    if (from.port < FIRST_CLIENT_PORT || from.port === this.#port) return "ignored";
     const client = this.#client(`${from.hostname} ${from.port}`);
     const drawn = client.draw();
     if (drawn.lost) return "dropped";
@@ -315,16 +322,14 @@ export class EchoServer {
   ): void {
     const stamped = reply[reply.length + PLACE.all] === TAB &&
       PLACES.test(toByteString(reply.subarray(PLACE.all)));
-    const put = (place: keyof typeof PLACE, text: string) =>
-      encoder.encodeInto(text, reply.subarray(reply.length + PLACE[place]));
     if (stamped) {
-      put("rx", timeOfDay());
+      put(reply, "rx", timeOfDay());
       const unique = client.count(toByteString(reply.subarray(0, 100)));
-      put("n", String(unique).padStart(10, "0"));
+      put(reply, "n", String(unique).padStart(10, "0"));
     }
     if (this.#options.upper) upperCase(reply);
     const send = () => {
-      if (stamped) put("tx", timeOfDay());
+      if (stamped) put(reply, "tx", timeOfDay());
       const bit = Math.floor(where * reply.length * 8);
       if (damaged && reply.length > 0) reply[bit >> 3] = (reply[bit >> 3] ?? 0) ^ 1 << (bit & 7);
       for (let copy = 0; copy < copies; copy++) this.#send(reply, to, copy);
@@ -384,10 +389,6 @@ export class EchoServer {
     this.counts.held--;
     this.counts[fate]++;
   }
-}
-
-function portOf({ addr }: Deno.DatagramConn): number {
-  return "port" in addr ? addr.port : 0;
 }
 
 /** A datagram for the trace: its length, its peer, and what is fit to be seen of it. */
