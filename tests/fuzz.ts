@@ -326,15 +326,15 @@ async function fuzzMail(random: Random, count: number): Promise<void> {
 
 /** The parsers, and their share of the inputs. */
 const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: number) => unknown]> = {
-  requests: [0.3, fuzzRequests],
-  responses: [0.2, (random, count) => fuzzClient(random, count, () => "http://localhost/")],
+  requests: [0.2, fuzzRequests],
+  responses: [0.1, (random, count) => fuzzClient(random, count, () => "http://localhost/")],
   URLs: [
     0.1,
     (random, count) => fuzzClient(random, count, () => spoil(random, pick(random, URLS))),
   ],
-  "mail replies": [0.1, fuzzMail],
-  heartbeats: [0.1, fuzzHeartbeats],
-  "command lines": [0.2, fuzzCommandLines],
+  "mail replies": [0.05, fuzzMail],
+  heartbeats: [0.2, fuzzHeartbeats],
+  "command lines": [0.4, fuzzCommandLines],
 };
 
 const OPTIONS = {
