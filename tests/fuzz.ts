@@ -329,7 +329,7 @@ const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: numb
   requests: [0.2, fuzzRequests],
   responses: [0.1, (random, count) => fuzzClient(random, count, () => "http://localhost/")],
   URLs: [
-    0.1,
+    0.05,
     (random, count) => fuzzClient(random, count, () => spoil(random, pick(random, URLS))),
   ],
   "mail replies": [0.05, fuzzMail],
