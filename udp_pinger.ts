@@ -76,10 +76,19 @@ interface Probe {
   state: "open" | "received" | "lost" | "late";
 }
 
-/** What is counted: probes answered in time, further replies to the same probe, and the rest. */
+/**
+ * What is counted: probes answered in time; further replies to the same probe, first ones after
+ * the timeout, changed ones, overtaken ones (RFC 4737); probes that could not be sent; datagrams
+ * from elsewhere, or to no probe of ours.
+ */
 export type Counted =
-  | ("received" | "duplicates" | "late" | "corrupted") // in time; again; after the timeout; changed
-  | ("outOfOrder" | "errors" | "foreign"); // overtaken; not sent; from elsewhere, or to no probe
+  | "received"
+  | "duplicates"
+  | "late"
+  | "corrupted"
+  | "outOfOrder"
+  | "errors"
+  | "foreign";
 
 /**
  * The statistics of a run. Times are in milliseconds, loss is in per cent; `bursts` is how often
