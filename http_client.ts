@@ -43,8 +43,8 @@ type Request = {
 /** The head of a response, and its lines as they came, those of interim responses first. */
 type Response = { status: number; reason: string; fields: readonly Field[]; lines: string[] };
 
-/** How the end of a body is told (RFC 9112 §6.3). */
-type Framing = { kind: "chunked" } | { kind: "length"; octets: number } | { kind: "close" };
+/** How the end of a body is told (RFC 9112 §6.3): by chunks, octets, or, Infinity, by closing. */
+type Framing = "chunked" | number;
 
 /** What ends a download early: one of curl's exit statuses (see HELP), and a line that says why. */
 class Failure extends Error {
@@ -111,8 +111,20 @@ const RESUMABLE = [...TRANSIENT, 23, 130];
 /** Fields for one origin alone: a redirection to another loses them (RFC 9110 §15.4). */
 const PRIVATE_FIELDS = ["authorization", "cookie", "proxy-authorization", "host"];
 
+/** A field value (RFC 9110 §5.5): no control character but the tab. */
+// deno-lint-ignore no-control-regex
+const FIELD_VALUE = /^[^\x00-\x08\x0a-\x1f\x7f]*$/;
+
 /** What we call ourselves. */
 const AGENT = `http_client/${VERSION}`;
+
+/**
+ * The record of an alert, encrypted, at the end of what came: the close_notify that ends a
+ * connection (RFC 8446 §6.1), of which node:tls does not tell. TLS 1.3 hides its type, but not its
+ * length: two octets, the type, and a tag of sixteen.
+ */
+// deno-lint-ignore no-control-regex
+const CLOSE_NOTIFY = /(\x15\x03\x03\0(\x1a[^]{26}|\x12[^]{18})|\x17\x03\x03\0\x13[^]{19})$/;
 
 const LF = 0x0a;
 const encoder = new TextEncoder();
@@ -125,7 +137,7 @@ function parseTarget(text: string): Target {
   // deno-lint-ignore no-control-regex
   if (/[\x00-\x20\x7f]/.test(text)) throw badUrl(text, "it holds a blank or a control character");
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return toTarget(text);
-  return toTarget(`http://${text.startsWith(":") ? "localhost" : ""}${text}`);
+  return toTarget(`http://${/^:(?!\/\/)/.test(text) ? "localhost" : ""}${text}`);
 }
 
 /**
@@ -168,7 +180,7 @@ function stripped(url: URL): URL {
 }
 
 function badUrl(text: string, why: string): Failure {
-  const shown = printable(text.replace(/^(\w*:\/\/)?[^/?#]*@/, "$1")); // without a password
+  const shown = text.replace(/^(\w*:\/\/)?[^/?#]*@/, "$1"); // without a password
   return new Failure(3, `Cannot use URL "${shown}": ${why}`);
 }
 
@@ -243,7 +255,10 @@ async function look(host: string, { options, talk }: Attempt): Promise<string[]>
     const found = await lookup(host, { all: true, family: family ?? 0 });
     const addresses = found.map(({ address }) => address);
     talk.trace?.("*", `${host} is ${addresses.join(", ")}`);
-    return family !== null || addresses.length === 1 ? addresses : [host];
+    // The name, where it will do: permission may be given for it alone, and Deno knows best which
+    // of several addresses to try first.
+    if (family === null && (!options.timing || addresses.length > 1)) return [host];
+    return addresses;
   } catch (error) {
     if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
     throw new Failure(6, `Cannot find an ${kind} of ${host}`);
@@ -295,14 +310,14 @@ async function secure(
 /** Says in words and dates what rustls says in code and seconds. */
 function tlsFailure(hostname: string, message: string): Failure {
   const [, fault] = /invalid peer certificate: (.*)/s.exec(message) ?? [];
-  if (fault === undefined) return new Failure(35, `No TLS with ${hostname}: ${printable(message)}`);
+  if (fault === undefined) return new Failure(35, `No TLS with ${hostname}: ${message}`);
   const [, when, time] = /not valid (after|before) (\d+)/.exec(fault) ?? [];
   const date = new Date(Number(time) * 1000);
   const names = [...fault.matchAll(/(?:DnsName|IpAddress)\("?([^")]*)/g)].map(([, name]) => name);
-  let why = printable(fault);
+  let why = fault;
   if (when === "after") why = `it expired on ${date.toUTCString()}`;
   if (when === "before") why = `it is not valid before ${date.toUTCString()}`;
-  if (fault.includes("valid for")) why = `it is for ${printable(names.join(", ")) || "no name"}`;
+  if (fault.includes("valid for")) why = `it is for ${names.join(", ") || "no name"}`;
   if (fault === "UnknownIssuer") why = "nobody known here signed it (--cacert FILE adds a CA)";
   if (fault.includes("CaUsedAsEndEntity")) why = "it is that of a CA, not that of a server";
   return new Failure(60, `Cannot trust the certificate of ${hostname}: ${why}`);
@@ -310,13 +325,34 @@ function tlsFailure(hostname: string, message: string): Failure {
 
 /**
  * TLS with whoever is there, for `--insecure`. Deno checks always, so this is node:tls, dressed as
- * a connection of Deno's.
+ * a connection of Deno's. A stream of Node's that breaks drops what it has read ahead: hence the
+ * connection ends without an error there, and the error is told when all is read.
  */
 async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<Deno.Conn> {
   const [{ connect }, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
-  const records = new RecordWatch();
-  const readable = conn.readable.pipeThrough(new TransformStream(records));
-  const inner = Duplex.fromWeb({ readable, writable: conn.writable });
+  let broken: unknown = new Deno.errors.UnexpectedEof("no TLS close_notify");
+  let tail = ""; // as much of the end as a close_notify takes
+  const inner = new Duplex({
+    async read(size) {
+      const octets = new Uint8Array(size);
+      const count = await conn.read(octets).catch((error) => void (broken = error)) ?? 0;
+      const received = octets.subarray(0, count);
+      tail = (tail + toByteString(received.subarray(-31))).slice(-31);
+      this.push(count > 0 ? received : null);
+    },
+    async write(octets: Uint8Array, _, done) {
+      try {
+        for (let sent = 0; sent < octets.length;) sent += await conn.write(octets.subarray(sent));
+      } catch {
+        // the read will fail, too
+      }
+      done();
+    },
+    destroy(_, done) {
+      conn[Symbol.dispose]();
+      done(null);
+    },
+  });
   const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // SNI has no addresses
   const socket = connect({ socket: inner, servername, rejectUnauthorized: false });
   await new Promise<void>((resolve, reject) => {
@@ -326,14 +362,14 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
   const received: AsyncIterator<Octets> = socket.iterator();
   let rest = new Uint8Array(0);
   const close = () => void socket.destroy();
-  const { localAddr, remoteAddr, writable } = conn;
+  const { localAddr, remoteAddr, readable, writable } = conn;
   return {
     ...{ localAddr, remoteAddr, readable, writable, close, [Symbol.dispose]: close },
     ...{ ref() {}, unref() {}, closeWrite: () => Promise.resolve() },
     async read(target) {
       if (rest.length === 0) {
         const { value, done } = await received.next();
-        if (done && !records.closed) throw new Deno.errors.UnexpectedEof("no TLS close_notify");
+        if (done && !CLOSE_NOTIFY.test(tail)) throw broken;
         if (done) return null;
         rest = value;
       }
@@ -347,33 +383,6 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
         socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
       }),
   };
-}
-
-/**
- * Sees TLS records go by and knows whether the last was an alert: the close_notify that ends a
- * connection (RFC 8446 §6.1), of which node:tls does not tell. TLS 1.3 hides its type but not its
- * length: two octets, the type, and a tag of sixteen.
- */
-class RecordWatch implements Transformer<Octets, Octets> {
-  closed = false;
-  #header: number[] = [];
-  #left = 0;
-
-  transform(octets: Octets, next: TransformStreamDefaultController<Octets>): void {
-    for (const octet of octets) {
-      if (this.#left > 0) {
-        this.#left--;
-        continue;
-      }
-      const [type, , , high = 0, low] = [...this.#header, octet];
-      this.#header.push(octet);
-      if (low === undefined) continue;
-      this.#left = high * 256 + low;
-      this.closed = type === 21 || (type === 23 && this.#left === 19);
-      this.#header = [];
-    }
-    next.enqueue(octets);
-  }
 }
 
 // ---- Engine: the request -----------------------------------------------
@@ -406,7 +415,7 @@ async function exchange(wire: Wire, request: Request, talk: Talk, times: Times):
   const lines = requestLines(request);
   for (const line of lines) {
     const [secret] = /^(?:authorization|proxy-authorization|cookie):/i.exec(line) ?? [];
-    talk.trace?.(">", secret ? `${secret} [credentials]` : printable(line));
+    talk.trace?.(">", secret ? `${secret} [credentials]` : line);
   }
   talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
   const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
@@ -448,7 +457,7 @@ function failureOf(error: unknown, at: { malformed: number; limit: number; close
   if (cause === undefined) return new Failure(at.closed, message);
   // A certificate may be asked of us when the handshake is over (RFC 8446 §4.3.2).
   const status = message.includes("fatal alert") ? 35 : 56;
-  return new Failure(status, `Cannot read on: ${printable(message)}`);
+  return new Failure(status, `Cannot read on: ${message}`);
 }
 
 // ---- Engine: the response ----------------------------------------------
@@ -485,7 +494,7 @@ async function readHead(wire: Wire): Promise<string[]> {
 async function expectHttp(wire: Wire): Promise<void> {
   for (let begun = ""; begun !== "HTTP/1.";) {
     begun = toByteString(wire.buffered.subarray(0, 7));
-    if (!"HTTP/1.".startsWith(begun)) throw new Failure(8, `Not HTTP/1: "${printable(begun)}"`);
+    if (!"HTTP/1.".startsWith(begun)) throw new Failure(8, `Not HTTP/1: "${begun}"`);
     if (begun.length === 7 || await wire.fill()) continue;
     if (begun === "") throw new Failure(52, "The server closed without a response");
     throw new ClosedError("Connection closed inside the status line");
@@ -500,14 +509,14 @@ async function expectHttp(wire: Wire): Promise<void> {
 function parseHead(lines: string[]): Response {
   const [first = "", ...rest] = lines;
   const [, status, reason = ""] = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/s.exec(first) ?? [];
-  if (status === undefined) throw new MalformedError(`Bad status line "${printable(first)}"`);
+  if (status === undefined) throw new MalformedError(`Bad status line "${first}"`);
   const fields: [name: string, value: string][] = [];
   for (const line of rest) {
     const [, name = "", value = ""] = /^([^:]*):(.*)$/s.exec(line) ?? [];
     const last = fields.at(-1);
     if (/^[ \t]/.test(line) && last !== undefined) last[1] = trimmed(`${last[1]} ${trimmed(line)}`);
     else if (TOKEN.test(name)) fields.push([name, trimmed(value)]);
-    else throw new MalformedError(`Bad field line "${printable(line)}"`);
+    else throw new MalformedError(`Bad field line "${line}"`);
   }
   return { status: Number(status), reason, fields, lines };
 }
@@ -531,36 +540,33 @@ function membersOf(response: Response, name: string): string[] {
 /** Tells where a body ends, by the rules of RFC 9112 §6.3. */
 function bodyFraming(method: string, response: Response): Framing {
   // Rule 1: these have no body, whatever the fields say.
-  if (method === "HEAD" || [204, 304].includes(response.status)) {
-    return { kind: "length", octets: 0 };
-  }
+  if (method === "HEAD" || [204, 304].includes(response.status)) return 0;
   // Rules 3 and 4: Transfer-Encoding comes first; we asked for nothing but chunked.
   const codings = membersOf(response, "transfer-encoding").join(", ");
-  if (codings === "chunked") return { kind: "chunked" };
+  if (codings === "chunked") return "chunked";
   if (valuesOf(response, "transfer-encoding").length > 0) {
-    throw new Failure(8, `Unknown Transfer-Encoding "${printable(codings)}"`);
+    throw new Failure(8, `Unknown Transfer-Encoding "${codings}"`);
   }
   // Rule 5: equal lengths are one length. Number() alone would take "", 0x1f and 1e3, too.
   const lengths = valuesOf(response, "content-length").flatMap((value) => value.split(","));
   const numbers = lengths.map((text) => /^[ \t]*\d+[ \t]*$/.test(text) ? Number(text) : NaN);
-  const [octets] = numbers;
-  if (octets === undefined) return { kind: "close" }; // rule 8
+  const [octets = Infinity] = numbers;
+  if (numbers.length === 0) return octets; // rule 8
   if (octets <= Number.MAX_SAFE_INTEGER && numbers.every((other) => other === octets)) {
-    return { kind: "length", octets };
+    return octets;
   }
-  throw new Failure(8, `Bad Content-Length "${printable(lengths.join(","))}"`);
+  throw new Failure(8, `Bad Content-Length "${lengths.join(",")}"`);
 }
 
 /** Reads a body, in pieces that are good until the next one is asked for. */
 async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Octets> {
   const buffer = new Uint8Array(BODY_BUFFER);
-  if (framing.kind === "chunked") return yield* readChunked(wire, buffer);
-  const total = framing.kind === "length" ? framing.octets : Infinity;
-  for (let left = total; left > 0;) {
+  if (framing === "chunked") return yield* readChunked(wire, buffer);
+  for (let left = framing; left > 0;) {
     wire.setDeadline(PATIENCE);
     const count = await wire.readInto(buffer.subarray(0, left));
-    if (count === 0 && total === Infinity) return;
-    if (count === 0) throw new ClosedError(`${left} bytes missing of ${total}`);
+    if (count === 0 && left === Infinity) return;
+    if (count === 0) throw new ClosedError(`${left} bytes missing of ${framing}`);
     left -= count;
     yield buffer.subarray(0, count);
   }
@@ -622,7 +628,7 @@ async function readChunkLine(wire: Wire, limit: number, status: number): Promise
 function chunkSize(line: string): number {
   // parseInt would take "5zz", "0x5" and "+5", too.
   const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
-  if (digits === undefined) throw new MalformedError(`Bad chunk size "${printable(line)}"`);
+  if (digits === undefined) throw new MalformedError(`Bad chunk size "${line}"`);
   return Number(`0x${digits}`);
 }
 
@@ -633,7 +639,7 @@ function contentCodings(response: Response): string[] {
   const codings = membersOf(response, "content-encoding").filter((name) => name !== "identity");
   const unknown = codings.find((coding) => !/^((x-)?gzip|deflate|br)$/.test(coding));
   if (unknown !== undefined) {
-    throw new Failure(61, `Unknown Content-Encoding "${printable(unknown)}"; try --no-compressed`);
+    throw new Failure(61, `Unknown Content-Encoding "${unknown}"; try --no-compressed`);
   }
   if (codings.length <= MAX_CODINGS) return codings;
   throw new Failure(61, `More than ${MAX_CODINGS} content codings on top of each other`);
@@ -651,27 +657,25 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
     piece = concat([piece, value]);
   }
   if (piece.length === 0) return; // nothing at all, in whatever coding
+  const { pipeline } = await import("node:stream");
   const stream = await decoder(coding, piece);
-  let fed = 0;
-  const feeding = (async () => {
-    for (let done: boolean | undefined = false; !done && !stream.destroyed;) {
-      fed += piece.length;
-      await new Promise((resolve) => stream.write(piece.slice(), resolve)); // errors come out below
-      ({ value: piece, done } = await source.next());
+  let fed = piece.length;
+  const feed = async function* () {
+    yield piece;
+    for await (const octets of source) {
+      fed += octets.length;
+      yield octets.slice();
     }
     // A truncated brotli stream takes this octet for its own, a complete one leaves it.
-    stream.end(coding === "br" ? new Uint8Array(1) : undefined);
-  })().catch((error) => void stream.destroy(error));
+    if (coding === "br") yield new Uint8Array(1);
+  };
   try {
-    yield* stream;
+    yield* pipeline(feed, stream, () => {}); // errors come out of the stream
     if (coding === "br" && stream.bytesWritten > fed) throw new Error("unexpected end of file");
   } catch (error) {
     if (error instanceof Failure || error instanceof WireError) throw error;
-    const why = error instanceof Error ? printable(error.message) : "";
+    const why = error instanceof Error ? error.message : "";
     throw new Failure(61, `Cannot decode ${coding}: ${why}`);
-  } finally {
-    stream.destroy();
-    await feeding;
   }
 }
 
@@ -717,7 +721,7 @@ function safeName(name: string): string {
   const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
   const clean = last.replace(/\p{Cc}|\p{Bidi_Control}|[\u2028\u2029]/gu, "_").trim();
   if (!/^\.{0,2}$/.test(clean)) return clean;
-  throw new Failure(23, `Cannot save as "${printable(name)}": that is no file name; use -o FILE`);
+  throw new Failure(23, `Cannot save as "${name}": that is no file name; use -o FILE`);
 }
 
 /** The name in a URL: its last segment. */
@@ -742,8 +746,7 @@ function dispositionName(value: string): string | null {
 /** Takes a string of one char an octet for UTF-8 if it can be that, else for Latin-1. */
 function decodeText(text: string): string {
   try {
-    const octets = Uint8Array.from(text, (char) => char.charCodeAt(0));
-    return new TextDecoder("utf-8", { fatal: true }).decode(octets);
+    return new TextDecoder("utf-8", { fatal: true }).decode(octetsOf(text));
   } catch {
     return text;
   }
@@ -757,7 +760,7 @@ function resumption(response: Response, size: number): "append" | "restart" | "c
   if (status === 200) return "restart";
   if (status === 206 && first !== undefined && Number(first) === size) return "append";
   if (status === 416 && total !== undefined && Number(total) === size) return "complete";
-  const answer = printable(`${status} ${range || reason}`);
+  const answer = `${status} ${range || reason}`;
   throw new Failure(33, `Cannot resume at octet ${size}: the server answered ${answer}`);
 }
 
@@ -840,7 +843,7 @@ class Output {
     if (error instanceof Deno.errors.BrokenPipe) return new Failure(23, ""); // needs no words
     const exists = error instanceof Deno.errors.AlreadyExists;
     const why = exists ? "it exists and is not overwritten" : explain(error) ?? String(error);
-    return new Failure(23, `Cannot write ${printable(this.path ?? "standard output")}: ${why}`);
+    return new Failure(23, `Cannot write ${this.path ?? "standard output"}: ${why}`);
   }
 
   /** Says how much of a broken download is kept and how to go on; null if there is no way. */
@@ -849,7 +852,7 @@ class Output {
     if (this.path === null || this.size === 0 || !this.resumable || method !== "GET") return null;
     const flags = `${location ? "-L " : ""}${insecure ? "-k " : ""}-C - -o`;
     const command = `http_client.ts ${flags} ${quoted(this.path)} ${quoted(target.url.href)}`;
-    return `${this.size} bytes kept in ${printable(this.path)}; to resume: ${command}`;
+    return `${this.size} bytes kept in ${this.path}; to resume: ${command}`;
   }
 
   [Symbol.dispose](): void {
@@ -886,9 +889,9 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
       await abortable(makeAttempt(resumed(first, output), attempt), signal);
       break;
     } catch (error) {
-      const seconds = options.maxTime / 1000;
-      const late = signal.aborted ? new Failure(28, `Not done within ${seconds} s`) : error;
-      const failure = streams.signal.aborted ? new Failure(130, "Interrupted") : late;
+      const late = new Failure(28, `Not done within ${options.maxTime / 1000} s`);
+      const ended = streams.signal.aborted ? new Failure(130, "Interrupted") : late;
+      const failure = signal.aborted ? ended : error;
       if (!(failure instanceof Failure)) throw failure;
       const wait = left > 0 ? pauseAfter(failure, output, pause) : null;
       if (wait === null) {
@@ -896,13 +899,13 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
         throw failure;
       }
       talk.note(`(${failure.status}) ${failure.message}: again in ${wait / 1000} s, ${left} left`);
-      await sleep(wait, streams.signal);
+      await abortable(new Promise((done) => setTimeout(done, wait)), streams.signal);
       pause = Math.min(pause * 2, MAX_PAUSE);
     }
   }
   if (output.path === null) return;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  talk.hint(`saved ${printable(output.path)}  ${formatBytes(output.size)} in ${seconds} s`);
+  talk.hint(`saved ${output.path}  ${formatBytes(output.size)} in ${seconds} s`);
 }
 
 /** How long to wait before another attempt, in milliseconds; null if none would help. */
@@ -910,17 +913,7 @@ function pauseAfter(failure: Failure, output: Output, pause: number): number | n
   const wait = failure.pause ?? pause;
   const goesOn = output.size === 0 || output.resumable || output.path !== null;
   const passes = failure.pause !== undefined || (goesOn && TRANSIENT.includes(failure.status));
-  return passes && wait <= MAX_PAUSE ? wait : null;
-}
-
-/** Waits; Ctrl-C ends that, too. */
-async function sleep(duration: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, duration);
-  await abortable(promise, signal).catch(() => {
-    clearTimeout(timer);
-    throw new Failure(130, "Interrupted");
-  });
+  return passes ? wait : null;
 }
 
 /** What Retry-After says (RFC 9110 §10.2.3), in milliseconds; null if nothing. */
@@ -943,24 +936,27 @@ function resumed(request: Request, { size, validator, resumable }: Output): Requ
 /** Follows redirections to the final response, and delivers it. */
 async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
   const { options, talk, signal } = attempt;
+  const { trace } = talk;
   let request = first;
   let heads = "";
   for (let hops = 0;; hops++) {
-    const times = talk.newTimes();
+    const times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
+    talk.hops.push(times);
     const conn = await connect(request.target, attempt, times);
     let inHead = true; // the lines of a chunked body are not shown
-    using wire = new Wire(conn, { trace: (...line) => inHead && talk.trace?.(...line) });
+    const headTrace: typeof trace = trace && ((...line) => inHead && trace(...line));
+    using wire = new Wire(conn, { trace: headTrace, buffer: MAX_LINE });
     signal.addEventListener("abort", () => wire.close(), { once: true });
     const response = await exchange(wire, request, talk, times);
     inHead = false;
-    talk.trace?.("*", formatTimes(times));
+    trace?.("*", formatTimes(times));
     heads += response.lines.map((line) => `${line}\r\n`).join("");
     const next = options.location ? redirected(request, response) : null;
     if (next === null) return await deliver(wire, request, response, heads, attempt);
     if (hops === options.maxRedirects) throw new Failure(47, `More than ${hops} redirections`);
     const isForeign = next.target.url.origin !== request.target.url.origin;
     const loss = isForeign ? ", another origin: what was private stays behind" : "";
-    talk.trace?.("*", `${response.status} leads to ${next.target.url.href}${loss}`);
+    trace?.("*", `${response.status} leads to ${next.target.url.href}${loss}`);
     request = next;
   }
 }
@@ -974,9 +970,10 @@ async function deliver(
   { options, output, talk, mayRetry }: Attempt,
 ): Promise<void> {
   const { status, reason } = response;
-  const answer = printable(`The server answered ${status} ${reason}`.trim());
-  if (mayRetry && (status === 429 || status >= 500)) {
-    throw new Failure(22, answer, retryAfter(response));
+  const answer = `The server answered ${status} ${reason}`.trim();
+  const pause = retryAfter(response);
+  if (mayRetry && (status === 429 || status >= 500) && (pause ?? 0) <= MAX_PAUSE) {
+    throw new Failure(22, answer, pause);
   }
   const failed = options.fail !== "never" && status >= 400;
   const resumes = output.size > 0 && (!failed || status === 416);
@@ -987,10 +984,9 @@ async function deliver(
     throw new Failure(22, answer);
   }
   const framing = bodyFraming(request.method, response);
-  const isEmpty = framing.kind === "length" && framing.octets === 0;
-  const codings = options.compressed && !isEmpty ? contentCodings(response) : [];
+  const codings = options.compressed && framing !== 0 ? contentCodings(response) : [];
   const start = plan === "append" ? output.size : 0;
-  const total = framing.kind === "length" ? start + framing.octets : null;
+  const total = framing === "chunked" || framing === Infinity ? null : start + framing;
   if (codings.length === 0) checkSize(total ?? 0, options);
   if (codings.length > 0 && plan === "append") throw new Failure(33, "The rest is compressed");
   output.open(response, plan);
@@ -998,7 +994,8 @@ async function deliver(
   output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;
   if (options.include) await output.write(octetsOf(heads));
   if (options.head) return;
-  talk.trace?.("*", `the body ends by ${framing.kind}; codings: ${codings.join(", ") || "none"}`);
+  const end = framing === "chunked" ? "in chunks" : total === null ? "by closing" : "by its length";
+  talk.trace?.("*", `the body ends ${end}; codings: ${codings.join(", ") || "none"}`);
   let body = readBody(wire, framing);
   for (const coding of codings.toReversed()) body = decode(body, coding);
   try {
@@ -1016,7 +1013,7 @@ async function deliver(
   if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
   if (failed) throw new Failure(22, answer);
   if (status >= 300 && status < 400 && !options.location) {
-    talk.hint(`${status} -> ${printable(valuesOf(response, "location").join())} (use -L)`);
+    talk.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
   }
 }
 
@@ -1105,7 +1102,7 @@ const OPTIONS = {
 } as const;
 
 /** Reads the command line and the files that go into the request; or gives what to print. */
-function parseOptions(args: string[]) {
+async function parseOptions(args: string[]) {
   const flags = parseArgs(spellOut(args, OPTIONS), {
     boolean: OPTIONS.boolean,
     string: [...OPTIONS.string, "_"],
@@ -1116,6 +1113,7 @@ function parseOptions(args: string[]) {
   if (flags.help) return HELP;
   if (flags.version) return `http_client ${VERSION}\n`;
   const { range = null, output = null, head, "continue-at": resume } = flags;
+  const { location, insecure, timing, silent, verbose } = flags;
   const words = flags._.map(String);
   const named = flags["remote-name"] || flags["remote-header-name"];
   const saves = named || (output ?? "-") !== "-";
@@ -1133,7 +1131,8 @@ function parseOptions(args: string[]) {
   expectForm("-C", resume, /^-$/, '"-"');
   expectForm("-r", range, /^(\d+-\d*|-\d+)(,(\d+-\d*|-\d+))*$/, '"0-99", "100-" or "-100"');
   expectForm("-X", flags.request, TOKEN, "a method");
-  const body = readData(flags.data);
+  expectForm("-A", flags["user-agent"], FIELD_VALUE, "no control characters");
+  const body = await readData(flags.data);
   const { fields, removed } = readFields(flags.header, body);
   const whole = { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true };
   const redirects = readNumber("--max-redirs", flags["max-redirs"] ?? "20", { ...whole, min: -1 });
@@ -1142,16 +1141,15 @@ function parseOptions(args: string[]) {
     target: readTarget(words),
     method: flags.request ?? (head ? "HEAD" : body === null ? "GET" : "POST"),
     ...{ fields, removed, body, range, output, head, saves },
+    ...{ location, insecure, timing, silent, verbose },
     user: readUser(flags.user),
     agent: flags["user-agent"] ?? AGENT,
-    location: flags.location,
     maxRedirects: redirects < 0 ? Infinity : redirects,
     include: flags.include || head || words.length === 3,
     remoteName: named && !flags["remote-header-name"],
     remoteHeaderName: flags["remote-header-name"],
     resume: resume !== undefined,
     fail: flags.fail ? "early" : flags["fail-with-body"] ? "late" : "never" as const,
-    insecure: flags.insecure,
     caCerts: flags.cacert === undefined ? [] : [readCertificates(flags.cacert)],
     compressed: flags.compressed ?? !wantsIdentity,
     maxTime: readSeconds("--max-time", flags["max-time"], FOREVER),
@@ -1159,15 +1157,12 @@ function parseOptions(args: string[]) {
     maxFilesize: readNumber("--max-filesize", flags["max-filesize"] ?? "0", whole) || Infinity,
     retries: readNumber("--retry", flags.retry ?? "0", { ...whole, max: 1000 }),
     family: flags.ipv4 ? 4 as const : flags.ipv6 ? 6 as const : null,
-    timing: flags.timing,
-    silent: flags.silent,
-    verbose: flags.verbose,
   };
 }
 
 function expectForm(option: string, value: string | null | undefined, form: RegExp, what: string) {
   if (value === null || value === undefined || form.test(value)) return;
-  throw new UsageError(`Cannot use ${option} "${printable(value)}": expected ${what}`);
+  throw new UsageError(`Cannot use ${option} "${value}": expected ${what}`);
 }
 
 /** Reads seconds into milliseconds, as many as a timer takes; 0 stands for no limit. */
@@ -1196,14 +1191,13 @@ function readFields(lines: string[], body: Octets | null) {
   for (const line of lines) {
     const [, name = "", mark, value = ""] = /^([^:;]*)([:;])\s*(.*?)\s*$/s.exec(line) ?? [];
     const lower = name.toLowerCase();
-    // deno-lint-ignore no-control-regex
-    if (!TOKEN.test(name) || /[\x00-\x08\x0a-\x1f\x7f]/.test(line)) {
-      throw new UsageError(`Cannot use -H "${printable(line)}": expected 'Name: value'`);
+    if (!TOKEN.test(name) || !FIELD_VALUE.test(line)) {
+      throw new UsageError(`Cannot use -H "${line}": expected 'Name: value'`);
     }
     // The framing is ours: RFC 9112 §6.
     if (lower === "content-length" && value === String(body?.length ?? 0)) continue;
     if (lower === "content-length" || lower === "transfer-encoding") {
-      throw new UsageError(`Cannot use -H "${printable(line)}": the length comes from -d`);
+      throw new UsageError(`Cannot use -H "${line}": the length comes from -d`);
     }
     if (mark === ":" && value === "") removed.push(lower);
     else fields.push([name, value]);
@@ -1212,17 +1206,21 @@ function readFields(lines: string[], body: Octets | null) {
 }
 
 /** Puts the body together as curl does: parts joined by "&", line ends in a file dropped. */
-function readData(parts: string[]): Octets | null {
-  const read = (part: string) => {
+async function readData(parts: string[]): Promise<Octets | null> {
+  const read = async (part: string) => {
     if (!part.startsWith("@")) return encoder.encode(part);
     try {
-      const octets = Deno.readFileSync(part === "@-" ? "/dev/stdin" : part.slice(1));
+      // Standard input by its path would take a permission.
+      const octets = part === "@-"
+        ? concat(await Array.fromAsync(Deno.stdin.readable))
+        : await Deno.readFile(part.slice(1));
       return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
     } catch (error) {
-      throw new UsageError(`Cannot read ${printable(part.slice(1))}: ${explain(error)}`);
+      throw new UsageError(`Cannot read ${part.slice(1)}: ${explain(error)}`);
     }
   };
-  const pieces = parts.flatMap((part) => [encoder.encode("&"), read(part)]);
+  const pieces: Octets[] = [];
+  for (const part of parts) pieces.push(encoder.encode("&"), await read(part));
   return parts.length === 0 ? null : concat(pieces.slice(1));
 }
 
@@ -1245,23 +1243,24 @@ function readCertificates(path: string): string {
     if (octets.length > 0 && octets.every(([tag]) => tag === 0x30)) return text; // DER: a SEQUENCE
   } catch (error) {
     if (!(error instanceof SyntaxError)) {
-      throw new Failure(77, `Cannot read ${printable(path)}: ${explain(error)}`);
+      throw new Failure(77, `Cannot read ${path}: ${explain(error)}`);
     }
   }
-  throw new Failure(77, `Cannot use --cacert "${printable(path)}": no PEM certificate in it`);
+  throw new Failure(77, `Cannot use --cacert "${path}": no PEM certificate in it`);
 }
 
 /** What the command line asks for; times in milliseconds, sizes in octets. */
-type Options = Exclude<ReturnType<typeof parseOptions>, string>;
+type Options = Exclude<Awaited<ReturnType<typeof parseOptions>>, string>;
 
 /** Everything that goes to standard error, where the line of progress may have to make room. */
 class Talk {
+  /** How long the phases of each hop took. */
+  readonly hops: Times[] = [];
   /** Sees the conversation, with `--verbose`. */
   trace: Trace | undefined;
   /** Sees how much of the body is there, and how much there will be, if somebody watches. */
   progress: ((size: number, total: number | null) => void) | undefined;
   readonly #began = performance.now();
-  readonly #hops: Times[] = [];
   readonly #stderr: Streams["stderr"];
   #isSilent = false;
   #first: number | undefined; // the size when the body began to come
@@ -1279,9 +1278,18 @@ class Talk {
     if (this.#stderr.isTerminal() && !silent && !isShown) this.progress = this.#draw;
   }
 
+  #write(text: string): void {
+    try {
+      this.#stderr.writeSync(encoder.encode(text));
+    } catch {
+      // nobody listens: the download goes on
+    }
+  }
+
+  /** Says a line; none that a peer had a hand in can steer the terminal. */
   say(line: string): void {
     this.erase();
-    this.#stderr.writeSync(encoder.encode(`${line}\n`));
+    this.#write(`${printable(line)}\n`);
   }
 
   /** Says what the user should know. */
@@ -1294,19 +1302,13 @@ class Talk {
     if (this.#stderr.isTerminal()) this.note(line);
   }
 
-  /** Times for another hop. */
-  newTimes(): Times {
-    const times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
-    this.#hops.push(times);
-    return times;
-  }
-
   /** The sums over all hops, and the time since the start. */
   get timing(): string {
-    const sum = (phase: keyof Times) => this.#hops.reduce((total, hop) => total + hop[phase], 0);
-    const times = { dns: sum("dns"), connect: sum("connect"), tls: sum("tls") };
-    const rest = { "first-byte": sum("first-byte"), total: performance.now() - this.#began };
-    return formatTimes({ ...times, ...rest });
+    const sum = (phase: keyof Times) => this.hops.reduce((total, hop) => total + hop[phase], 0);
+    return formatTimes({
+      ...{ "dns": sum("dns"), "connect": sum("connect"), "tls": sum("tls") },
+      ...{ "first-byte": sum("first-byte"), "total": performance.now() - this.#began },
+    });
   }
 
   /** Draws the line of progress, at most ten times a second. */
@@ -1324,12 +1326,12 @@ class Talk {
       line = `${bar}  ${line} of ${formatBytes(total)}  ${left.toISOString().slice(11, 19)} left`;
     }
     const columns = Deno.consoleSize().columns || 80; // a pseudo-terminal may have none
-    this.#stderr.writeSync(encoder.encode(`\r${line.slice(0, columns - 1)}\x1b[K`));
+    this.#write(`\r${line.slice(0, columns - 1)}\x1b[K`);
   };
 
   /** Takes the line of progress away. */
   erase(): void {
-    if (this.#isDrawn) this.#stderr.writeSync(encoder.encode("\r\x1b[K"));
+    if (this.#isDrawn) this.#write("\r\x1b[K");
     this.#isDrawn = false;
   }
 }
@@ -1349,7 +1351,7 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
   let timing = false;
   let status = 0;
   try {
-    const options = parseOptions(args);
+    const options = await parseOptions(args);
     if (typeof options === "string") {
       print(options);
       return 0;
@@ -1358,7 +1360,8 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
     talk.adapt(options, streams.stdout);
     await download(options, talk, streams);
   } catch (error) {
-    const failure = error instanceof UsageError ? new Failure(2, error.message) : error;
+    let failure = error instanceof UsageError ? new Failure(2, error.message) : error;
+    if (streams.signal.aborted) failure = new Failure(130, "Interrupted");
     if (!(failure instanceof Failure)) throw error;
     if (failure.message !== "") talk.say(`http_client: (${failure.status}) ${failure.message}`);
     status = failure.status;

@@ -213,6 +213,8 @@ const RESTED = 2_000;
 const MAX_HASHED = 8_388_608;
 /** How much of a larger file is read at once, in octets. */
 const BLOCK = 524_288;
+/** How long an answer may be given again, in milliseconds; it divides a second, for the Date. */
+const FRESH = 500;
 /** The longest request that the table of answers knows, and all that it holds, in octets. */
 const MAX_KEY = 2_048;
 const MAX_KEPT = 67_108_864;
@@ -332,7 +334,8 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
       while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
         await site.freed.promise;
       }
-      converse(conn, site);
+      if (site.signal.aborted) conn[Symbol.dispose]();
+      else converse(conn, site);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // closed, by us
       // ENOTCONN and the like: the client is gone already. EMFILE: a descriptor will be freed.
@@ -372,14 +375,14 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     const { buffered, received } = wire;
     const key = buffered.length <= MAX_KEY ? keyDecoder.decode(buffered) : "";
     let answer = site.answers.find(key);
-    const { date } = site.answers;
+    const { since } = site.answers;
     if (answer) {
       wire.skip(buffered.length);
     } else {
       answer = await answerNext(wire, site);
       if (answer === undefined) return;
       const keyIsRequest = wire.received === received && wire.buffered.length === 0;
-      if (keyIsRequest && !site.trace) site.answers.keep(key, answer, date);
+      if (keyIsRequest && !site.trace) site.answers.keep(key, answer, since);
     }
     await send(answer, connection, site, started);
     if (answer.persists && !site.signal.aborted) continue;
@@ -393,30 +396,36 @@ const keyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * The hot path. Requests on kept connections repeat themselves octet for octet, so an answer that
- * fits into memory is kept under all the octets of its request until the second is over: then the
- * Date changes, and a file may have. A request that is known costs one read, one look-up and one
+ * fits into memory is kept under all the octets of its request until the half second is over: then
+ * the Date may have changed, and a file. A request that is known costs one read, one look-up and one
  * write.
  */
 class AnswerTable {
-  #second = 0;
+  #since = 0;
   #date = "";
   readonly #answers = new Store<Answer>();
 
-  /** The answer to exactly these octets, if it was given within this second. */
+  /** The answer to exactly these octets, if it was given within this half second. */
   find(key: string): Answer | undefined {
     this.#expire();
     return this.#answers.get(key);
   }
 
-  /** Keeps an answer of this date that is all in memory, to a request that is all in the key. */
-  keep(key: string, answer: Answer, date: string): void {
+  /** Keeps an answer of this time that is all in memory, to a request that is all in the key. */
+  keep(key: string, answer: Answer, since: number): void {
     // Octets that are not UTF-8 would share a key.
     if (key === "" || key.includes("\ufffd") || answer.file) return;
     if (answer.lingers && !answer.persists) return;
-    if (date === this.date) this.#answers.set(key, answer, key.length + answer.octets.length);
+    this.#expire();
+    if (since === this.#since) this.#answers.set(key, answer, key.length + answer.octets.length);
   }
 
-  /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
+  /** Since when answers are kept, in milliseconds since 1970. */
+  get since(): number {
+    return this.#since;
+  }
+
+  /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made twice a second. */
   get date(): string {
     this.#expire();
     return this.#date;
@@ -424,10 +433,10 @@ class AnswerTable {
 
   #expire(): void {
     const now = Date.now();
-    const second = now - now % 1_000;
-    if (second === this.#second) return;
-    this.#second = second;
-    this.#date = new Date(second).toUTCString();
+    const since = now - now % FRESH;
+    if (since === this.#since) return;
+    this.#since = since;
+    this.#date = new Date(now).toUTCString();
     this.#answers.clear();
   }
 }
@@ -1633,15 +1642,14 @@ Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${root}. Ctrl-C sto
 `;
 }
 
-/** The addresses of this computer, if Deno may already ask for them. */
+/** The addresses of this computer, if Deno may already ask for them and there are any. */
 function networkHosts(): string[] {
   const permission = { name: "sys", kind: "networkInterfaces" } as const;
-  if (Deno.permissions.querySync(permission).state !== "granted") {
-    return ["<this computer's address>"];
-  }
-  return Deno.networkInterfaces()
+  const granted = Deno.permissions.querySync(permission).state === "granted";
+  const hosts = (granted ? Deno.networkInterfaces() : [])
     .filter(({ address }) => !/^(127\.|::1$|fe80)/.test(address))
     .map(({ address, family }) => family === "IPv6" ? `[${address}]` : address);
+  return hosts.length > 0 ? hosts : ["<this computer's address>"];
 }
 
 /** Lines for standard output, written together and off the hot path. */

@@ -170,7 +170,7 @@ const encoder = new TextEncoder();
 export class Wire implements Disposable {
   readonly #conn: Deno.Conn;
   readonly #trace: Trace | undefined;
-  #buffer = new Uint8Array(FIRST_BUFFER);
+  #buffer: Uint8Array<ArrayBuffer>;
   #start = 0; // of the octets that are received and not yet read
   #end = 0;
   #due = Infinity; // in the time of performance.now()
@@ -179,10 +179,15 @@ export class Wire implements Disposable {
   #reason: WireError | undefined;
   #received = 0;
 
-  /** Takes over an open connection; the trace sees every line. */
-  constructor(conn: Deno.Conn, options: { trace?: Trace | undefined } = {}) {
+  /**
+   * Takes over an open connection.
+   *
+   * @param options The trace sees every line; the receive buffer has `buffer` octets at first.
+   */
+  constructor(conn: Deno.Conn, options: { trace?: Trace | undefined; buffer?: number } = {}) {
     this.#conn = conn;
     this.#trace = options.trace;
+    this.#buffer = new Uint8Array(options.buffer ?? FIRST_BUFFER);
   }
 
   /** The octets that are received and not yet read; a view, good until the next read. */
@@ -607,6 +612,7 @@ function explainPermission(message: string): string {
     net: "use the network at",
     run: "run",
   };
+  if (kind === "all") return `Deno was not allowed to use ${what}; add --allow-all`; // a device
   const verb = verbs[kind] ?? `use ${kind}`;
   return `Deno was not allowed to ${verb} ${what}; add --allow-${kind}${what && `=${what}`}`;
 }

@@ -18,14 +18,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { promptSecret } from "@std/cli/prompt-secret";
 import { format as formatBytes } from "@std/fmt/bytes";
 import * as protocol from "./protocol.ts";
-import {
-  ClosedError,
-  MalformedError,
-  printable,
-  type Trace,
-  UsageError,
-  Wire,
-} from "./protocol.ts";
+import { ClosedError, MalformedError, printable, UsageError, Wire } from "./protocol.ts";
 
 // ---- Terms -------------------------------------------------------------
 
@@ -84,6 +77,8 @@ interface Delivery {
   response: string;
 }
 
+const NOTHING: Delivery = { accepted: [], refused: [], response: "" };
+
 /** An errand that came to nothing. */
 class Failure extends Error {
   constructor(readonly status: number, message: string) {
@@ -108,6 +103,7 @@ const END_TIMEOUT = 600_000; // ms (RFC 5321 §4.5.3.2.6): to give up early is t
 const QUIT_TIMEOUT = 2000; // ms: all is said by then
 const MAX_SHOWN = 1000; // chars of what a server said
 const BLOCK = 57 * 4096; // octets of a file that are read at once: whole lines of base64
+const PLAIN = /^(?!.*=\?)[ -~]*$/; // as it is in a header: ASCII that looks like no encoded word
 const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
 const encoder = new TextEncoder();
 
@@ -123,14 +119,14 @@ class Session {
   encrypted = false;
   step = "the greeting"; // what is being waited for
 
-  private constructor(conn: Deno.TcpConn, readonly errand: Errand, readonly show: Trace) {
+  private constructor(conn: Deno.TcpConn, readonly errand: Errand, readonly show: protocol.Trace) {
     conn.setNoDelay(); // and now: a TlsConn cannot
     this.#conn = conn;
     this.#wire = new Wire(conn, { trace: this.#trace });
     this.#wire.note(`Connected to ${errand.hostname} (${conn.remoteAddr.hostname})`);
   }
 
-  static async open(errand: Errand, abort: AbortSignal, show: Trace): Promise<Session> {
+  static async open(errand: Errand, abort: AbortSignal, show: protocol.Trace): Promise<Session> {
     const { hostname, port, timeout } = errand;
     const signal = AbortSignal.any([abort, AbortSignal.timeout(timeout)]);
     try {
@@ -144,7 +140,7 @@ class Session {
     }
   }
 
-  #trace: Trace = (mark, text) => this.show(mark, this.#conceal(text));
+  #trace: protocol.Trace = (mark, text) => this.show(mark, this.#conceal(text));
 
   /** Takes out what a server may know and a screen may not, should the server echo it. */
   #conceal(text: string): string {
@@ -158,9 +154,8 @@ class Session {
 
   /** Greeting, EHLO, and TLS as it was asked for: without it nothing else is said. */
   async begin(): Promise<void> {
-    const { tls, timeout } = this.errand;
+    const { tls } = this.errand;
     if (tls === "implicit") await this.#startTls();
-    this.#wire.setDeadline(timeout);
     const greeting = await this.#readReply();
     if (greeting.code !== 220) throw refusal(this.step, greeting);
     await this.#hello();
@@ -201,7 +196,7 @@ class Session {
     }
     this.#over = false;
     this.encrypted = true;
-    this.step = "the greeting";
+    this.step = "the greeting inside TLS";
     this.#wire.note(`TLS, certificate valid for ${hostname}`);
   }
 
@@ -217,7 +212,9 @@ class Session {
       const unknown = reply.code >= 500 && reply.code < 510; // EHLO itself: so no STARTTLS
       if (unprotected && unknown) throw refusal("EHLO", reply, EXIT.wire);
       if (unprotected || reply.code < 500) throw refusal("EHLO", reply);
-      return await this.#command(`HELO ${name}`, 250);
+      const helo = await this.#ask(`HELO ${name}`);
+      if (!isYes(helo)) throw refusal("HELO", helo);
+      return;
     }
     for (const line of reply.lines.slice(1)) { // the first is but a greeting (§4.1.1.1)
       // "AUTH=LOGIN" is what it was before RFC 2554
@@ -228,7 +225,8 @@ class Session {
   }
 
   /** Reads a reply: lines with one and the same code, and a hyphen behind it on all but the last. */
-  async #readReply(): Promise<Reply> {
+  async #readReply(patience = this.errand.timeout): Promise<Reply> {
+    this.#wire.setDeadline(patience); // for the whole reply, however it drips
     const lines: string[] = [];
     for (let first = ""; lines.length < MAX_REPLY_LINES;) {
       const line = await this.#wire.readLine(MAX_REPLY_LINE);
@@ -248,41 +246,32 @@ class Session {
     throw new protocol.LimitError(`Reply has more than ${MAX_REPLY_LINES} lines`);
   }
 
-  /** A reply that is there before its command answers nothing, unless it says that all is over. */
-  async #beInTurn(): Promise<void> {
-    if (this.#wire.buffered.length === 0) return;
-    const reply = await this.#readReply();
-    if (reply.code === 421) throw refusal(this.step, reply);
-    throw new MalformedError(`Server spoke out of turn: ${reply.text}`);
+  /** Sends a command. What came before it answers nothing, unless it says that all is over. */
+  async #say(command: string, shown = command): Promise<void> {
+    if (this.#wire.buffered.length > 0) {
+      const early = await this.#readReply();
+      if (early.code === 421) throw refusal(this.step, early);
+      throw new MalformedError(`Server spoke out of turn: ${early.text}`);
+    }
+    this.step = shown;
+    this.#wire.setDeadline(this.errand.timeout);
+    await this.#wire.writeLine(command, shown);
+  }
+
+  async #ask(command: string, shown = command): Promise<Reply> {
+    await this.#say(command, shown);
+    return await this.#readReply();
   }
 
   /** Sends commands at once, then reads a reply to each, unless one says that it is the last. */
-  async #askAll(commands: string[], shown = commands): Promise<Reply[]> {
-    await this.#beInTurn();
+  async #askAll(commands: string[]): Promise<Reply[]> {
+    for (const command of commands) await this.#say(command);
     const replies: Reply[] = [];
-    for (const [index, command] of commands.entries()) {
-      this.step = shown[index] ?? "";
-      this.#wire.setDeadline(this.errand.timeout);
-      await this.#wire.writeLine(command, this.step);
-    }
-    for (this.step of shown) {
-      this.#wire.setDeadline(this.errand.timeout); // for the whole reply, however it drips
+    for (this.step of commands) {
       replies.push(await this.#readReply());
       if (this.#over) break;
     }
     return replies;
-  }
-
-  async #ask(command: string, shown = command): Promise<Reply> {
-    const [reply] = await this.#askAll([command], [shown]);
-    if (reply === undefined) throw new ClosedError("Server hung up");
-    return reply;
-  }
-
-  /** Sends a command that has one good reply; what is 250 may be any yes (RFC 5321 §4.3.2). */
-  async #command(command: string, wanted: number): Promise<void> {
-    const reply = await this.#ask(command);
-    if (reply.code !== wanted && !(wanted === 250 && isYes(reply))) throw refusal(command, reply);
   }
 
   /**
@@ -300,7 +289,7 @@ class Session {
       const reply = await this.#authenticate(mechanism);
       if (reply.code === 235) return mechanism.name;
       if (reply.code === 504 && mechanism !== usable.at(-1)) continue;
-      const text = `${reply.text}${mechanism.reason ?? ""}`;
+      const text = this.#conceal(`${reply.text}${mechanism.reason ?? ""}`);
       throw refusal(`AUTH ${mechanism.name}`, { ...reply, text }, EXIT.login);
     }
     const names = known.map(({ name }) => name).join(", ");
@@ -363,7 +352,8 @@ class Session {
       const again = delivery.refused.some(({ code }) => code < 500);
       throw new Failure(again ? EXIT.later : EXIT.no, listRefused(delivery));
     }
-    await this.#command("DATA", 354); // on its own: after a 354 there is no way back
+    const data = await this.#ask("DATA"); // on its own: after a 354 there is no way back
+    if (data.code !== 354) throw refusal("DATA", data);
     delivery.response = (await this.#sendMessage(message)).text;
     delivery.accepted = taken;
   }
@@ -371,18 +361,17 @@ class Session {
   /** Tells what the message takes (RFC 1870, 6152, 6531), or why this server cannot take it. */
   #parameters({ size, international, eightBit }: Message): string {
     const offers = this.#offered;
-    const limit = Number(/^\d+$/.exec(offers.get("SIZE")?.[0] ?? "")?.[0] ?? 0); // 0: none
+    const limit = Number(/^\d+$/.exec(offers.get("SIZE")?.[0] ?? "")?.[0] ?? 0) || Infinity;
     const utf8 = international || !isAscii([this.errand.from, ...this.errand.to].join());
-    const why = limit > 0 && size > limit
+    const octets = eightBit && !offers.has("8BITMIME") && !utf8; // SMTPUTF8 brings it (§3.1)
+    const why = size > limit
       ? `it has ${size} octets, the server takes ${limit}`
       : utf8 && !offers.has("SMTPUTF8")
       ? "an address or a field is not ASCII, and the server offers no SMTPUTF8"
-      : eightBit && !offers.has("8BITMIME")
-      ? "it has 8-bit octets, and the server offers no 8BITMIME"
-      : "";
-    if (why !== "") throw new Failure(EXIT.data, `Cannot send the message here: ${why}`);
-    const declared = `${eightBit ? " BODY=8BITMIME" : ""}${utf8 ? " SMTPUTF8" : ""}`;
-    return `${offers.has("SIZE") ? ` SIZE=${size}` : ""}${declared}`;
+      : octets && "it has 8-bit octets, and the server offers no 8BITMIME";
+    if (why) throw new Failure(EXIT.data, `Cannot send the message here: ${why}`);
+    const body = eightBit && offers.has("8BITMIME") ? " BODY=8BITMIME" : "";
+    return `${offers.has("SIZE") ? ` SIZE=${size}` : ""}${body}${utf8 ? " SMTPUTF8" : ""}`;
   }
 
   /**
@@ -391,7 +380,6 @@ class Session {
    */
   async #sendMessage(message: Message): Promise<Reply> {
     this.step = "the message";
-    await this.#beInTurn();
     this.#over = true; // whatever happens: inside the message a QUIT would be text
     let answered = false;
     const answer = this.#readReply().finally(() => answered = true);
@@ -407,11 +395,7 @@ class Session {
       if (!(error instanceof protocol.WireError)) throw error;
       answered = true; // or the connection is lost, and that is the answer
     }
-    if (answered) {
-      const reply = await answer;
-      if (reply.code >= 400) throw refusal(this.step, reply);
-      throw new MalformedError(`Server spoke out of turn: ${reply.text}`);
-    }
+    if (answered) throw refusal(this.step, await answer);
     this.#trace(">", `[${message.size} octets]`);
     this.step = "the end of the message, which may have been delivered";
     this.#wire.setDeadline(this.errand.endTimeout);
@@ -422,16 +406,16 @@ class Session {
     return reply;
   }
 
-  /** Says goodbye, if there is somebody to hear it, and closes. Nothing here can spoil anything. */
+  /** Says goodbye, if there is somebody to hear it. Nothing here can spoil anything. */
   async quit(): Promise<void> {
     try {
-      this.#wire.setDeadline(QUIT_TIMEOUT);
+      const patience = Math.min(QUIT_TIMEOUT, this.errand.timeout);
+      this.#wire.setDeadline(patience);
       if (!this.#over) await this.#wire.writeLine("QUIT");
-      if (!this.#over) await this.#readReply();
+      if (!this.#over) await this.#readReply(patience);
     } catch (error) {
       this.#wire.note(`No reply to QUIT: ${error instanceof Error ? error.message : error}`);
     }
-    this.close();
   }
 
   close(): void {
@@ -447,10 +431,10 @@ function isAscii(text: string): boolean {
   return /^[\0-\x7f]*$/.test(text);
 }
 
-/** What it means that a command was not granted: not now (4yz), no (5yz), or nonsense. */
-function refusal(command: string, { code, text }: Reply, no = EXIT.no): Failure {
-  const what = `${printable(command)}: ${text}`;
-  if (code < 400) return new Failure(EXIT.wire, `Server gave no answer to ${what}`);
+/** What it means that a step was not granted: not now (4yz), no (5yz), or nonsense. */
+function refusal(step: string, { code, text }: Reply, no = EXIT.no): Failure {
+  const what = `${printable(step)}: ${text}`;
+  if (code < 400) return new Failure(EXIT.wire, `Server spoke out of turn at ${what}`);
   return new Failure(code < 500 ? EXIT.later : no, `Server refused ${what}`);
 }
 
@@ -569,24 +553,17 @@ function compose(header: string, plain: Piece[], html: Piece[][], attached: Piec
   return assemble(pieces, !isAscii(header), !isAscii(header));
 }
 
+/** Makes a message of its pieces; its size is known before a file is read. */
 function assemble(pieces: Piece[], international: boolean, eightBit: boolean): Message {
-  const size = pieces.reduce((sum, piece) => sum + wireSize(piece), 0);
-  return { size, international, eightBit, octets: () => write(pieces) };
-}
-
-function wireSize(piece: Piece): number {
-  if (typeof piece === "string") return encoder.encode(piece).length;
-  if (piece instanceof Uint8Array) return piece.length;
-  const chars = 4 * Math.ceil(piece.size / 3);
-  return chars + 2 * Math.ceil(chars / CODED_LINE);
-}
-
-async function* write(pieces: Piece[]): AsyncGenerator<Uint8Array> {
-  for (const piece of pieces) {
-    if (typeof piece === "string") yield encoder.encode(piece);
-    else if (piece instanceof Uint8Array) yield piece;
-    else yield* base64Lines(piece);
-  }
+  const ready = pieces.map((piece) => typeof piece === "string" ? encoder.encode(piece) : piece);
+  const sizes = ready.map((piece) => {
+    const chars = 4 * Math.ceil("file" in piece ? piece.size / 3 : 0);
+    return "file" in piece ? chars + 2 * Math.ceil(chars / CODED_LINE) : piece.length;
+  });
+  const octets = async function* () {
+    for (const piece of ready) yield* "file" in piece ? base64Lines(piece) : [piece];
+  };
+  return { size: sizes.reduce((sum, size) => sum + size, 0), international, eightBit, octets };
 }
 
 /** Reads a file as lines of base64: as much of it as there was at first, or it fails. */
@@ -667,7 +644,7 @@ function filePart(disposition: "inline" | "attachment", file: OpenFile): Piece[]
 /** A parameter on a line of its own; what is long or not ASCII goes by RFC 2231 §3 and §4. */
 function parameter(name: string, value: string): string {
   const quoted = `"${value.replace(/["\\]/g, "\\$&")}"`;
-  if (/^(?!.*=\?)[ -~]*$/.test(value) && quoted.length < 60) return `;\r\n ${name}=${quoted}`;
+  if (PLAIN.test(value) && quoted.length < 60) return `;\r\n ${name}=${quoted}`;
   const percent = (text: string) => text.replace(/[^A-Za-z0-9._-]+/g, (odd) => hex(odd, "%"));
   return cut(value, () => 54, (piece) => percent(piece).length)
     .map((piece, at) => `;\r\n ${name}*${at}*=${at === 0 ? "utf-8''" : ""}${percent(piece)}`)
@@ -690,14 +667,15 @@ function cut(text: string, room: (at: number) => number, cost: (piece: string) =
 
 /** A field with text: folded where it has blanks, or else in encoded words. */
 function textField(name: string, text: string, longest = LINE): string {
-  let [folded, column] = [`${name}:`, name.length + 1];
-  for (const [index, word] of (` ${text}`.match(/ +[^ ]*/g) ?? []).entries()) {
-    const fold = index > 0 && column + word.length > LINE;
-    folded += fold ? `\r\n${word}` : word;
-    column = fold ? word.length : column + word.length;
+  const [first = "", ...words] = ` ${text}`.match(/ +[^ ]*/g) ?? [];
+  const lines = [`${name}:${first}`];
+  for (const word of words) {
+    const longer = `${lines.at(-1)}${word}`;
+    if (longer.length > LINE) lines.push(word);
+    else lines[lines.length - 1] = longer;
   }
-  const short = folded.split("\r\n").every((line) => line.length <= longest);
-  if (short && /^(?! )(?!.*=\?)[ -~]*(?<! )$/.test(text)) return `${folded}\r\n`;
+  const short = lines.every((line) => line.length <= longest);
+  if (short && PLAIN.test(text) && text === text.trim()) return `${lines.join("\r\n")}\r\n`;
   return `${name}: ${encodedWords(text, name.length + 2)}\r\n`;
 }
 
@@ -725,8 +703,7 @@ function mailboxField(field: string, mailboxes: Mailbox[]): string {
 /** A name as atoms, a quoted string, or encoded words, never one inside the other (RFC 2047 §5). */
 function displayName(name: string, before: number): string {
   const quoted = `"${name.replace(/["\\]/g, "\\$&")}"`;
-  const ascii = /^(?!.*=\?)[ -~]*$/.test(name);
-  if (!ascii || before + quoted.length > CODED_LINE) return encodedWords(name, before);
+  if (!PLAIN.test(name) || before + quoted.length > CODED_LINE) return encodedWords(name, before);
   return /^[\w!#$%&'*+/=?^`{|}~-]+( [\w!#$%&'*+/=?^`{|}~-]+)*$/.test(name) ? name : quoted;
 }
 
@@ -769,6 +746,7 @@ async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
       if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
     }
     before = chunk.at(-1) ?? before;
+    // what is not filled from the chunk below stays a dot
     const stuffed = new Uint8Array(dots.length && chunk.length + dots.length).fill(DOT);
     for (const [index, dot] of dots.entries()) {
       stuffed.set(chunk.subarray(dot, dots[index + 1]), dot + index + 1);
@@ -794,8 +772,7 @@ const MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2", "O
 /** RFC 5321 §4.1.2: a dot-string or a quoted string, of UTF-8 as well (RFC 6531 §3.3). */
 const LOCAL_PART =
   /^(?:(?!\.)(?!.*\.\.)[\w!#$%&'*+/=?^`{|}~.\u{a1}-\u{10ffff}-]+(?<!\.)|"(?:[^"\\]|\\[ -~])*")$/u;
-const ADDRESS_LITERAL = /^\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[\dA-Fa-f:.]+)\]$/;
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----/;
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** Fields that are made from other options, or by the program. */
 const OURS =
@@ -805,18 +782,15 @@ const OURS =
 const ADVICE: [sign: RegExp, advice: string][] = [
   [/534[ -]5\.7\.9/, "Gmail wants an app password, or a token: SMTP_TOKEN, --auth xoauth2"],
   [/535[ -]5\.7\.139/, "SMTP AUTH is off for this mailbox: an administrator can turn it on"],
-  [
-    /550 5\.7\.30/,
-    "Passwords are over here: use a token, SMTP_TOKEN, and --auth xoauth2",
-  ],
-  [/535[ -]5\.7\.8/, "Check user and password; Gmail, Yahoo, iCloud want an app password"],
-  [/530/, "This server wants a login (--user) or TLS (--tls starttls) first"],
+  [/550 5\.7\.30/, "Passwords are over here: use a token, SMTP_TOKEN, and --auth xoauth2"],
+  [/535[ -]5\.7\.8/, "Check user, password or token; Gmail, Yahoo, iCloud want an app password"],
+  [/: 530\b/, "This server wants a login (--user) or TLS (--tls starttls) first"],
   [/454[ -]4\.7\.0/, "Too many logins, or TLS is not available now: wait before you try again"],
   [/UnknownIssuer/, "If you know the CA that issued it, trust it with --ca FILE"],
   [/not valid for name/, "Give --server a name that is in the certificate"],
   [/certificate (?:expired|not valid yet)/, "Check the clock, or tell those who run the server"],
   [/InvalidContentType/, "This port does not begin with TLS: try --tls starttls, or port 587"],
-  [/at the greeting/, "If this port begins with TLS, as 465 does, use --tls implicit"],
+  [/at the greeting(?! inside)/, "If this port begins with TLS, as 465 does, use --tls implicit"],
   [/offers no STARTTLS/, "Try port 465; --tls none would send in the clear"],
   [/Cannot reach/, "Check --server and --port: 587 or 465; many networks block 25"],
 ];
@@ -875,6 +849,7 @@ protocol, 77 login refused, 130 Ctrl-C.
 
 const WHERE = ["server", "port", "tls", "ca", "helo", "timeout", "user", "password-file"] as const;
 const FILES = ["body-file", "html-file", "inline", "attach"] as const;
+const READABLE = ["eml", "body-file", "html-file", "ca", "password-file"] as const;
 const WHAT = ["reply-to", "subject", "body", "header", ...FILES] as const;
 const STRINGS = [...WHERE, ...WHAT, "auth", "from", "to", "cc", "bcc", "eml"] as const;
 const LISTS = ["to", "cc", "bcc", "reply-to", "attach", "inline", "header"] as const;
@@ -918,8 +893,7 @@ export async function mail(args: string[], around: Surroundings): Promise<number
   } catch (error) {
     demand(!(error instanceof Deno.errors.NotCapable), protocol.explain(error) ?? "");
     if (!(error instanceof Failure)) throw error;
-    around.say(`smtp_client: ${error.message}`);
-    return error.status;
+    return report(error.status, error.message, NOTHING, flags, around);
   }
 }
 
@@ -941,35 +915,37 @@ function usable(met: unknown, option: string, value = "", expected: string): ass
 
 /** Reads all that there is to read, and checks it; null if the message was only to be printed. */
 async function readErrand(flags: Flags, around: Surroundings, files: DisposableStack) {
+  demand(!(flags.check && flags["dry-run"]), "Cannot use --check with --dry-run");
+  const twice = fromStdin(flags);
+  demand(twice.length < 2, `Cannot read standard input for ${twice.join(", ")}: it comes once`);
   const { timeout, helo, ca } = flags;
   const sender = flags.check ? null : readSender(flags, around.env);
   const to = sender ? readRecipients(flags) : [];
   const message = sender && await readMessage(flags, sender, around.stdin, files);
-  if (message && flags["dry-run"]) {
-    for await (const octets of message.octets()) around.print(octets);
-    return null;
-  }
   const server = readServer(flags);
-  const named = helo === undefined || ADDRESS_LITERAL.test(helo) || asciiDomain(helo) === helo;
+  const named = helo === undefined || isAddressLiteral(helo) || asciiDomain(helo) === helo;
   usable(named, "--helo", helo, "a domain, or an address like [192.0.2.1]");
-  const caCerts = ca === undefined ? [] : [await readText(ca, around.stdin)];
-  const whole = caCerts.every((pem) => CERTIFICATE.test(pem)); // else Deno would say nothing
-  usable(whole, "--ca", ca, "a certificate in PEM");
+  const caCerts = ca === undefined ? [] : [await readCertificates(ca, around.stdin)];
   const ms = 1000 *
     protocol.readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
   const times = { timeout: ms, endTimeout: timeout === undefined ? END_TIMEOUT : ms };
   const login = await readLogin(flags, server.hostname, server.tls, around);
+  if (message && flags["dry-run"]) {
+    for await (const octets of message.octets()) around.print(octets);
+    return null;
+  }
   return { ...server, caCerts, helo, ...times, login, from: sender?.address ?? "", to, message };
 }
 
-function readServer({ server: name, port: given, tls }: Flags) {
+function readServer({ server, port: given, tls, "dry-run": idle }: Flags) {
+  const name = server ?? (idle ? "localhost" : "");
   demand(name, "No server: give --server NAME");
   const known = PROVIDERS[name.toLowerCase()] ?? name;
   const [, v6, host = "", own = "587"] =
     /^(?:\[([\dA-Fa-f:.]+)\]|([^:]+))(?::(\d+))?$/.exec(known) ?? /^([\dA-F:.]+)$/i.exec(known) ??
       [];
-  const hostname = v6 ?? asciiDomain(host);
-  usable(hostname !== null, "--server", name, "a provider, or HOST[:PORT]");
+  const hostname = isAddressLiteral(`[IPv6:${v6}]`) ? v6 : asciiDomain(host);
+  usable(hostname, "--server", name, "a provider, or HOST[:PORT]");
   const port = protocol.readNumber("--port", given ?? own, { min: 1, max: 65_535, whole: true });
   const mode = MODES.find((mode) => mode === tls?.toLowerCase());
   usable(tls === undefined || mode, "--tls", tls, MODES.join(", "));
@@ -981,8 +957,8 @@ async function readLogin(flags: Flags, hostname: string, tls: string, around: Su
   const mechanism = auth?.toUpperCase();
   const names = MECHANISMS.join(", ").toLowerCase();
   usable(mechanism === undefined || MECHANISMS.includes(mechanism), "--auth", auth, names);
-  demand(user !== undefined || !(mechanism ?? file), "No name to log in: give --user");
-  if (user === undefined) return null;
+  demand(user || (user ?? mechanism ?? file) === undefined, "No name to log in: give --user");
+  if (user === undefined || flags["dry-run"]) return null;
   demand(tls !== "none", "Cannot log in with --tls none: credentials never go in the clear");
   const byToken = mechanism === "XOAUTH2" || mechanism === "OAUTHBEARER";
   const token = around.env.SMTP_TOKEN?.trim() || undefined;
@@ -995,7 +971,8 @@ async function readLogin(flags: Flags, hostname: string, tls: string, around: Su
   const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
   demand(stored || asked || !needed, `No password for "${printable(user)}": ${ways}`);
   const typed = stored || asked || undefined;
-  const password = hostname === "smtp.gmail.com" ? typed?.replace(/\s/g, "") : typed; // shown in fours
+  const blanks = hostname === "smtp.gmail.com" ? /\s/g : ""; // Google shows it in fours
+  const password = typed?.replace(blanks, "");
   const odd = /\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0");
   demand(!odd, "Cannot log in: name, password or token has a control character");
   return { user, password, token, mechanism };
@@ -1027,16 +1004,17 @@ function readRecipients(flags: Flags): string[] {
 function readMailboxes(option: string, lists: string[]): Mailbox[] {
   return lists.flatMap((list) => {
     const items = list.match(/(?:"(?:[^"\\]|\\.)*"|[^",])+/g) ?? [];
-    const clean = items.join(",") === list && !/\p{Cc}/u.test(list);
+    const clean = items.join(",") === list && list.trim() && !/\p{Cc}/u.test(list);
     usable(clean, option, list, "addresses, with commas between them");
     return items.map((item) => readMailbox(option, item.trim()));
   });
 }
 
 function readMailbox(option: string, item: string): Mailbox {
-  const [, phrase = "", inner = item] = /^(.*)<([^<>]*)>$/.exec(item) ?? [];
+  const [, phrase = "", inner = item] = /^((?:"(?:[^"\\]|\\.)*"|[^"<])*)<([^<>]*)>$/.exec(item) ??
+    [];
   const [, local = "", host = ""] = /^(.+)@([^@]+)$/.exec(inner.trim()) ?? [];
-  const domain = ADDRESS_LITERAL.test(host) ? host : asciiDomain(host);
+  const domain = isAddressLiteral(host) ? host : asciiDomain(host);
   const address = `${local.normalize("NFC")}@${domain}`;
   const fits = encoder.encode(local).length <= 64 && encoder.encode(address).length <= 254;
   const valid = fits && domain && LOCAL_PART.test(local) && !/(?! )[\p{C}\p{Z}]/u.test(local);
@@ -1045,10 +1023,17 @@ function readMailbox(option: string, item: string): Mailbox {
   return { name: phrase.trim().replace(/"((?:[^"\\]|\\.)*)"/g, unquoted), address };
 }
 
+function isAddressLiteral(text: string): boolean { // RFC 5321 §4.1.3
+  const [, v4 = "", v6] = /^\[(?:(\d+(?:\.\d+){3})|IPv6:([\dA-F:.]+))\]$/i.exec(text) ?? [];
+  return URL.canParse(v6 === undefined ? `http://${v4}` : `http://[${v6}]`);
+}
+
 /** A domain with A-labels for what is not ASCII (RFC 5891), or null if it is none. */
 function asciiDomain(domain: string): string | null {
-  const plain = /^[\p{L}\p{M}\p{N}.-]+$/u.test(domain); // nothing that a URL would take for more
-  const ascii = isAscii(domain) || !plain ? domain : URL.parse(`http://${domain}`)?.hostname ?? "";
+  const plain = /^[\p{L}\p{M}\p{N}.。-]+$/u.test(domain); // nothing that a URL would take for more
+  const parsed = (plain && URL.parse(`http://${domain}`)?.hostname) || "";
+  if (/^[\d.]+$/.test(parsed) && parsed !== domain) return null; // 127.1: 127.0.0.1 to a URL
+  const ascii = parsed && isAscii(domain) ? domain : parsed;
   const label = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
   return ascii.length < 254 && ascii.split(".").every((part) => label.test(part)) ? ascii : null;
 }
@@ -1065,33 +1050,34 @@ async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: Dis
   demand(body === undefined || bodyFile === undefined, "Cannot use --body with --body-file");
   const id = `<${crypto.randomUUID()}@${from.address.split("@").at(-1)}>`;
   const header = readHeader(flags, from, id);
-  const part = (disposition: "inline" | "attachment") => async (path: string) =>
-    filePart(disposition, await openFile(path, files));
-  const attached = await Promise.all(flags.attach.map(part("attachment")));
-  const inline = await Promise.all(flags.inline.map(part("inline")));
+  const attached = await openFiles(flags.attach, files);
+  const inline = await openFiles(flags.inline, files);
   const html = htmlFile === undefined ? undefined : await readText(htmlFile, stdin);
-  for (const name of flags.inline.map(baseName)) {
+  for (const { name } of inline) {
     const named = [name, encodeURIComponent(name)].some((name) => html?.includes(`cid:${name}`));
-    const once = flags.inline.filter((path) => baseName(path) === name).length === 1;
+    const once = inline.filter((file) => file.name === name).length === 1;
     usable(named && once, "--inline", name, "a file that the HTML names, once, as cid:NAME");
   }
-  const given = body !== undefined || html !== undefined;
+  const given = body !== undefined || html !== undefined || fromStdin(flags).length > 0;
   const input = bodyFile ?? (given || stdin.isTerminal() ? undefined : "-");
   const read = input === undefined ? undefined : await readText(input, stdin);
   const text = body ?? read ?? (html === undefined ? "" : undefined);
   const plain = text === undefined ? [] : textPart("plain", text);
-  const related = html === undefined ? [] : [textPart("html", html), ...inline];
-  return { ...compose(header, plain, related, attached), id };
+  const related = inline.map((file) => filePart("inline", file));
+  if (html !== undefined) related.unshift(textPart("html", html));
+  const others = attached.map((file) => filePart("attachment", file));
+  return { ...compose(header, plain, related, others), id };
 }
 
 /** Writes the header, but for what tells of the body. */
 function readHeader(flags: Flags, from: Mailbox, id: string): string {
   const mailboxes = (field: string, name: "to" | "cc" | "reply-to") =>
     mailboxField(field, readMailboxes(`--${name}`, flags[name]));
-  const subject = flags.subject?.replace(/\p{Cc}+/gu, " ").trim();
+  const subject = flags.subject?.replace(/\p{Cc}+/gu, " ").replace(/^ +| +$/g, "");
   const extra = flags.header.map((header) => {
     const [, name = "", value = ""] = /^([^:]+):(.*)$/s.exec(header) ?? [];
-    const valid = protocol.TOKEN.test(name) && !OURS.test(name) && !/(?!\t)\p{Cc}/u.test(value);
+    const valid = protocol.TOKEN.test(name) && name.length < CODED_LINE && !OURS.test(name) &&
+      !/(?!\t)\p{Cc}/u.test(value);
     usable(valid, "--header", header, "'Name: value', and a field that no option writes");
     return textField(name, value.replaceAll("\t", " ").trim(), MAX_LINE);
   });
@@ -1103,15 +1089,18 @@ function readHeader(flags: Flags, from: Mailbox, id: string): string {
     extra.join("") + "MIME-Version: 1.0\r\n";
 }
 
-function baseName(path: string): string {
-  return (path.split("/").at(-1) ?? "").replace(/\p{Cc}/gu, "_");
+async function openFiles(paths: string[], files: DisposableStack): Promise<OpenFile[]> {
+  return await Promise.all(paths.map(async (path) => {
+    const file = files.use(await reading(path, Deno.open(path)));
+    const { isFile, size } = await file.stat();
+    usable(isFile, "file", path, "a regular file");
+    return { name: (path.split("/").at(-1) ?? "").replace(/\p{Cc}/gu, "_"), size, file };
+  }));
 }
 
-async function openFile(path: string, files: DisposableStack): Promise<OpenFile> {
-  const file = files.use(await reading(path, Deno.open(path)));
-  const { isFile, size } = await file.stat();
-  usable(isFile, "file", path, "a regular file");
-  return { name: baseName(path), size, file };
+/** The options that read standard input; only one can. */
+function fromStdin(flags: Flags): string[] {
+  return READABLE.filter((name) => flags[name] === "-").map((name) => `--${name}`);
 }
 
 async function readOctets(path: string, stdin: Stdin): Promise<Uint8Array> {
@@ -1126,6 +1115,19 @@ async function readText(path: string, stdin: Stdin): Promise<string> {
   } catch {
     throw new UsageError(`Cannot read "${printable(path)}" as text: it is not UTF-8`);
   }
+}
+
+/** Reads certificates, and looks into each: Deno says nothing where there is none. */
+async function readCertificates(path: string, stdin: Stdin): Promise<string> {
+  const { X509Certificate } = await import("node:crypto");
+  const text = await readText(path, stdin);
+  try {
+    const found = (text.match(CERTIFICATE) ?? []).map((pem) => new X509Certificate(pem));
+    if (found.length > 0) return text;
+  } catch {
+    // one of them is none
+  }
+  throw new UsageError(`Cannot use --ca "${printable(path)}": expected certificates in PEM`);
 }
 
 /** Waits for a file; that it cannot be read is for the user to hear, in one line. */
@@ -1149,21 +1151,20 @@ function mediaType(name: string): string {
 async function transact(errand: Errand, flags: Flags, around: Surroundings): Promise<number> {
   const { login, message, hostname } = errand;
   const signal = around.signal();
-  const show: Trace = (mark, text) => flags.verbose && around.say(`${mark} ${text}`);
-  const delivery: Delivery = { accepted: [], refused: [], response: "" };
+  const delivery = structuredClone(NOTHING);
   let session: Session | undefined;
-  let [status, line, mechanism]: [number, string, string?] = [0, ""];
+  let [status, line, mechanism]: [number, string, string | null] = [0, "", null];
   try {
+    const show: protocol.Trace = (mark, text) => flags.verbose && around.say(`${mark} ${text}`);
     session = await Session.open(errand, signal, show);
     await session.begin();
     if (login) mechanism = await session.login(login);
     if (message) await session.deliver(message, delivery);
     await session.quit();
     if (delivery.refused.length > 0) status = EXIT.part;
-    line = message ? tellSent(delivery, message) : `${hostname} is ready: ` +
-      `${session.encrypted ? "TLS" : "no TLS"}, login ${
-        mechanism ? `by ${mechanism}` : "not tried"
-      }`;
+    const entry = mechanism === null ? "login not tried" : `login by ${mechanism}`;
+    const ready = `${hostname} is ready: ${session.encrypted ? "TLS" : "no TLS"}, ${entry}`;
+    line = message ? tellSent(delivery, message) : ready;
   } catch (error) {
     [status, line] = blame(error, session?.step ?? "connecting", signal);
     if (error instanceof Failure) await session?.quit();
@@ -1171,19 +1172,18 @@ async function transact(errand: Errand, flags: Flags, around: Surroundings): Pro
     session?.close();
   }
   const { offered = [] } = session ?? {};
-  const advice = ADVICE.find(([sign]) => status !== 0 && sign.test(line))?.[1];
+  const sent = message && { ...delivery, messageId: message.id, size: message.size };
+  if (!sent && status === 0 && !flags.json) around.print(offered.map((it) => `${it}\n`).join(""));
+  return report(status, line, sent ?? { mechanism, offered }, flags, around);
+}
+
+/** Says how it went, in a line, in JSON if that is wanted, and with advice where there is some. */
+function report(status: number, line: string, result: object, flags: Flags, to: Surroundings) {
+  const advice = status === 0 ? undefined : ADVICE.find(([sign]) => sign.test(line))?.[1];
   const error = status === 0 || status === EXIT.part ? undefined : line;
-  const sent = { ...delivery, messageId: message?.id, size: message?.size };
-  const result = {
-    status,
-    ...(message ? sent : { mechanism: mechanism ?? null, offered }),
-    error,
-    advice,
-  };
-  if (flags.json) around.print(`${JSON.stringify(result)}\n`);
-  else if (!message && status === 0) around.print(offered.map((line) => `${line}\n`).join(""));
-  if (status !== 0 || !flags.quiet) around.say(status === 0 ? line : `smtp_client: ${line}`);
-  if (advice) around.say(`smtp_client: ${advice}`);
+  if (flags.json) to.print(`${JSON.stringify({ status, ...result, error, advice })}\n`);
+  if (status !== 0 || !flags.quiet) to.say(status === 0 ? line : `smtp_client: ${line}`);
+  if (advice) to.say(`smtp_client: ${advice}`);
   return status;
 }
 

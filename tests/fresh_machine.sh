@@ -57,7 +57,15 @@ for program in $programs; do
   "$work/clone/$program.ts" --version > /dev/null
 done
 
-echo "4. with the network cut: the tests, and the page"
+echo "4. one file each: binaries where the runtime can be had, bundles that run anywhere"
+(cd "$work/clone" && deno task compile && deno task bundle) > one.log 2>&1 || { cat one.log; exit 1; }
+for program in $programs; do
+  [ ! -x "$work/clone/dist/$program" ] || "$work/clone/dist/$program" --version
+  cp "$work/clone/dist/$program.js" .
+  deno run --unstable-net "$program.js" --version
+done
+
+echo "5. with the network cut: the tests, and the page"
 if unshare -n true 2>/dev/null; then
   unshare -n bash -c "ip link set lo up 2>/dev/null; cd '$work/clone' && deno task test" > cut.log 2>&1 ||
     { tail -n 40 cut.log; exit 1; }

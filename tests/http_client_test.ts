@@ -1,8 +1,8 @@
 // deno-lint-ignore-file no-control-regex no-regex-spaces
 /**
  * The web client against scripted servers: what each one sends, and the body and the exit status
- * that must come of it. Each row runs twice: as the program, its octets sent at once, and in this
- * process, octet by octet.
+ * that must come of it. Each row runs twice in this process, its octets sent at once and octet by
+ * octet; the program is started where its terminal, its shell or its folder is the point.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import net from "node:net";
@@ -161,7 +161,8 @@ async function check(row: Row, cut: string): Promise<void> {
   const listener = tls === undefined
     ? Deno.listen(LOCAL)
     : Deno.listenTls({ ...LOCAL, ...await certificate(tls) });
-  await using server = new ScriptedServer(sends, CUTS[cut] ?? ((text) => [text]), listener);
+  const steps = sends.map((script) => [...script]);
+  await using server = new ScriptedServer(steps, CUTS[cut] ?? ((text) => [text]), listener);
   const scheme = tls === undefined ? "http" : "https";
   const url = `${scheme}://127.0.0.1:${server.port}/`;
   const place = (text: string) => text.replaceAll("URL", url).replaceAll("PORT", `${server.port}`);
@@ -169,9 +170,7 @@ async function check(row: Row, cut: string): Promise<void> {
     steps.forEach((step, i) => typeof step === "string" && (steps[i] = place(step)))
   );
   const real = args.map(place);
-  const outcome = cut === "at once"
-    ? await runProgram("http_client.ts", real)
-    : await runHere(real);
+  const outcome = await runHere(real);
   const shown = JSON.stringify(outcome);
   assertEquals(outcome.code, code, `${rule}: ${shown}`);
   if (typeof out === "string") assertEquals(outcome.stdout, out, shown);
@@ -185,6 +184,23 @@ async function check(row: Row, cut: string): Promise<void> {
     if (typeof ask === "string" || ask instanceof RegExp) assert(matches(request, ask), request);
     else assert(!ask.not.test(request), request);
   });
+}
+
+/** Makes each row a step, some of them at the same time. */
+async function inSteps<T>(
+  t: Deno.TestContext,
+  rows: readonly T[],
+  name: (row: T) => string,
+  check: (row: T) => Promise<void>,
+): Promise<void> {
+  const left = [...rows];
+  const worker = async () => {
+    for (let row; (row = left.shift()) !== undefined;) {
+      const step = { name: name(row), fn: () => check(row) };
+      await t.step({ ...step, sanitizeOps: false, sanitizeResources: false, sanitizeExit: false });
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
 }
 
 function matches(text: string, wanted: string | RegExp): boolean {
@@ -1314,8 +1330,15 @@ const ROWS: Row[] = [
   },
   {
     rule: "a wait of a day is none",
-    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 0\r\n\r\n"]],
+    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 4\r\n\r\nbusy"]],
     args: ["--retry", "2", "URL"],
+    out: "busy",
+    hops: 1,
+  },
+  {
+    rule: "and with -f an error",
+    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 4\r\n\r\nbusy"]],
+    args: ["--retry", "2", "-f", "URL"],
     code: 22,
     hops: 1,
   },
@@ -1455,26 +1478,9 @@ const ROWS: Row[] = [
 
 for (const cut of Object.keys(CUTS)) {
   Deno.test(`responses, ${cut}`, async (t) => {
-    const rows = ROWS.map((row) => ({ ...row, sends: row.sends.map((steps) => [...steps]) }));
-    const worker = async () => {
-      for (let row; (row = rows.shift()) !== undefined;) {
-        const { rule } = row;
-        // A megabyte is not sent octet by octet.
-        const long = row.sends.flat().some((step) =>
-          typeof step === "string" && step.length > 5000
-        );
-        const how = cut !== "at once" && long ? "in this process" : cut;
-        await t.step({
-          name: rule,
-          fn: () => check(row, how),
-          ...{ sanitizeOps: false, sanitizeResources: false, sanitizeExit: false },
-        });
-      }
-    };
-    await Promise.all(Array.from({ length: 8 }, worker));
+    await inSteps(t, ROWS, ({ rule }) => rule, (row) => check(row, cut));
   });
 }
-void ROOT;
 
 // ---- What takes a server of another kind --------------------------------
 
@@ -1511,20 +1517,12 @@ const RESETS = [
   { rule: "a reset in a chunk", text: chunked("9\r\nhello"), out: "hello" },
 ];
 
-for (const { rule, text, out } of RESETS) {
-  Deno.test(rule, async () => {
+Deno.test("resets", async (t) => {
+  await inSteps(t, RESETS, ({ rule }) => rule, async ({ text, out }) => {
     const { code, stdout, stderr } = await resetting(text, []);
     assertEquals({ code, stdout }, { code: 56, stdout: out }, stderr);
     assertStringIncludes(stderr, "http_client: (56) ");
   });
-}
-
-Deno.test("a server that takes only a part of the body", async () => {
-  const file = await Deno.makeTempFile();
-  await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
-  const { code, stderr } = await resetting("", ["-d", `@${file}`]);
-  await Deno.remove(file);
-  assertEquals(code, 55, stderr);
 });
 
 /** A TLS server of Python's, which can leave the close_notify out. */
@@ -1569,34 +1567,53 @@ const ENDINGS = [
   },
 ];
 
-for (const trust of [["--cacert", `${TLS}ca.pem`], ["-k"]]) {
-  for (const version of ["1.2", "1.3"]) {
-    for (const { rule, how, text, code } of ENDINGS) {
-      Deno.test(
-        `TLS ${version} ${trust[0]}: ${rule}`,
-        { ignore: !await has("python3") },
-        async () => {
-          const child = new Deno.Command("python3", {
-            args: ["-c", TLS_SERVER, `${TLS}localhost`, version, how, text],
-            stdout: "piped",
-            stderr: "null",
-          }).spawn();
-          const reader = child.stdout.getReader();
-          const { value } = await reader.read();
-          const port = new TextDecoder().decode(value).trim();
-          const outcome = await runProgram("http_client.ts", [
-            ...trust,
-            `https://127.0.0.1:${port}/`,
-          ]);
-          await reader.cancel();
-          await child.status;
-          assertEquals(outcome.code, code, JSON.stringify(outcome));
-          assertEquals(outcome.stdout, "hello");
-        },
-      );
-    }
-  }
-}
+const ENDED = [["--cacert", `${TLS}ca.pem`], ["-k"]].flatMap((trust) =>
+  ["1.2", "1.3"].flatMap((version) => ENDINGS.map((ending) => ({ trust, version, ...ending })))
+);
+
+Deno.test("endings of TLS", { ignore: !await has("python3") }, async (t) => {
+  const name = ({ rule, trust, version }: typeof ENDED[0]) => `TLS ${version} ${trust[0]}: ${rule}`;
+  await inSteps(t, ENDED, name, async ({ trust, version, how, text, code }) => {
+    const child = new Deno.Command("python3", {
+      args: ["-c", TLS_SERVER, `${TLS}localhost`, version, how, text],
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    const port = new TextDecoder().decode(value).trim();
+    const outcome = await runHere([...trust, `https://127.0.0.1:${port}/`]);
+    await reader.cancel();
+    await child.status;
+    assertEquals(outcome.code, code, JSON.stringify(outcome));
+    assertEquals(outcome.stdout, "hello");
+  });
+});
+
+Deno.test("-k: a slow reader gets what came before the end", async () => {
+  const listener = Deno.listenTls({ ...LOCAL, ...await certificate("other") });
+  const body = "x".repeat(1 << 20);
+  const sends = [[`${OK}Content-Length: ${body.length}\r\n\r\n${body}`]];
+  await using server = new ScriptedServer(sends, (text) => [text], listener);
+  let size = 0;
+  const stdout = {
+    async write(octets: Uint8Array) {
+      if (size === 0) await new Promise((done) => setTimeout(done, 300));
+      size += octets.length;
+      return octets.length;
+    },
+    isTerminal: () => false,
+  };
+  let said = "";
+  const stderr = {
+    writeSync: (octets: Uint8Array) => (said += toByteString(octets), octets.length),
+    isTerminal: () => false,
+  };
+  const { signal } = new AbortController();
+  const args = ["-sk", `https://127.0.0.1:${server.port}/`];
+  assertEquals(await fetchUrl(args, { stdout, stderr, signal }), 0, said);
+  assertEquals(size, body.length);
+});
 
 /** Whether a program is there; a line says so where it is not. */
 async function has(program: string): Promise<boolean> {
@@ -1730,8 +1747,9 @@ const TERMINAL: {
   },
 ];
 
-for (const { rule, sends, args = ["URL"], code = 0, shows, hides, interrupt = false } of TERMINAL) {
-  Deno.test(`on a terminal: ${rule}`, { ignore: !await has("python3") }, async () => {
+Deno.test("on a terminal", { ignore: !await has("python3") }, async (t) => {
+  await inSteps(t, TERMINAL, ({ rule }) => rule, async (row) => {
+    const { sends, args = ["URL"], code = 0, shows, hides, interrupt = false } = row;
     const file = await Deno.makeTempFile();
     await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
     const url = `http://127.0.0.1:${server.port}/`;
@@ -1742,7 +1760,7 @@ for (const { rule, sends, args = ["URL"], code = 0, shows, hides, interrupt = fa
     if (hides !== undefined) assert(!hides.test(outcome.shown), JSON.stringify(outcome));
     assertEquals(outcome.code, code);
   });
-}
+});
 
 /** Runs a line of shell with CLIENT and URL in it, for what only a shell can do to a program. */
 async function shell(line: string, sends: Step[][]): Promise<Outcome> {
@@ -1751,12 +1769,18 @@ async function shell(line: string, sends: Step[][]): Promise<Outcome> {
   const { code, stdout, stderr } = await new Deno.Command("sh", {
     args: [
       "-c",
-      line.replaceAll("CLIENT", client).replaceAll("URL", `http://127.0.0.1:${server.port}/`),
+      line.replaceAll("CLIENT", client).replaceAll("URL", `http://127.0.0.1:${server.port}/`)
+        .replaceAll("NET_ONLY", client.replace("--allow-all", "--no-prompt --allow-net")),
     ],
     env: { NO_COLOR: "1" },
   }).output();
   return { code, stdout: toByteString(stdout), stderr: toByteString(stderr) };
 }
+
+/** A line of shell that sends SIGINT to a command as soon as it has said something. */
+const interruptedAt = (command: string, said: string) =>
+  `e=$(mktemp); ${command} 2> $e & until grep -q "${said}" $e; do sleep 0.05; done; ` +
+  "kill -INT $!; wait $!; echo $?; cat $e >&2; rm $e";
 
 const BIG = "x".repeat(1 << 20);
 const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: RegExp }[] = [
@@ -1769,7 +1793,7 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
   },
   {
     rule: "-m with a FIFO that nobody reads on",
-    line: "f=$(mktemp -u); mkfifo $f; sleep 4 < $f & CLIENT -m 1 -o $f URL; echo $?; rm $f",
+    line: "f=$(mktemp -u); mkfifo $f; sleep 3 < $f & CLIENT -m 1 -o $f URL; echo $?; rm $f",
     sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
     out: /^28\n$/,
     err: /\(28\)/,
@@ -1790,117 +1814,149 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
   },
   {
     rule: "SIGINT",
-    line: "CLIENT URL & sleep 1; kill -INT $!; wait $!; echo $?",
+    line: interruptedAt("CLIENT -v URL", "^> $"),
     sends: [[STAY]],
     out: /^130\n$/,
     err: /\(130\) Interrupted/,
   },
   {
     rule: "-m with a reader that does not read",
-    line: "{ CLIENT -m 1 URL; echo $? >&2; } | sleep 4",
+    line: "{ CLIENT -m 1 URL; echo $? >&2; } | sleep 3",
     sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
     out: /^$/,
     err: /\(28\).*\n28\n/,
   },
   {
     rule: "SIGINT between two attempts",
-    line: "CLIENT --retry 3 URL & sleep 1; kill -INT $!; wait $!; echo $?",
+    line: interruptedAt("CLIENT --retry 3 URL", "again in"),
     sends: [["HTTP/1.1 503 B\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n"]],
     out: /^130\n$/,
     err: /again in 30 s, 3 left\n[^]*\(130\) Interrupted/,
   },
   {
-    rule: "-d from standard input",
-    line: "printf 'a=b' | CLIENT -d @- URL",
+    rule: "-d from standard input, with --allow-net alone",
+    line: "{ printf 'a='; sleep 0.1; printf 'b\\n'; } | NET_ONLY -v -d @- URL",
     sends: [[DONE]],
     out: /^done$/,
+    err: /> Content-Length: 3\n/,
+  },
+  {
+    rule: "nobody who listens to the talk",
+    line: "exec 3>&1; { CLIENT -v URL 2>&1 >&3; echo $? >&3; } | true; CLIENT -v URL 2> /dev/full",
+    sends: [[50, DONE]],
+    out: /^done0\ndone$/,
     err: /^$/,
   },
 ];
 
-for (const { rule, line, sends, out, err } of SHELL) {
-  Deno.test(`in a shell: ${rule}`, { ignore: Deno.build.os !== "linux" }, async () => {
+Deno.test("in a shell", { ignore: Deno.build.os !== "linux" }, async (t) => {
+  await inSteps(t, SHELL, ({ rule }) => rule, async ({ line, sends, out, err }) => {
     const { stdout, stderr } = await shell(line, sends);
     assert(out.test(stdout), stdout.slice(0, 500) + stderr);
     assert(err.test(stderr), stderr);
   });
-}
+});
 
-Deno.test("a connection that never comes ends by --connect-timeout", async () => {
-  // With its backlog full, a listener lets a SYN go unanswered.
-  using listener = Deno.listen({ ...LOCAL, tcpBacklog: 0 });
-  const { port } = listener.addr;
-  const conns: Deno.Conn[] = [];
+const SLOW = [
+  {
+    rule: "a server that takes only a part of the body",
+    check: async () => {
+      const file = await Deno.makeTempFile();
+      await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
+      const { code, stderr } = await resetting("", ["-d", `@${file}`]);
+      await Deno.remove(file);
+      assertEquals(code, 55, stderr);
+    },
+  },
+  {
+    rule: "a connection that never comes ends by --connect-timeout",
+    check: async () => {
+      // With its backlog full, a listener lets a SYN go unanswered.
+      using listener = Deno.listen({ ...LOCAL, tcpBacklog: 0 });
+      const { port } = listener.addr;
+      const conns: Deno.Conn[] = [];
+      try {
+        const dial = (signal: AbortSignal) => Deno.connect({ hostname: "127.0.0.1", port, signal });
+        for (;;) conns.push(await dial(AbortSignal.timeout(100)));
+      } catch {
+        // full
+      }
+      for (const args of [["--connect-timeout", "0.4"], ["-m", "0.4"]]) {
+        const { code, stderr } = await runProgram("http_client.ts", [...args, `:${port}`]);
+        assertEquals(code, 28, stderr);
+      }
+      for (const conn of conns) conn.close();
+    },
+  },
+  {
+    rule: "a server that does not read ends by -m",
+    check: async () => {
+      await using server = new ScriptedServer(
+        [[BLIND, 1500]],
+        (text) => [text],
+        Deno.listen(LOCAL),
+      );
+      const file = await Deno.makeTempFile();
+      await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
+      const args = ["-m", "0.8", "-d", `@${file}`, `:${server.port}`];
+      const { code, stderr } = await runProgram("http_client.ts", args);
+      await Deno.remove(file);
+      assertEquals(code, 28, stderr);
+    },
+  },
+  {
+    rule: "a bomb is stopped in bounded memory",
+    check: async () => {
+      const zeros = new Uint8Array(1 << 28);
+      const quick = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 3 } };
+      const bombs = {
+        gzip: zlib.gzipSync(zeros, { level: 1 }),
+        br: zlib.brotliCompressSync(zeros, quick),
+      };
+      const measured = "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); " +
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024); sys.exit(code)";
+      for (const [coding, bomb] of Object.entries(bombs)) {
+        for (const [limit, expected] of [["1000000", 63], ["300000000", 0]]) {
+          const options = `--max-filesize ${limit} --compressed -o /dev/null`;
+          const text = coded(coding, toByteString(bomb));
+          const line = `python3 -c '${measured}' CLIENT ${options} URL`;
+          const { code, stdout, stderr } = await shell(line, [[text]]);
+          assertEquals(code, expected, stderr);
+          assert(Number(stdout) < 150, `${stdout} MiB`);
+        }
+      }
+    },
+  },
+];
+
+Deno.test("what takes its time", { ignore: !await has("python3") }, async (t) => {
+  await inSteps(t, SLOW, ({ rule }) => rule, ({ check }) => check());
+});
+
+Deno.test("an IPv6 address, with a zone or without", async () => {
+  let listener: Deno.Listener;
   try {
-    const dial = (signal: AbortSignal) => Deno.connect({ hostname: "127.0.0.1", port, signal });
-    for (;;) conns.push(await dial(AbortSignal.timeout(100)));
+    listener = Deno.listen({ hostname: "::1", port: 0 });
   } catch {
-    // full
+    console.log("skipped: no IPv6 here");
+    return;
   }
-  for (const args of [["--connect-timeout", "0.4"], ["-m", "0.4"]]) {
-    const { code, stderr } = await runProgram("http_client.ts", [...args, `:${port}`]);
-    assertEquals(code, 28, stderr);
+  await using server = new ScriptedServer([[DONE]], (text) => [text], listener);
+  for (
+    const args of [[`[::1]:${server.port}/a`], [`http://[::1%25lo]:${server.port}/`], [
+      "::1",
+      `${server.port}`,
+      "f",
+    ], ["-6", `[::1]:${server.port}`]]
+  ) {
+    const { code, stdout, stderr } = await runProgram("http_client.ts", args);
+    assertEquals(code, 0, stderr);
+    assert(stdout.endsWith("done"));
   }
-  for (const conn of conns) conn.close();
-});
-
-Deno.test("a server that does not read ends by -m", async () => {
-  await using server = new ScriptedServer([[BLIND, 1500]], (text) => [text], Deno.listen(LOCAL));
-  const file = await Deno.makeTempFile();
-  await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
-  const args = ["-m", "0.8", "-d", `@${file}`, `:${server.port}`];
-  const { code, stderr } = await runProgram("http_client.ts", args);
-  await Deno.remove(file);
-  assertEquals(code, 28, stderr);
-});
-
-Deno.test("a bomb is stopped in bounded memory", { ignore: !await has("python3") }, async () => {
-  const zeros = new Uint8Array(1 << 28);
-  const quick = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 3 } };
-  const bombs = {
-    gzip: zlib.gzipSync(zeros, { level: 1 }),
-    br: zlib.brotliCompressSync(zeros, quick),
-  };
-  const measured = "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); " +
-    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024); sys.exit(code)";
-  for (const [coding, bomb] of Object.entries(bombs)) {
-    for (const [limit, expected] of [["1000000", 63], ["300000000", 0]]) {
-      const options = `--max-filesize ${limit} --compressed -o /dev/null`;
-      const text = coded(coding, toByteString(bomb));
-      const line = `python3 -c '${measured}' CLIENT ${options} URL`;
-      const { code, stdout, stderr } = await shell(line, [[text]]);
-      assertEquals(code, expected, stderr);
-      assert(Number(stdout) < 150, `${stdout} MiB`);
-    }
+  for (const request of server.requests) {
+    assertStringIncludes(request, `Host: [::1]:${server.port}\r\n`);
   }
 });
-
-for (const hostname of ["::1"]) {
-  Deno.test("an IPv6 address, with a zone or without", async () => {
-    let listener: Deno.Listener;
-    try {
-      listener = Deno.listen({ hostname, port: 0 });
-    } catch {
-      console.log("skipped: no IPv6 here");
-      return;
-    }
-    await using server = new ScriptedServer([[DONE]], (text) => [text], listener);
-    for (
-      const args of [[`[::1]:${server.port}/a`], [`http://[::1%25lo]:${server.port}/`], [
-        "::1",
-        `${server.port}`,
-        "f",
-      ], ["-6", `[::1]:${server.port}`]]
-    ) {
-      const { code, stdout, stderr } = await runProgram("http_client.ts", args);
-      assertEquals(code, 0, stderr);
-      assert(stdout.endsWith("done"));
-    }
-    for (const request of server.requests) {
-      assertStringIncludes(request, `Host: [::1]:${server.port}\r\n`);
-    }
-  });
-}
 
 // ---- Files -------------------------------------------------------------
 
@@ -2332,49 +2388,35 @@ const FILES: FileRow[] = [
 ];
 
 Deno.test("files", async (t) => {
-  const rows = [...FILES];
-  const worker = async () => {
-    for (let row; (row = rows.shift()) !== undefined;) {
-      const { rule, sends, args, before = {}, after, code = 0, out = "", says, asks = [], hops } =
-        row;
-      const fn = async () => {
-        const folder = await Deno.makeTempDir();
-        for (const [name, text] of Object.entries(before)) {
-          await Deno.writeFile(`${folder}/${name}`, octetsOf(text));
-        }
-        const steps = sends.map((script) => [...script]);
-        await using server = new ScriptedServer(steps, (text) => [text], Deno.listen(LOCAL));
-        const url = `http://127.0.0.1:${server.port}/`;
-        const real = args.map((arg) => arg.replaceAll("URL", url));
-        const outcome = await runProgram("http_client.ts", real, { cwd: folder });
-        const found: Record<string, string> = {};
-        for await (const { name } of Deno.readDir(folder)) {
-          found[name] = toByteString(await Deno.readFile(`${folder}/${name}`));
-        }
-        await Deno.remove(folder, { recursive: true });
-        assertEquals(outcome.code, code, JSON.stringify(outcome));
-        assertEquals(found, after);
-        assertEquals(outcome.stdout, out);
-        if (says !== undefined) assert(matches(outcome.stderr, says), JSON.stringify(outcome));
-        if (hops !== undefined) assertEquals(server.requests.length, hops);
-        asks.forEach((ask, i) => {
-          const request = server.requests[i] ?? "";
-          const fits = typeof ask === "object" && "not" in ask
-            ? !ask.not.test(request)
-            : matches(request, ask);
-          assert(fits, request);
-        });
-      };
-      await t.step({
-        name: rule,
-        fn,
-        sanitizeOps: false,
-        sanitizeResources: false,
-        sanitizeExit: false,
-      });
+  await inSteps(t, FILES, ({ rule }) => rule, async (row) => {
+    const { sends, args, before = {}, after, code = 0, out = "", says, asks = [], hops } = row;
+    const folder = await Deno.makeTempDir();
+    for (const [name, text] of Object.entries(before)) {
+      await Deno.writeFile(`${folder}/${name}`, octetsOf(text));
     }
-  };
-  await Promise.all(Array.from({ length: 6 }, worker));
+    const steps = sends.map((script) => [...script]);
+    await using server = new ScriptedServer(steps, (text) => [text], Deno.listen(LOCAL));
+    const url = `http://127.0.0.1:${server.port}/`;
+    const real = args.map((arg) => arg.replaceAll("URL", url));
+    const outcome = await runProgram("http_client.ts", real, { cwd: folder });
+    const found: Record<string, string> = {};
+    for await (const { name } of Deno.readDir(folder)) {
+      found[name] = toByteString(await Deno.readFile(`${folder}/${name}`));
+    }
+    await Deno.remove(folder, { recursive: true });
+    assertEquals(outcome.code, code, JSON.stringify(outcome));
+    assertEquals(found, after);
+    assertEquals(outcome.stdout, out);
+    if (says !== undefined) assert(matches(outcome.stderr, says), JSON.stringify(outcome));
+    if (hops !== undefined) assertEquals(server.requests.length, hops);
+    asks.forEach((ask, i) => {
+      const request = server.requests[i] ?? "";
+      const fits = typeof ask === "object" && "not" in ask
+        ? !ask.not.test(request)
+        : matches(request, ask);
+      assert(fits, request);
+    });
+  });
 });
 
 // ---- The command line --------------------------------------------------
@@ -2409,6 +2451,7 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
   { args: ["-o", "f", "-O", "u"], code: 2 },
   { args: ["-X", "G T", "u"], code: 2, says: '"G T"' },
   { args: ["-H", "X: a\r\nY: b", "u"], code: 2, says: "X: a\\x0d\\x0aY: b" },
+  { args: ["-A", "a\r\nX: y", "u"], code: 2, says: "a\\x0d\\x0aX: y" },
   { args: ["-H", "no colon", "u"], code: 2 },
   { args: ["-H", "A B: c", "u"], code: 2 },
   { args: ["-H", "Content-Length: 7", "-d", "x", "u"], code: 2 },
@@ -2419,6 +2462,7 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
   { args: ["http://"], code: 3 },
   { args: ["http:///x"], code: 3 },
   { args: ["http://?x"], code: 3 },
+  { args: ["://x"], code: 3 },
   { args: ["http://u:s3cret@/"], code: 3, says: /^(?!.*s3cret)/ },
   { args: ["http://h:port/"], code: 3 },
   { args: ["http://h:99999/"], code: 3 },
@@ -2443,32 +2487,19 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
 ];
 
 Deno.test("the command line", async (t) => {
-  const rows = [...COMMANDS];
-  const worker = async () => {
-    for (let row; (row = rows.shift()) !== undefined;) {
-      const { args, code, says, out = /^$/ } = row;
-      const fn = async () => {
-        const outcome = await runProgram("http_client.ts", args);
-        const shown = JSON.stringify(outcome);
-        assertEquals(outcome.code, code, shown);
-        assert(out.test(outcome.stdout), shown);
-        assert(
-          code === 0 ||
-            new RegExp(`^(\\* [^\n]*\n)*http_client: \\(${code}\\) [^\n]+\n$`).test(outcome.stderr),
-          shown,
-        );
-        if (says !== undefined) assert(matches(outcome.stderr, says), shown);
-      };
-      await t.step({
-        name: args.join(" ").slice(0, 70),
-        fn,
-        sanitizeOps: false,
-        sanitizeResources: false,
-        sanitizeExit: false,
-      });
-    }
-  };
-  await Promise.all(Array.from({ length: 6 }, worker));
+  const name = ({ args }: typeof COMMANDS[0]) => args.join(" ").slice(0, 70);
+  await inSteps(t, COMMANDS, name, async ({ args, code, says, out = /^$/ }) => {
+    const outcome = code === 0 ? await runProgram("http_client.ts", args) : await runHere(args);
+    const shown = JSON.stringify(outcome);
+    assertEquals(outcome.code, code, shown);
+    assert(out.test(outcome.stdout), shown);
+    assert(
+      code === 0 ||
+        new RegExp(`^(\\* [^\n]*\n)*http_client: \\(${code}\\) [^\n]+\n$`).test(outcome.stderr),
+      shown,
+    );
+    if (says !== undefined) assert(matches(outcome.stderr, says), shown);
+  });
 });
 
 Deno.test("every option is in the help, in 80 columns", async () => {
@@ -2497,4 +2528,12 @@ Deno.test("a missing --allow-write is named", async () => {
   const { stderr, code } = await runProgram("http_client.ts", args, { allow: ["--allow-net"] });
   assertStringIncludes(stderr, "--allow-write");
   assertEquals(code, 23);
+});
+
+Deno.test("-v wants no more permission than the name", async () => {
+  await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
+  const allow = ["--allow-net=localhost"];
+  const args = ["-v", `http://localhost:${server.port}/`];
+  const { code, stdout, stderr } = await runProgram("http_client.ts", args, { allow });
+  assertEquals({ code, stdout }, { code: 0, stdout: "done" }, stderr);
 });

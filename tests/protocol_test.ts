@@ -416,6 +416,12 @@ const EXPLAINED = [
     ),
     want: "Deno was not allowed to use the network at 127.0.0.1:80; add --allow-net=127.0.0.1:80",
   },
+  {
+    error: new Deno.errors.NotCapable(
+      'Requires all access to "/dev/full", run again with the --allow-all flag',
+    ),
+    want: "Deno was not allowed to use /dev/full; add --allow-all",
+  },
   { error: new TypeError("undefined is not a function"), want: null },
   { error: "thrown text", want: null },
 ];
@@ -445,4 +451,13 @@ Deno.test("no octets make a reader do anything but return or throw a WireError",
       assertStringIncludes(fine ? "WireError" : String(error), "WireError", `seed ${seed}`);
     }
   }
+});
+
+Deno.test("Wire: a line may be longer than the first buffer", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours, { buffer: 4 });
+  using peer = new Wire(theirs);
+  await peer.write("0123456789\r\nab\r\n");
+  assertEquals(await wire.readLine(100), "0123456789");
+  assertEquals(await wire.readLine(100), "ab");
 });

@@ -485,6 +485,14 @@ const MAILS: Dialogue[] = [
     message: "To: bÃ¶b@xn--bcher-kva.example\r\n",
   },
   {
+    rule: "RFC 6531 §3.1: SMTPUTF8 brings 8BITMIME, said or not",
+    offers: ["SMTPUTF8"],
+    args: ["-t", "böb@example.org"],
+    talk: "C: MAIL FROM:<ann@example.org> SMTPUTF8\nS: 250 ok\n" +
+      `C: RCPT TO:<bÃ¶b@example.org>\nS: 250 ok\n${DATA}\n${DONE}`,
+    code: 0,
+  },
+  {
     rule: "RFC 6531 §3.5: without SMTPUTF8 it is not sent",
     args: ["-t", "böb@example.org"],
     talk: BYE,
@@ -970,6 +978,16 @@ const LOGINS: Dialogue[] = [
     code: 77,
   },
   {
+    rule: "a server that tells the token in its reason",
+    offers: ["AUTH XOAUTH2"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    talk: `C: AUTH XOAUTH2 ${b64("user=ann\x01auth=Bearer ya29.x\x01\x01")}\nS: 334 ${
+      b64('{"token":"ya29.x"}')
+    }\nC: \nS: 535 no\n${BYE}`,
+    code: 77,
+    says: '535 no ({"token":"[credentials]"})',
+  },
+  {
     rule: "a server that echoes what it got",
     offers: ["AUTH PLAIN"],
     talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 535 no ${
@@ -1014,6 +1032,20 @@ const PIPELINES: Dialogue[] = [
       'C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nRAW: "250 a\\r\\n250 b\\r\\n354 early\\r\\n"',
     code: 76,
     says: "out of turn",
+  },
+  {
+    rule: "a refusal in one breath with 354",
+    talk:
+      `C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nS: 250 a\nS: 250 b\nC: DATA\nRAW: "354 go\\r\\n554 5.7.1 no\\r\\n"\nGONE:`,
+    code: 69,
+    says: "554 5.7.1 no",
+  },
+  {
+    rule: "an acceptance in one breath with 354",
+    talk:
+      `C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nS: 250 a\nS: 250 b\nC: DATA\nRAW: "354 go\\r\\n250 ok\\r\\n"\nGONE:`,
+    code: 76,
+    says: "out of turn at the message: 250 ok",
   },
   {
     rule: "60 recipients in two groups",
@@ -1224,6 +1256,30 @@ Deno.test("files that change: fewer octets never make a finished message, more a
   }
 });
 
+Deno.test("standard input is left alone where the body is given, or it is spoken for", async () => {
+  const untouched = (args: string[], answer: string) =>
+    mail(["--dry-run", "-f", "a@x.example", "-t", "b@x.example", ...args], {
+      env: {},
+      stdin: {
+        isTerminal: () => false,
+        get readable() {
+          if (answer === "") throw new Error("standard input was read");
+          return new Blob([answer]).stream();
+        },
+      },
+      ask: () => null,
+      say: () => {},
+      print: (output) => printed += text(output),
+      signal: () => new AbortController().signal,
+    });
+  let printed = "";
+  assertEquals(await untouched(["-m", "given"], ""), 0);
+  assertStringIncludes(printed, "given\r\n");
+  printed = "";
+  assertEquals(await untouched(["--html-file", "-"], "<p>"), 0);
+  assert(!printed.includes("text/plain"));
+});
+
 Deno.test("Ctrl-C ends a session at once, without a word", async () => {
   using listener = Deno.listen(LOCAL);
   const stop = new AbortController();
@@ -1237,6 +1293,14 @@ Deno.test("Ctrl-C ends a session at once, without a word", async () => {
   const args = ["--check", "--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none"];
   assertEquals((await run(args, { signal: stop.signal })).code, 130);
   assertEquals(await serving, null);
+});
+
+Deno.test("--timeout bounds the wait for the reply to QUIT, too", async () => {
+  const talk = `${prelude("none", [])}\n${SENT.replace(/\n[^\n]*$/, "\nSILENT:")}`;
+  const args = ["-t", "bob@example.org", "--tls", "none", "--timeout", "0.3"];
+  const start = performance.now();
+  await converse({ rule: "", talk, args, code: 0 }, null, (text) => [text]);
+  assert(performance.now() - start < 1500);
 });
 
 Deno.test("the result as JSON", async () => {
@@ -1279,6 +1343,25 @@ Deno.test("-v shows the conversation, without the message", async () => {
   }
   assert(!stderr.includes("hi\n"));
 });
+
+for (
+  const [rule, dialogue] of Object.entries<Omit<Dialogue, "rule" | "code"> & { mode: Mode }>({
+    "530 in a name is no 530": {
+      mode: "none",
+      talk: `${MAIL}\nC: RCPT TO:<bob@example.org>\nS: 550 5.1.1 no a530 here\n${BYE}`,
+    },
+    "no implicit TLS to who has it": { mode: "implicit", talk: "GONE:" },
+  })
+) {
+  Deno.test(`advice only where it fits: ${rule}`, async () => {
+    const greeted = dialogue.mode === "none";
+    const talk = greeted ? `${prelude("none", [])}\n${dialogue.talk}` : `TLS:\n${dialogue.talk}`;
+    const args = ["-t", "bob@example.org", "--tls", dialogue.mode];
+    const code = greeted ? 69 : 75;
+    const { stderr } = await converse({ rule, talk, args, code }, null, (text) => [text]);
+    assertEquals(stderr.trim().split("\n").length, 1, stderr);
+  });
+}
 
 Deno.test("--check says what is offered", async () => {
   const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
@@ -1326,6 +1409,9 @@ for (
   Deno.test(`RFC 5322 §2.1.1: a finished message with ${rule} cannot be sent`, async () => {
     const { code, stderr } = await run([...MINIMAL.slice(0, -2), "--eml", "-"], { stdin: eml });
     assertEquals(code, 65, stderr);
+    const args = [...MINIMAL.slice(0, -2), "--eml", "-", "--json"];
+    const { status, error, accepted } = JSON.parse((await run(args, { stdin: eml })).stdout);
+    assertEquals([status, `smtp_client: ${error}\n`, accepted], [65, stderr, []]);
   });
 }
 
@@ -1342,12 +1428,35 @@ const BAD: [args: string[], says: string][] = [
   [[...MINIMAL, "-u", "ann"], "SMTP_PASSWORD"],
   [[...MINIMAL, "-u", "ann", "--auth", "xoauth2"], "SMTP_TOKEN"],
   [[...MINIMAL, "-u", "ann", "--password-file", "/no/such"], "/no/such"],
+  ...[
+    ["--tls", "maybe"],
+    ["--port", "http"],
+    ["--timeout", "soon"],
+    ["--auth", "digest-md5"],
+    [
+      "--helo",
+      "a_b",
+    ],
+    ["--ca", "/no/such"],
+    ["--server", "a b"],
+  ].map((
+    [option = "", value = ""],
+  ): [args: string[], says: string] => [[...MINIMAL, "--dry-run", option, value], value]),
+  [[...MINIMAL, "--dry-run", "--check"], "--check"],
+  [[...MINIMAL, "-u", ""], "--user"],
+  [[...MINIMAL, "--password-file", ""], "--user"],
+  [[...MINIMAL, "--to", ""], "--to"],
+  [[...MINIMAL, "--cc", " "], "--cc"],
   [[...MINIMAL, "--ca", "/dev/null"], "PEM"],
   [[...MINIMAL, "--ca", "/no/such"], "/no/such"],
   [[...MINIMAL, "--helo", "a b"], "a b"],
   [[...MINIMAL, "--helo", "a\r\nQUIT"], "a\\x0d\\x0aQUIT"],
   [[...MINIMAL, "--server", "a\r\nb"], "a\\x0d\\x0ab"],
   [[...MINIMAL, "--server", "a b"], "a b"],
+  [[...MINIMAL, "--server", "127.1"], "127.1"],
+  [[...MINIMAL, "--server", "2130706433"], "2130706433"],
+  [[...MINIMAL, "--server", "[::::]"], "[::::]"],
+  [[...MINIMAL, "--server", "a:b"], "a:b"],
   [[...MINIMAL, "--server", "host:99999"], "99999"],
   [[...MINIMAL, "-t", "bob"], "bob"],
   [[...MINIMAL, "-t", "bob@"], "bob@"],
@@ -1357,6 +1466,12 @@ const BAD: [args: string[], says: string][] = [
   [[...MINIMAL, "-t", "a..b@example.org"], "a..b"],
   [[...MINIMAL, "-t", "a@b@example.org"], "a@b@"],
   [[...MINIMAL, "-t", "a@-x.example"], "a@-x"],
+  [[...MINIMAL, "-t", "a@[999.1.1.1]"], "999"],
+  [[...MINIMAL, "-t", "a@[IPv6:::::]"], ":::::"],
+  [[...MINIMAL, "-t", "a@[IPv6:192.0.2.1]"], "IPv6:192.0.2.1"],
+  [[...MINIMAL, "-t", "a@１.２"], "１.２"],
+  [[...MINIMAL, "-t", "a@x.example <b@x.example> <c@x.example>"], "b@x.example"],
+  [[...MINIMAL, "-H", `${"X".repeat(999)}: y`], "XXX"],
   [[...MINIMAL, "-t", "a@x..example"], "x..e"],
   [[...MINIMAL, "-t", "Doe, John <j@example.org>"], "Doe"],
   [[...MINIMAL, "-t", '"open <j@example.org>'], "open"],
@@ -1366,9 +1481,18 @@ const BAD: [args: string[], says: string][] = [
   [[...MINIMAL, "-H", "X: y\nBcc: eve@x.example"], "\\x0a"],
   [[...MINIMAL, "eve@x.example"], "eve@x.example"],
   [MINIMAL.slice(2), "--server"],
+  [[...MINIMAL.slice(0, -2), "--eml", "-", "--password-file", "-"], "--eml, --password-file"],
+  [[...MINIMAL.slice(0, -2), "--html-file", "-", "--body-file", "-"], "standard input"],
+  [[...MINIMAL, "--ca", "-", "--html-file", "-"], "standard input"],
   [["--server", "x.example", "-m", "x", "-f", "a@x.example"], "--to"],
   [["--server", "x.example", "-m", "x", "-t", "a@x.example"], "--from"],
 ];
+
+Deno.test("usage: a CA whose second certificate is none", async () => {
+  const [begin, end] = ["-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"];
+  const stdin = `${await Deno.readTextFile(`${TLS}ca.pem`)}${begin}\nAAAA\n${end}\n`;
+  await assertRejects(() => run([...MINIMAL, "--ca", "-"], { stdin }), UsageError, '--ca "-"');
+});
 
 for (const [args, says] of BAD) {
   Deno.test(`usage: ${JSON.stringify(args.slice(-2))}`, async () => {

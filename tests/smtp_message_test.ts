@@ -65,6 +65,7 @@ const ALL = Array.from({ length: 256 }, (_, octet) => String.fromCharCode(octet)
 const long = (text: string, count: number) => text.repeat(count);
 
 const SUBJECTS = [
+  "\u3000set in by a wide blank\u3000",
   "Hello",
   "",
   "two  blanks   here",
