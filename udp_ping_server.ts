@@ -417,7 +417,6 @@ interface Sender {
   state: "up" | "stopped" | "left";
   interval?: number; // as it says itself
   heard: number;
-  quiet: number; // since when its silence counts: it was heard, or we were awake again
   gap?: number | undefined; // between its last two beats, if one followed the other
   learned: number; // the gap on average
   gaps: number;
@@ -442,7 +441,7 @@ export interface MonitorOptions {
 function meet(name: string, sequence: number, now: number): Sender {
   return {
     ...{ name, state: "left", window: new SequenceWindow(sequence - 1) },
-    ...{ heard: now, quiet: now, learned: 0, gaps: 0, jitter: 0, up: 0, down: 0 },
+    ...{ heard: now, learned: 0, gaps: 0, jitter: 0, up: 0, down: 0 },
     counts: { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 },
   };
 }
@@ -452,6 +451,7 @@ export class Monitor {
   /** How many datagrams were no heartbeats; they are no sign of life and no stop. */
   junk = 0;
   #quietUntil = -Infinity; // about junk
+  #awake = -Infinity; // since then
   readonly #senders = new Map<string, Sender>();
   readonly #options: MonitorOptions;
 
@@ -508,7 +508,9 @@ export class Monitor {
     } else if (state === "up" && lost > 0) {
       this.#options.report({ event: "lost", name, lost, from: next, to: sequence - 1 });
     }
-    this.#time(sender, now, state === "up" && !again && lost === 0);
+    // What waited in the socket while we slept says nothing about the sender's intervals.
+    const awake = sender.heard >= this.#awake && now > this.#awake + SWEEP.every;
+    this.#time(sender, now, awake && state === "up" && !again && lost === 0);
   }
 
   /** Keeps the times; intervals are learned only from beats that follow each other. */
@@ -522,7 +524,7 @@ export class Monitor {
       sender.jitter += (Math.abs(gap - (sender.gap ?? gap)) - sender.jitter) / sender.gaps;
     }
     sender.gap = follows ? gap : undefined;
-    sender.heard = sender.quiet = now;
+    sender.heard = now;
     sender.state = "up";
   }
 
@@ -537,7 +539,8 @@ export class Monitor {
   /** Judges who has stopped. */
   sweep(now: number): void {
     for (const sender of this.#senders.values()) {
-      if (sender.state !== "up" || now - sender.quiet <= this.#patience(sender)) continue;
+      const quiet = now - Math.max(sender.heard, this.#awake);
+      if (sender.state !== "up" || quiet <= this.#patience(sender)) continue;
       sender.state = "stopped";
       sender.counts.stops++;
       const silence = (now - sender.heard) / 1000;
@@ -547,7 +550,7 @@ export class Monitor {
 
   /** Begins everybody's silence anew, after a time in which we heard nothing ourselves. */
   resume(now: number, silence: number): void {
-    for (const sender of this.#senders.values()) sender.quiet = now;
+    this.#awake = now;
     this.#options.report({ event: "suspended", name: "monitor", silence });
   }
 

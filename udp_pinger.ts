@@ -76,10 +76,19 @@ interface Probe {
   state: "open" | "received" | "lost" | "late";
 }
 
-/** What is counted: probes answered in time, further replies to the same probe, and the rest. */
+/**
+ * What is counted: probes answered in time; further replies to the same probe, first ones after
+ * the timeout, changed ones, overtaken ones (RFC 4737); probes that could not be sent; datagrams
+ * from elsewhere, or to no probe of ours.
+ */
 export type Counted =
-  | ("received" | "duplicates" | "late" | "corrupted") // in time; again; after the timeout; changed
-  | ("outOfOrder" | "errors" | "foreign"); // overtaken; not sent; from elsewhere, or to no probe
+  | "received"
+  | "duplicates"
+  | "late"
+  | "corrupted"
+  | "outOfOrder"
+  | "errors"
+  | "foreign";
 
 /**
  * The statistics of a run. Times are in milliseconds, loss is in per cent; `bursts` is how often
@@ -270,11 +279,12 @@ export function replay(summary: Summary): string | null {
   const round = (value: number, digits = 3) => Number(value.toPrecision(digits));
   // Half of all uniform jitter lies between the quartiles; what lies far out does not matter so.
   const jitter = Math.min(summary.p75 - summary.p25, summary.p50);
-  const loss = round(lost / transmitted);
+  // A damaged reply leaves its probe lost; --corrupt will see to that.
+  const loss = round(Math.max(lost - corrupted, 0) / transmitted);
   const options = [`--delay ${round(summary.p50)} --jitter ${round(jitter, 2)} --loss ${loss}`];
   // Gilbert: bursts shorter than this cannot lose so much.
   const shortest = Math.ceil(10 * loss / (1 - loss)) / 10;
-  if (lost > 0) options.push(`--burst ${Math.max(round(lost / bursts, 2), shortest, 1)}`);
+  if (loss > 0) options.push(`--burst ${Math.max(round(lost / bursts, 2), shortest, 1)}`);
   const share = (count: number, of: number) => round(Math.min(count / of, 1));
   if (duplicates > 0) options.push(`--duplicate ${share(duplicates, received)}`);
   if (corrupted > 0) options.push(`--corrupt ${share(corrupted, received + corrupted)}`);

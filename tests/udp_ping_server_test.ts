@@ -707,6 +707,16 @@ const HEARTBEATS: {
     ],
   },
   {
+    rule: "what waited in the socket meanwhile teaches no interval",
+    steps: [
+      ...[0, 5, 10, 15, 20].map((at): Steps[number] => [at, `${at / 5} - 1.0`]),
+      [220, "..."],
+      ...Array.from({ length: 40 }, (_, index): Steps[number] => [220.01, `${index + 5} - 1.0`]),
+      [224.9, null],
+    ],
+    want: ["192.0.2.7:4444: started", "monitor: was suspended for 220.0 s"],
+  },
+  {
     rule: "names are fit for a terminal",
     steps: [[0, "sequence=1\ttime=1\tname=\x1b[31mred\tinterval=1"]],
     want: ["\\x1b[31mred: started"],
@@ -750,6 +760,11 @@ Deno.test("heartbeat: the summary of a sender", () => {
     ...{ loss: 36.3636, up: 50, jitter: 0 },
   }]);
   assertEquals(monitor.junk, 1);
+});
+
+Deno.test("heartbeat: a suspension of the monitor is no jitter of the sender", () => {
+  const steps: Steps = [[0, web(1)], [1, web(2)], [61, "..."], [62, web(3)], [63, web(4)]];
+  assertEquals(heartbeats(steps).monitor.summary(63_000)[0]?.jitter, 0);
 });
 
 Deno.test("heartbeat: watched over a real socket, and a stop is noticed", async () => {

@@ -589,6 +589,17 @@ const STATISTICS: Numbers[] = [
     ],
   },
   {
+    rule: "what came back damaged is not lost once more in the replay",
+    rtts: [null, 1, null, 1, 1],
+    more: { corrupted: 1 },
+    want: [
+      "5 packets transmitted, 3 received, +1 corrupted, 40% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
+      "jitter 0.000 ms; loss in 2 bursts, longest 1, 95% interval 12% to 77%",
+      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0.2 --burst 1 --corrupt 0.25",
+    ],
+  },
+  {
     rule: "all counters, in their order",
     rtts: [1, 1, null],
     more: { duplicates: 1, corrupted: 2, errors: 3, late: 4, outOfOrder: 5 },
@@ -597,7 +608,7 @@ const STATISTICS: Numbers[] = [
       "+5 out of order, 33.3333% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
       "jitter 0.000 ms; loss in 1 bursts, longest 1, 95% interval 6.1% to 79%",
-      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0.333 --burst 1 " +
+      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0 " +
       "--duplicate 0.5 --corrupt 0.5 --reorder 1",
     ],
   },
