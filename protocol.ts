@@ -517,6 +517,33 @@ export function readNumber(
   throw new UsageError(`Cannot use ${option} "${printable(text)}": expected ${kind} ${bounds}`);
 }
 
+/**
+ * Reads a probability from the value of an option: 0.3, 30% or 4/11.
+ *
+ * @throws {UsageError} If it is none.
+ */
+export function readProbability(option: string, text: string): number {
+  const [, number, sign, divisor] = /^(\d+\.?\d*|\.\d+)(?:(%)|\/(\d+))?$/.exec(text) ?? [];
+  const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
+  if (value >= 0 && value <= 1) return value;
+  const expected = "expected a probability, as in 0.3, 30% or 4/11";
+  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
+}
+
+/** Waits so many milliseconds, or until the signal aborts. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, Math.max(0, ms));
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  });
+}
+
 /** Shows a conversation on standard error, with curl's marks. */
 export function showTrace(mark: ">" | "<" | "*", text: string): void {
   console.error(`${mark} ${text}`);

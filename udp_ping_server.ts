@@ -14,32 +14,25 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, print, printable, readNumber, run, showTrace } from "./protocol.ts";
-import { shutdownSignal, spellOut, toByteString, UsageError, VERSION } from "./protocol.ts";
+import { explain, pause, print, printable, readNumber, readProbability } from "./protocol.ts";
+import { run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { UsageError, VERSION } from "./protocol.ts";
 import type { Trace } from "./protocol.ts";
 
 // ---- Terms ---------------------------------------------------------------
 
-/** How to answer. Probabilities are from 0 to 1, times in milliseconds. */
-export interface EchoOptions {
-  /** The probability of dropping a request. */
-  loss: number;
+/**
+ * How to answer. Probabilities are from 0 to 1, times in milliseconds; `jitter` is how much longer
+ * or shorter than `delay` a reply is held, `rate` how many datagrams a second are answered to one
+ * client (0 is no limit), `seed` where chance begins, anew for each client.
+ */
+export interface EchoOptions extends
+  Record<
+    "loss" | "delay" | "jitter" | "duplicate" | "corrupt" | "reorder" | "rate" | "seed",
+    number
+  > {
   /** The mean length of a burst of losses; without it losses are independent. */
   burst?: number | undefined;
-  /** How long each reply is held. */
-  delay: number;
-  /** How much longer or shorter than `delay` that may be. */
-  jitter: number;
-  /** The probability of answering twice. */
-  duplicate: number;
-  /** The probability of flipping one bit of a reply. */
-  corrupt: number;
-  /** The probability of holding a reply until the one after it has left. */
-  reorder: number;
-  /** Where chance begins, anew for each client. */
-  seed: number;
-  /** Datagrams a second answered to one client; 0 is no limit. */
-  rate: number;
   /** Whether replies go out in upper case. */
   upper: boolean;
   /** Sees each datagram. */
@@ -48,15 +41,11 @@ export interface EchoOptions {
   warn?: ((error: unknown) => void) | undefined;
 }
 
-/** What became of requests: received = dropped + echoed + limited + ignored + failed + held. */
-export type Counts =
-  & Record<Fated | "received" | "echoed" | "failed" | "held" | "clients", number>
-  & {
-    /** How many octets came. */
-    bytes: number;
-  };
-/** Why a request gets no reply. */
-export type Fated = "ignored" | "dropped" | "limited";
+/** What becomes of a request; `held` is a reply that has not left yet. */
+export type Fate = "dropped" | "limited" | "ignored" | "held" | "echoed" | "failed";
+
+/** How many requests came (the sum of all their fates), from how many clients, in all octets. */
+export type Counts = Record<Fate | "received" | "clients" | "bytes", number>;
 
 /** A change in the life of a sender of heartbeats. */
 export interface Change {
@@ -73,6 +62,19 @@ export interface Change {
   /** How long nothing came, in seconds. */
   silence?: number;
 }
+
+/**
+ * What is known of a sender in the end: how many beats came, how many did not, came late (they are
+ * not lost) or came again; how often it stopped; lost beats and the time it was up, in per cent;
+ * the mean difference between one interval of arrivals and the next, in milliseconds.
+ */
+export interface SenderSummary extends Record<Beats | "loss" | "up" | "jitter", number> {
+  /** Its name, else its address and port. */
+  name: string;
+}
+
+/** What is counted of a sender. */
+export type Beats = "received" | "lost" | "late" | "duplicates" | "stops";
 
 // ---- Numbers -------------------------------------------------------------
 
@@ -161,46 +163,35 @@ class SequenceWindow {
   }
 }
 
-/** What chance has decided for one datagram. */
-interface Fate {
-  lost: boolean;
-  hold: number; // in milliseconds
-  copies: number;
-  damaged: boolean;
-  where: number; // from 0, the first bit, to 1
-  reordered: boolean;
-}
-
 /** One client: what chance has in store for it, its allowance, and what it has sent. */
 class Client {
-  readonly #options: EchoOptions;
-  readonly #draw: Record<"loss" | "delay" | "twice" | "damage" | "order", () => number>;
-  readonly #most: number;
-  #tokens: number;
-  #refilled = performance.now();
-  #lost: boolean | undefined;
-  #session: string | undefined;
-  #requests = new SequenceWindow();
-  #unique = 0;
   /** Sends the reply that is held until the next one has left. */
   release: (() => void) | undefined;
+  readonly #options: EchoOptions;
+  readonly #draw: Record<"loss" | "delay" | "twice" | "damage" | "order", () => number>;
+  #lost: boolean | undefined;
+  #tokens: number;
+  #refilled = performance.now();
+  #session: string | undefined;
+  #requests: SequenceWindow | undefined; // a kilobyte, and most clients never ask for it
+  #unique = 0;
 
   constructor(options: EchoOptions) {
-    this.#options = options;
     const draw = (fault: number) => generator(Math.imul(options.seed + fault, 0x1656_67b1));
+    this.#options = options;
     this.#draw = { loss: draw(1), delay: draw(2), twice: draw(3), damage: draw(4), order: draw(5) };
-    this.#tokens = this.#most = Math.max(1, options.rate);
+    this.#tokens = Math.max(1, options.rate);
   }
 
   /** Draws for one datagram. Each generator is drawn for each: none moves another's pattern. */
-  fate(): Fate {
+  draw() {
     const { delay, jitter, duplicate, corrupt, reorder } = this.#options;
     return {
       lost: this.#loses(),
       hold: Math.max(0, delay + (2 * this.#draw.delay() - 1) * jitter),
       copies: this.#draw.twice() < duplicate ? 2 : 1,
       damaged: this.#draw.damage() < corrupt,
-      where: this.#draw.damage(),
+      where: this.#draw.damage(), // from 0, the first bit, to 1
       reordered: this.#draw.order() < reorder,
     };
   }
@@ -217,9 +208,10 @@ class Client {
 
   /** A token bucket that drops: a datagram that loops between two echoes is gone for good. */
   mayAnswer(now: number): boolean {
-    if (this.#options.rate === 0) return true;
-    const earned = (now - this.#refilled) * this.#options.rate / 1000;
-    this.#tokens = Math.min(this.#most, this.#tokens + earned);
+    const { rate } = this.#options;
+    if (rate === 0) return true;
+    const earned = (now - this.#refilled) * rate / 1000;
+    this.#tokens = Math.min(Math.max(1, rate), this.#tokens + earned);
     this.#refilled = now;
     if (this.#tokens < 1) return false;
     this.#tokens--;
@@ -229,22 +221,24 @@ class Client {
   /** How many different requests of this session have come, this one included. */
   count(request: string): number {
     const session = /\tid=(\w+)/.exec(request)?.[1];
-    if (session !== this.#session) [this.#requests, this.#unique] = [new SequenceWindow(), 0];
+    if (session !== this.#session) [this.#requests, this.#unique] = [undefined, 0];
     this.#session = session;
+    this.#requests ??= new SequenceWindow();
     const sequence = /^sequence=(\d{1,15})\t/.exec(request)?.[1];
     if (sequence !== undefined && this.#requests.add(Number(sequence))) this.#unique++;
     return this.#unique;
   }
 }
 
+const encoder = new TextEncoder();
+
 /** The places a pinger leaves for our times and our count, where its message ends. */
 const PLACES = /^\trx=\d{10}\.\d{6}\ttx=\d{10}\.\d{6}\tn=\d{10}$/;
 const TAB = 0x09;
 const PLACE = { rx: -51, tx: -30, n: -10, all: -55 } as const; // from the end
 
-function put(octets: Uint8Array, place: number, text: string): void {
-  const at = octets.length + place;
-  for (let index = 0; index < text.length; index++) octets[at + index] = text.charCodeAt(index);
+function put(reply: Uint8Array, place: keyof typeof PLACE, text: string): void {
+  encoder.encodeInto(text, reply.subarray(reply.length + PLACE[place]));
 }
 
 /** The time of day as SECONDS.MICROS, by the clock that never goes back. */
@@ -261,9 +255,13 @@ function authority({ hostname, port }: Deno.NetAddr): string {
 /** Answers requests, never with more than was asked: one reply, two if told, none longer. */
 export class EchoServer {
   /** What became of the requests so far. */
-  readonly counts: Counts;
+  readonly counts: Counts = {
+    ...{ received: 0, dropped: 0, echoed: 0, limited: 0, ignored: 0, failed: 0, held: 0 },
+    ...{ clients: 0, bytes: 0 },
+  };
   readonly #socket: Deno.DatagramConn;
   readonly #options: EchoOptions;
+  readonly #signal: AbortSignal;
   readonly #port: number;
   readonly #clients = new Map<string, Client>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
@@ -272,42 +270,41 @@ export class EchoServer {
   #warm = false;
 
   /** Takes over an open socket. */
-  constructor(socket: Deno.DatagramConn, options: EchoOptions) {
-    const zeros = { dropped: 0, echoed: 0, limited: 0, ignored: 0, failed: 0, held: 0 };
-    this.counts = { received: 0, ...zeros, clients: 0, bytes: 0 };
+  constructor(socket: Deno.DatagramConn, options: EchoOptions, signal: AbortSignal) {
     this.#socket = socket;
     this.#options = options;
-    this.#port = "hostname" in socket.addr ? socket.addr.port : 0;
+    this.#signal = signal;
+    this.#port = "port" in socket.addr ? socket.addr.port : 0;
   }
 
   /** Answers until the signal aborts. Nothing that a client does rejects the promise. */
-  async serve(signal: AbortSignal): Promise<void> {
-    await receiveAll(this.#socket, signal, (octets, from) => this.#take(octets, from));
-    for (const timer of this.#timers) clearTimeout(timer);
+  async serve(): Promise<void> {
+    await receiveAll(this.#socket, this.#signal, (octets, from) => this.#take(octets, from));
+    this.#timers.forEach(clearTimeout);
   }
 
   #take(octets: Uint8Array, from: Deno.NetAddr): Promise<void> | undefined {
-    const { counts } = this;
-    counts.received++;
-    counts.bytes += octets.length;
+    this.counts.received++;
+    this.counts.bytes += octets.length;
     const fate = this.#judge(octets, from);
-    if (fate) counts[fate]++;
-    this.#options.trace?.("<", show(octets, from) + (fate ? ` (${fate})` : ""));
+    this.counts[fate]++;
+    const note = fate === "held" ? "" : ` (${fate})`;
+    this.#options.trace?.("<", show(octets, from) + note);
     return this.#unsent > MAX_UNSENT ? this.#sending : undefined;
   }
 
-  #judge(octets: Uint8Array, from: Deno.NetAddr): Fated | undefined {
+  #judge(octets: Uint8Array, from: Deno.NetAddr): Fate {
     // Another echo server, on our port number, would answer our answer.
     if (from.port < FIRST_CLIENT_PORT || from.port === this.#port) return "ignored";
-    const client = this.#client(from);
-    const fate = client.fate();
-    if (fate.lost) return "dropped";
+    const client = this.#client(`${from.hostname} ${from.port}`);
+    const drawn = client.draw();
+    if (drawn.lost) return "dropped";
     if (!client.mayAnswer(performance.now())) return "limited";
-    this.#answer(octets.slice(), from, client, fate);
+    this.#answer(octets.slice(), from, client, drawn);
+    return "held";
   }
 
-  #client(from: Deno.NetAddr): Client {
-    const key = `${from.hostname} ${from.port}`;
+  #client(key: string): Client {
     let client = this.#clients.get(key);
     if (client) return client;
     this.counts.clients++;
@@ -317,56 +314,55 @@ export class EchoServer {
     return client;
   }
 
-  #answer(reply: Uint8Array, to: Deno.NetAddr, client: Client, fate: Fate): void {
+  #answer(
+    reply: Uint8Array,
+    to: Deno.NetAddr,
+    client: Client,
+    { hold, reordered, damaged, where, copies }: ReturnType<Client["draw"]>,
+  ): void {
     const stamped = reply[reply.length + PLACE.all] === TAB &&
       PLACES.test(toByteString(reply.subarray(PLACE.all)));
     if (stamped) {
-      put(reply, PLACE.rx, timeOfDay());
+      put(reply, "rx", timeOfDay());
       const unique = client.count(toByteString(reply.subarray(0, 100)));
-      if (unique > 0) put(reply, PLACE.n, String(unique).padStart(10, "0"));
+      put(reply, "n", String(unique).padStart(10, "0"));
     }
     if (this.#options.upper) upperCase(reply);
     const send = () => {
-      if (stamped) put(reply, PLACE.tx, timeOfDay());
-      const bit = Math.floor(fate.where * reply.length * 8);
-      if (fate.damaged && reply.length > 0) {
-        reply[bit >> 3] = (reply[bit >> 3] ?? 0) ^ 1 << (bit & 7);
-      }
-      for (let copy = 0; copy < fate.copies; copy++) this.#send(reply, to, copy);
+      if (stamped) put(reply, "tx", timeOfDay());
+      const bit = Math.floor(where * reply.length * 8);
+      if (damaged && reply.length > 0) reply[bit >> 3] = (reply[bit >> 3] ?? 0) ^ 1 << (bit & 7);
+      for (let copy = 0; copy < copies; copy++) this.#send(reply, to, copy);
     };
-    const depart = () => this.#depart(send, client, fate.reordered);
-    const wait = Math.round(fate.hold - TIMER_LATENESS);
+    const depart = () => {
+      if (reordered && !client.release) return this.#keepBack(client, send);
+      send();
+      client.release?.();
+    };
+    const wait = Math.round(hold - TIMER_LATENESS);
     if (wait < 0) depart();
     else this.#later(wait, depart);
   }
 
-  #depart(send: () => void, client: Client, reordered: boolean): void {
-    if (!reordered || client.release) {
-      send();
-      client.release?.();
-      return;
-    }
+  /** Holds a reply until the next one has left, but not for ever. */
+  #keepBack(client: Client, send: () => void): void {
+    const timer = this.#later(MAX_REORDER, () => client.release?.());
     client.release = () => {
       client.release = undefined;
-      cancel();
-      send();
-    };
-    const cancel = this.#later(MAX_REORDER, client.release);
-  }
-
-  /** Does something later, side by side with all the rest; returns how to call it off. */
-  #later(ms: number, act: () => void): () => void {
-    const cancel = () => {
       clearTimeout(timer);
       this.#timers.delete(timer);
-      this.counts.held = this.#timers.size;
+      send();
     };
+  }
+
+  /** Does something later, side by side with all the rest. */
+  #later(ms: number, act: () => void): ReturnType<typeof setTimeout> {
     const timer = setTimeout(() => {
-      cancel();
+      this.#timers.delete(timer);
       act();
     }, ms);
-    this.counts.held = this.#timers.add(timer).size;
-    return cancel;
+    this.#timers.add(timer);
+    return timer;
   }
 
   #send(reply: Uint8Array, to: Deno.NetAddr, copy: number): void {
@@ -379,14 +375,19 @@ export class EchoServer {
   }
 
   async #transmit(reply: Uint8Array, to: Deno.NetAddr, copy: number): Promise<void> {
+    let fate: Fate = "echoed";
     try {
       await this.#socket.send(reply, to);
-      if (copy === 0) this.counts.echoed++;
       this.#options.trace?.(">", show(reply, to));
     } catch (error) {
-      if (copy === 0 && this.counts.failed++ === 0) this.#options.warn?.(error);
+      if (this.#signal.aborted) return; // we closed the socket: it stays held
+      fate = "failed";
+      if (this.counts.failed === 0) this.#options.warn?.(error);
     }
     if (--this.#unsent === 0) this.#warm = true;
+    if (copy > 0) return;
+    this.counts.held--;
+    this.counts[fate]++;
   }
 }
 
@@ -411,49 +412,17 @@ const BEAT =
 /** A sender of heartbeats; times in milliseconds, by our own monotonic clock. */
 interface Sender {
   readonly name: string;
+  readonly counts: Record<Beats, number>;
   window: SequenceWindow;
   state: "up" | "stopped" | "left";
-  /** As it says itself. */
-  interval?: number | undefined;
+  interval?: number; // as it says itself
   heard: number;
-  /** Since when its silence counts: when it was heard, or we were awake again. */
-  quiet: number;
-  /** Between its last two beats, and on average. */
-  gap?: number | undefined;
-  learned: number;
+  gap?: number | undefined; // between its last two beats, if one followed the other
+  learned: number; // the gap on average
   gaps: number;
   jitter: number;
   up: number;
   down: number;
-  readonly counts: {
-    received: number;
-    lost: number;
-    late: number;
-    duplicates: number;
-    stops: number;
-  };
-}
-
-/** What is known of a sender in the end. */
-export interface SenderSummary {
-  /** Its name, else its address and port. */
-  name: string;
-  /** How many beats came. */
-  received: number;
-  /** How many did not. */
-  lost: number;
-  /** How many came late; they are not lost. */
-  late: number;
-  /** How many came again. */
-  duplicates: number;
-  /** How often it stopped. */
-  stops: number;
-  /** Lost beats, in per cent. */
-  loss: number;
-  /** The time that it was up, in per cent. */
-  up: number;
-  /** The mean difference between one interval of arrivals and the next, in milliseconds. */
-  jitter: number;
 }
 
 /** How the monitor judges; times in milliseconds. */
@@ -468,11 +437,21 @@ export interface MonitorOptions {
   warn?: ((error: Error) => void) | undefined;
 }
 
+/** A sender nobody has heard of: as if it had left just before this beat. */
+function meet(name: string, sequence: number, now: number): Sender {
+  return {
+    ...{ name, state: "left", window: new SequenceWindow(sequence - 1) },
+    ...{ heard: now, learned: 0, gaps: 0, jitter: 0, up: 0, down: 0 },
+    counts: { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 },
+  };
+}
+
 /** Watches senders of heartbeats: loss by their numbers, silence by our clock, never by theirs. */
 export class Monitor {
   /** How many datagrams were no heartbeats; they are no sign of life and no stop. */
   junk = 0;
   #quietUntil = -Infinity; // about junk
+  #awake = -Infinity; // since then
   readonly #senders = new Map<string, Sender>();
   readonly #options: MonitorOptions;
 
@@ -494,7 +473,8 @@ export class Monitor {
       this.#quietUntil = now + JUNK_EVERY;
       return this.#options.warn?.(new Error(`No heartbeats: ${this.junk} datagrams so far`));
     }
-    const sender = known ?? this.#meet(name, sequence, now);
+    const sender = known ?? meet(name, sequence, now);
+    this.#senders.set(name, sender);
     const interval = Number(/\tinterval=(\d{1,6}(?:\.\d{1,6})?)(?!\S)/.exec(text)?.[1] ?? 0) * 1000;
     if (interval > 0) sender.interval = interval;
     this.#beat(sender, sequence, now);
@@ -504,20 +484,12 @@ export class Monitor {
     }
   }
 
-  #meet(name: string, sequence: number, now: number): Sender {
-    const counts = { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 };
-    const times = { heard: now, quiet: now, learned: 0, gaps: 0, jitter: 0, up: 0, down: 0 };
-    const window = new SequenceWindow(sequence - 1);
-    const sender: Sender = { name, window, state: "left", ...times, counts };
-    this.#senders.set(name, sender);
-    return sender;
-  }
-
   #beat(sender: Sender, sequence: number, now: number): void {
     const { name, window, state, counts } = sender;
     const next = window.highest + 1;
     const isNew = window.add(sequence);
-    const again = !isNew && sequence < next - 1 && (sequence <= 1 || sequence < next - RESTART);
+    const again = !isNew && (sequence < next - 1 || state !== "up") &&
+      (sequence <= 1 || sequence < next - RESTART);
     if (!isNew && !again) return void counts.duplicates++;
     counts.received++;
     if (!again && sequence < next) {
@@ -536,7 +508,9 @@ export class Monitor {
     } else if (state === "up" && lost > 0) {
       this.#options.report({ event: "lost", name, lost, from: next, to: sequence - 1 });
     }
-    this.#time(sender, now, state === "up" && !again && lost === 0);
+    // What waited in the socket while we slept says nothing about the sender's intervals.
+    const awake = sender.heard >= this.#awake && now > this.#awake + SWEEP.every;
+    this.#time(sender, now, awake && state === "up" && !again && lost === 0);
   }
 
   /** Keeps the times; intervals are learned only from beats that follow each other. */
@@ -550,7 +524,7 @@ export class Monitor {
       sender.jitter += (Math.abs(gap - (sender.gap ?? gap)) - sender.jitter) / sender.gaps;
     }
     sender.gap = follows ? gap : undefined;
-    sender.heard = sender.quiet = now;
+    sender.heard = now;
     sender.state = "up";
   }
 
@@ -565,7 +539,8 @@ export class Monitor {
   /** Judges who has stopped. */
   sweep(now: number): void {
     for (const sender of this.#senders.values()) {
-      if (sender.state !== "up" || now - sender.quiet <= this.#patience(sender)) continue;
+      const quiet = now - Math.max(sender.heard, this.#awake);
+      if (sender.state !== "up" || quiet <= this.#patience(sender)) continue;
       sender.state = "stopped";
       sender.counts.stops++;
       const silence = (now - sender.heard) / 1000;
@@ -575,7 +550,7 @@ export class Monitor {
 
   /** Begins everybody's silence anew, after a time in which we heard nothing ourselves. */
   resume(now: number, silence: number): void {
-    for (const sender of this.#senders.values()) sender.quiet = now;
+    this.#awake = now;
     this.#options.report({ event: "suspended", name: "monitor", silence });
   }
 
@@ -596,7 +571,8 @@ export class Monitor {
 export async function watch(
   socket: Deno.DatagramConn,
   monitor: Monitor,
-  { signal, trace }: { signal: AbortSignal; trace?: Trace | undefined },
+  signal: AbortSignal,
+  trace?: Trace,
 ): Promise<void> {
   const hearing = receiveAll(socket, signal, (octets, from) => {
     trace?.("<", show(octets, from));
@@ -617,52 +593,30 @@ export async function watch(
   await Promise.all([hearing, judging()]);
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end);
-  });
-}
-
-/** Runs a command for each change: one at a time, without a shell, the change on its stdin. */
-export class Hook {
-  readonly #waiting: Change[] = [];
-  readonly #run: (change: Change) => Promise<void>;
-  /** Settles when no command is running. */
-  idle: Promise<void> | undefined;
-
-  /** Takes the command, words apart by spaces. */
-  constructor(command: string, stdout: "inherit" | "null", warn: (error: unknown) => void) {
-    const [program = "", ...args] = command.trim().split(/\s+/);
-    this.#run = async (change) => {
-      try {
-        const child = new Deno.Command(program, { args, stdin: "piped", stdout }).spawn();
-        const writer = child.stdin.getWriter();
-        const line = new TextEncoder().encode(`${JSON.stringify(change)}\n`);
-        await writer.write(line).then(() => writer.close()).catch(() => {}); // it need not read
-        const { code } = await child.status;
-        if (code !== 0) warn(new Error(`"${printable(command)}" ended with status ${code}`));
-      } catch (error) {
-        warn(error);
-      }
-    };
-  }
-
-  /** Runs the command when its turn comes. */
-  add(change: Change): void {
-    if (this.#waiting.length < MAX_WAITING) this.#waiting.push(change);
-    this.idle ??= this.#drain();
-  }
-
-  async #drain(): Promise<void> {
-    for (let change; (change = this.#waiting.shift()) !== undefined;) await this.#run(change);
-    this.idle = undefined;
-  }
+/**
+ * Runs a command (words apart by spaces) for each change: one at a time, without a shell, the
+ * change on its standard input. What it returns settles when the command has run.
+ */
+export function hook(
+  command: string,
+  stdout: "inherit" | "null",
+  warn: (error: unknown) => void,
+): (change: Change) => Promise<void> {
+  const [program = "", ...args] = command.trim().split(/\s+/);
+  const start = async (change: Change) => {
+    const child = new Deno.Command(program, { args, stdin: "piped", stdout }).spawn();
+    const writer = child.stdin.getWriter();
+    const line = encoder.encode(`${JSON.stringify(change)}\n`);
+    await writer.write(line).then(() => writer.close()).catch(() => {}); // it need not read
+    const { code } = await child.status;
+    if (code !== 0) throw new Error(`"${printable(command)}" ended with status ${code}`);
+  };
+  let [waiting, last] = [0, Promise.resolve()];
+  return (change) => {
+    if (waiting === MAX_WAITING) return last;
+    waiting++;
+    return last = last.then(() => start(change)).catch(warn).finally(() => waiting--);
+  };
 }
 
 // ---- Command line --------------------------------------------------------
@@ -713,63 +667,46 @@ const OPTIONS = {
   short: { p: "port", b: "bind", host: "bind", q: "quiet", v: "verbose", h: "help", V: "version" },
 };
 
-/** Reads a probability: 0.3, 30% or 4/11. */
-function readProbability(option: string, text: string): number {
-  const [, number, sign, divisor] = /^(\d+\.?\d*|\.\d+)(?:(%)|\/(\d+))?$/.exec(text) ?? [];
-  const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
-  if (value >= 0 && value <= 1) return value;
-  const expected = "expected a probability, as in 0.3, 30% or 4/11";
-  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
-}
-
 /** Reads the command line; does nothing else. */
 function parseOptions(args: string[]) {
   const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
   if (Array.isArray(given._) && given._.length > 0) {
     throw new UsageError(`Cannot use "${printable(String(given._[0]))}": expected options only`);
   }
-  const text = (name: string) => {
-    const value = given[name];
-    return typeof value === "string" ? value : undefined;
-  };
-  const number = (name: string, min: number, max: number, whole = false) => {
-    const value = text(name);
-    return value === undefined ? undefined : readNumber(`--${name}`, value, { min, max, whole });
-  };
-  const chance = (name: string, otherwise = 0) => {
-    const value = text(name);
-    return value === undefined ? otherwise : readProbability(`--${name}`, value);
-  };
   const flag = (name: string) => given[name] === true;
-  const ms = (name: string) => {
-    const seconds = number(name, 0.001, 86_400);
-    return seconds === undefined ? undefined : seconds * 1000;
+  const read = <Value>(name: string, reader: (option: string, text: string) => Value) => {
+    const text = given[name];
+    return typeof text === "string" ? reader(`--${name}`, text) : undefined;
   };
-  const [loss, burst] = [chance("loss", 4 / 11), number("burst", 1, 1e6)];
+  const text = (name: string) => read(name, (_, text) => text);
+  const chance = (name: string) => read(name, readProbability) ?? 0;
+  const number = (name: string, min: number, max: number, whole = false) =>
+    read(name, (option, text) => readNumber(option, text, { min, max, whole }));
+  const seconds = (name: string) =>
+    read(name, (option, text) => 1000 * readNumber(option, text, { min: 0.001, max: 86_400 }));
+  const loss = read("loss", readProbability) ?? 4 / 11;
+  const burst = number("burst", 1, 1e6);
   // A burst ends before the next begins: that takes one datagram that is not lost.
   if (burst !== undefined && loss > burst / (burst + 1) + 1e-9) {
     throw new UsageError(
       `Cannot lose ${percent(loss)}% in bursts of ${burst}: give a longer --burst`,
     );
   }
-  for (const name of ["interval", "timeout", "exec"]) {
-    if (text(name) !== undefined && !flag("heartbeat")) {
-      throw new UsageError(`Option "--${name}" needs --heartbeat`);
-    }
-  }
+  const astray = ["interval", "timeout", "exec"].find((name) => text(name) !== undefined);
+  if (astray && !flag("heartbeat")) throw new UsageError(`Option "--${astray}" needs --heartbeat`);
   return {
     port: number("port", 0, 65_535, true) ?? DEFAULT_PORT,
     bind: text("bind")?.replace(/^\[(.*)\]$/, "$1"),
     echo: {
       ...{ loss, burst, upper: flag("upper") },
+      ...{ duplicate: chance("duplicate"), corrupt: chance("corrupt"), reorder: chance("reorder") },
       delay: number("delay", 0, 3_600_000) ?? 0,
       jitter: number("jitter", 0, 3_600_000) ?? 0,
-      ...{ duplicate: chance("duplicate"), corrupt: chance("corrupt"), reorder: chance("reorder") },
       rate: number("rate", 0, 1e9) ?? DEFAULT_RATE,
       seed: number("seed", 0, 0xffff_ffff, true) ?? Math.floor(Math.random() * 1e6),
     },
     heartbeat: flag("heartbeat"),
-    monitor: { interval: ms("interval"), timeout: ms("timeout") },
+    monitor: { interval: seconds("interval"), timeout: seconds("timeout") },
     exec: text("exec"),
     ...{ json: flag("json"), quiet: flag("quiet"), verbose: flag("verbose") },
     ...{ help: flag("help"), version: flag("version") },
@@ -801,19 +738,19 @@ function percent(part: number): number {
 }
 
 /** Says what will happen to datagrams. */
-function describeFaults({ seed, ...faults }: EchoOptions): string {
-  const { loss, burst, delay, jitter, duplicate, corrupt, reorder, upper } = faults;
+function describeFaults(options: EchoOptions): string {
+  const { loss, burst, delay, jitter, duplicate, corrupt, reorder, upper, seed } = options;
   const said = [
     `loss ${percent(loss)}%`,
-    burst === undefined ? "" : `burst ${burst}`,
-    delay > 0 ? `delay ${delay} ms` : "",
-    jitter > 0 ? `jitter ${jitter} ms` : "",
-    duplicate > 0 ? `duplicate ${percent(duplicate)}%` : "",
-    corrupt > 0 ? `corrupt ${percent(corrupt)}%` : "",
-    reorder > 0 ? `reorder ${percent(reorder)}%` : "",
-    upper ? "upper case" : "",
+    burst !== undefined && `burst ${burst}`,
+    delay > 0 && `delay ${delay} ms`,
+    jitter > 0 && `jitter ${jitter} ms`,
+    duplicate > 0 && `duplicate ${percent(duplicate)}%`,
+    corrupt > 0 && `corrupt ${percent(corrupt)}%`,
+    reorder > 0 && `reorder ${percent(reorder)}%`,
+    upper && "upper case",
   ];
-  return `${said.filter((word) => word !== "").join(", ")} (seed ${seed})`;
+  return `${said.filter((words) => words).join(", ")} (seed ${seed})`;
 }
 
 /** Sums up the echo in one line. */
@@ -880,8 +817,7 @@ function atQuit(call: () => void): Promise<never> {
 }
 
 async function main(args: string[]): Promise<number> {
-  const options = parseOptions(args);
-  const { bind, json, quiet, monitor: times } = options;
+  const { port, bind, echo, heartbeat, exec, json, quiet, ...options } = parseOptions(args);
   if (options.help || options.version) {
     print(options.help ? HELP : `udp_ping_server ${VERSION}\n`);
     return 0;
@@ -889,41 +825,36 @@ async function main(args: string[]): Promise<number> {
   if (typeof Deno.listenDatagram !== "function") {
     throw new Error("Deno offers no UDP without its flag; add --unstable-net");
   }
-  const warn = (error: unknown) => console.error(`udp_ping_server: ${explain(error) ?? error}`);
-  const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
-  const hook = options.exec === undefined
-    ? undefined
-    : new Hook(options.exec, json ? "null" : "inherit", warn);
-  const report = (change: Change) => {
-    if (!quiet) say(describe(change), change);
-    if (change.event !== "suspended") hook?.add(change);
-  };
-  if (options.exec !== undefined) requireRun(options.exec);
-  const socket = open(bind, options.port);
+  if (exec !== undefined) requireRun(exec);
+  const socket = open(bind, port);
   const signal = shutdownSignal();
   const trace = options.verbose ? showTrace : undefined;
-  const server = new EchoServer(socket, { ...options.echo, trace, warn });
-  const monitor = new Monitor({ ...times, report, warn });
+  const warn = (error: unknown) => console.error(`udp_ping_server: ${explain(error) ?? error}`);
+  const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
+  const command = exec === undefined ? undefined : hook(exec, json ? "null" : "inherit", warn);
+  let commands: Promise<void> | undefined;
+  const report = (change: Change) => {
+    if (!quiet) say(describe(change), change);
+    if (change.event !== "suspended") commands = command?.(change);
+  };
+  const server = new EchoServer(socket, { ...echo, trace, warn }, signal);
+  const monitor = new Monitor({ ...options.monitor, report, warn });
   const showSummary = () => {
-    if (!options.heartbeat) {
-      const { counts } = server;
-      const { seed } = options.echo;
-      return say(summarize(counts), { event: "summary", ...counts, loss: lossOf(counts), seed });
+    if (heartbeat) {
+      const [senders, { junk }] = [monitor.summary(performance.now()), monitor];
+      return say(summarizeSenders(senders, junk), { event: "summary", senders, junk });
     }
-    const senders = monitor.summary(performance.now());
-    const { junk } = monitor;
-    say(summarizeSenders(senders, junk), { event: "summary", senders, junk });
+    const { counts } = server;
+    say(summarize(counts), { event: "summary", ...counts, loss: lossOf(counts), seed: echo.seed });
   };
   const { addr } = socket;
   if (!quiet && "hostname" in addr) {
-    const task = options.heartbeat ? "for heartbeats" : describeFaults(options.echo);
+    const task = heartbeat ? "for heartbeats" : describeFaults(echo);
     console.error(`udp_ping_server: listening on ${addr.hostname} port ${addr.port}, ${task}`);
   }
-  const serving = options.heartbeat
-    ? watch(socket, monitor, { signal, trace })
-    : server.serve(signal);
+  const serving = heartbeat ? watch(socket, monitor, signal, trace) : server.serve();
   await Promise.race([serving, atQuit(showSummary)]);
-  await Promise.race([hook?.idle, pause(LAST_RUN, new AbortController().signal)]);
+  await Promise.race([commands, pause(LAST_RUN, new AbortController().signal)]);
   showSummary();
   return 0;
 }

@@ -17,8 +17,9 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, print, printable, readNumber, run, showTrace } from "./protocol.ts";
-import { shutdownSignal, spellOut, toByteString, UsageError, VERSION } from "./protocol.ts";
+import { explain, pause, print, printable, readNumber, readProbability } from "./protocol.ts";
+import { run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { UsageError, VERSION } from "./protocol.ts";
 import type { Trace } from "./protocol.ts";
 
 // ---- Terms ---------------------------------------------------------------
@@ -52,20 +53,12 @@ export interface PingOptions {
 /** What happened. A reply is foreign if its source, or all of it, is not what we asked. */
 export interface PingEvent {
   /** Its kind. */
-  event:
-    | "probe"
-    | "reply"
-    | "timeout"
-    | "duplicate"
-    | "late"
-    | "corrupted"
-    | "foreign"
-    | "error";
+  event: "probe" | "reply" | "timeout" | "duplicate" | "late" | "corrupted" | "foreign" | "error";
   /** The sequence number of the probe, where there is one. */
   seq?: number;
-  /** How many octets came, and from where. */
+  /** How many octets came. */
   bytes?: number;
-  /** See `bytes`. */
+  /** From where they came. */
   from?: string;
   /** The round-trip time, in milliseconds. */
   rtt?: number;
@@ -83,41 +76,34 @@ interface Probe {
   state: "open" | "received" | "lost" | "late";
 }
 
-/** What is counted apart. */
-export type Counted = "duplicates" | "late" | "corrupted" | "outOfOrder" | "errors" | "foreign";
+/**
+ * What is counted: probes answered in time; further replies to the same probe, first ones after
+ * the timeout, changed ones, overtaken ones (RFC 4737); probes that could not be sent; datagrams
+ * from elsewhere, or to no probe of ours.
+ */
+export type Counted =
+  | "received"
+  | "duplicates"
+  | "late"
+  | "corrupted"
+  | "outOfOrder"
+  | "errors"
+  | "foreign";
 
-/** The statistics of a run. Times are in milliseconds, loss is in per cent. */
-export interface Summary extends Record<Counted | "transmitted" | "received" | "lost", number> {
-  /** Lost by transmitted. */
-  loss: number;
+/**
+ * The statistics of a run. Times are in milliseconds, loss is in per cent; `bursts` is how often
+ * the loss began, `longest` the most lost in a row, `time` from the first send to the last, `pipe`
+ * the most probes in flight at once, `ewma` ping(8)'s moving average: an eighth of it is new.
+ */
+export interface Summary
+  extends
+    Record<Counted | "transmitted" | "lost" | "loss" | "bursts" | "longest", number>,
+    Record<"time" | "pipe" | "ewma", number>,
+    Record<"jitter" | "jitter3550" | "p25" | "p50" | "p75" | "p95" | "p99", number | null> {
   /** Where the true loss lies in 95 of 100 cases. */
   lossInterval: [low: number, high: number];
-  /** How often the loss began, and the most lost in a row. */
-  bursts: number;
-  /** See `bursts`. */
-  longest: number;
-  /** From the first send to the last. */
-  time: number;
-  /** The most probes in flight at once. */
-  pipe: number;
   /** Round-trip times; mdev is the population standard deviation. Null if nothing came. */
   rtt: Record<"min" | "avg" | "max" | "mdev", number> | null;
-  /** The moving average that ping(8) shows: an eighth of it is new. */
-  ewma: number;
-  /** The mean difference between one round-trip time and the next. */
-  jitter: number | null;
-  /** RFC 3550's, which has not seen all of it before a hundred replies or so. */
-  jitter3550: number | null;
-  /** Percentiles, those that say something about so many replies. */
-  p25: number | null;
-  /** See `p25`. */
-  p50: number | null;
-  /** See `p25`. */
-  p75: number | null;
-  /** See `p25`. */
-  p95: number | null;
-  /** See `p25`. */
-  p99: number | null;
   /** Which way lost how many, the mean time in queues, and how far the server's clock is ahead. */
   oneWay: Record<"lostUp" | "lostDown" | "queueUp" | "queueDown" | "offset", number> | null;
 }
@@ -147,87 +133,54 @@ const WARM_UP = 50;
 
 // ---- Engine: statistics --------------------------------------------------
 
-/** What is known about one-way times, in milliseconds: only relative to their own minimum. */
-class OneWay {
-  min = Infinity;
-  sum = 0;
-  count = 0;
-
-  add(time: number): void {
-    this.min = Math.min(this.min, time);
-    this.sum += time;
-    this.count++;
-  }
-
-  /** How much longer than at best it took on average: the queues on the way. */
-  get queue(): number {
-    return this.count === 0 ? 0 : this.sum / this.count - this.min;
-  }
-}
-
 /** Counts what came of the probes, one by one, in bounded memory. Times in milliseconds. */
 export class Tally {
   /** Probes sent, or tried to be. */
   sent = 0;
   /** Probes neither answered nor given up. */
   inFlight = 0;
-  /** Probes answered in time. */
-  received = 0;
-  /** Further replies to the same probe. */
-  duplicates = 0;
-  /** Replies with other octets. */
-  corrupted = 0;
-  /** Probes that could not be sent. */
-  errors = 0;
-  /** First replies after the timeout. */
-  late = 0;
-  /** First replies that were overtaken (RFC 4737). */
-  outOfOrder = 0;
-  /** Datagrams from elsewhere, or to no probe of ours. */
-  foreign = 0;
+  /** What came of the others. */
+  readonly counts: Record<Counted, number> = {
+    ...{ received: 0, duplicates: 0, late: 0, corrupted: 0, outOfOrder: 0, errors: 0, foreign: 0 },
+  };
   /** From the first send to the last. */
   time = 0;
   /** The most probes in flight at once. */
   pipe = 0;
   #bursts = 0;
   #longest = 0;
-  #run = 0;
+  #run = 0; // of lost probes, without a break
+  readonly #rtts: number[] = [];
   #min = Infinity;
   #max = 0;
-  #ewma = 0;
-  #counted = 0; // by the server
-  readonly #up = new OneWay();
-  readonly #down = new OneWay();
-  #offset = { rtt: Infinity, ms: 0 };
-  readonly #rtts: number[] = [];
   #mean = 0;
   #squares = 0; // of the distances from the mean (Welford)
+  #ewma = 0;
   #last: number | undefined;
   #changes = 0; // of the round-trip time from reply to reply, summed up
-  #smooth = 0;
-
-  /** Probes that were answered, given up, or could not be sent; those in flight are neither. */
-  get transmitted(): number {
-    return this.sent - this.inFlight;
-  }
+  #smooth = 0; // the same, as RFC 3550 has it
+  #times = 0; // how many replies told the server's
+  #counted = 0; // by the server
+  readonly #up = { min: Infinity, sum: 0 };
+  readonly #down = { min: Infinity, sum: 0 };
+  #offset = { rtt: Infinity, ms: 0 };
 
   /** Takes the round-trip time of a reply. */
   add(rtt: number): void {
-    this.received++;
+    const received = ++this.counts.received;
     this.#min = Math.min(this.#min, rtt);
     this.#max = Math.max(this.#max, rtt);
     const distance = rtt - this.#mean;
-    this.#mean += distance / this.received;
+    this.#mean += distance / received;
     this.#squares += distance * (rtt - this.#mean);
-    this.#ewma = this.received === 1 ? rtt : this.#ewma + (rtt - this.#ewma) / 8;
+    this.#ewma = received === 1 ? rtt : this.#ewma + (rtt - this.#ewma) / 8;
     const change = Math.abs(rtt - (this.#last ?? rtt));
     this.#changes += change;
     this.#smooth += (change - this.#smooth) / 16; // RFC 3550 §6.4.1
     this.#last = rtt;
     // When the memory is full, each time of the whole run has the same chance to be in it.
-    const place = this.received <= MEMORY
-      ? this.#rtts.length
-      : Math.floor(Math.random() * this.received);
+    const full = received > MEMORY;
+    const place = full ? Math.floor(Math.random() * received) : received - 1;
     if (place < MEMORY) this.#rtts[place] = rtt;
   }
 
@@ -240,9 +193,12 @@ export class Tally {
 
   /** Takes the server's times: sent, received and sent again, received; by two clocks. */
   addTimes(t1: number, t2: number, t3: number, t4: number, counted: number): void {
+    this.#times++;
     this.#counted = Math.max(this.#counted, counted);
-    this.#up.add(t2 - t1);
-    this.#down.add(t4 - t3);
+    for (const [way, time] of [[this.#up, t2 - t1], [this.#down, t4 - t3]] as const) {
+      way.min = Math.min(way.min, time);
+      way.sum += time;
+    }
     const rtt = t4 - t1;
     if (rtt < this.#offset.rtt) this.#offset = { rtt, ms: ((t2 - t1) + (t3 - t4)) / 2 };
   }
@@ -252,44 +208,40 @@ export class Tally {
     return Float64Array.from(this.#rtts).sort();
   }
 
-  /** Sums up. */
+  /** Sums up; probes in flight are not among the transmitted. */
   summary(): Summary {
-    const { transmitted, received, duplicates, late, corrupted, outOfOrder, errors, foreign } =
-      this;
-    const [up, down, bursts, longest, pipe] = [
-      this.#up,
-      this.#down,
-      this.#bursts,
-      this.#longest,
-      this.pipe,
-    ];
+    const { received } = this.counts;
+    const transmitted = this.sent - this.inFlight;
     const lost = transmitted - received;
     const sorted = this.sorted();
     const quantile = (p: number, enough = 1) =>
       received < enough ? null : micros(percentile(sorted, p));
-    const mdev = Math.sqrt(this.#squares / received);
     return {
-      ...{ transmitted, received, duplicates, late, corrupted, outOfOrder, errors, foreign },
-      loss: percent(lost / transmitted),
+      ...{ transmitted, ...this.counts, loss: percent(lost / transmitted) },
       time: Math.round(this.time),
       rtt: received === 0 ? null : {
-        min: micros(this.#min),
-        avg: micros(this.#mean),
-        max: micros(this.#max),
-        mdev: micros(mdev),
+        ...{ min: micros(this.#min), avg: micros(this.#mean), max: micros(this.#max) },
+        mdev: micros(Math.sqrt(this.#squares / received)),
       },
       ewma: micros(this.#ewma),
       jitter: received < 2 ? null : micros(this.#changes / (received - 1)),
       jitter3550: received < 2 ? null : micros(this.#smooth),
       ...{ p25: quantile(0.25), p50: quantile(0.5), p75: quantile(0.75) },
       ...{ p95: quantile(0.95, ENOUGH.p95), p99: quantile(0.99, ENOUGH.p99) },
-      ...{ lost, bursts, longest, lossInterval: wilson(lost, transmitted), pipe },
-      oneWay: up.count === 0 ? null : {
-        ...{ lostUp: Math.max(transmitted - this.#counted, 0) },
-        ...{ lostDown: Math.max(this.#counted - received, 0) },
-        ...{ queueUp: micros(up.queue), queueDown: micros(down.queue) },
-        offset: micros(this.#offset.ms),
-      },
+      ...{ lost, bursts: this.#bursts, longest: this.#longest },
+      ...{ lossInterval: wilson(lost, transmitted), pipe: this.pipe },
+      oneWay: this.#times === 0 ? null : this.#oneWay(transmitted),
+    };
+  }
+
+  /** One-way times say something only relative to their own minimum: the queues on the way. */
+  #oneWay(transmitted: number): Summary["oneWay"] {
+    return {
+      lostUp: Math.max(transmitted - this.#counted, 0),
+      lostDown: Math.max(this.#counted - this.counts.received, 0),
+      queueUp: micros(this.#up.sum / this.#times - this.#up.min),
+      queueDown: micros(this.#down.sum / this.#times - this.#down.min),
+      offset: micros(this.#offset.ms),
     };
   }
 }
@@ -327,11 +279,12 @@ export function replay(summary: Summary): string | null {
   const round = (value: number, digits = 3) => Number(value.toPrecision(digits));
   // Half of all uniform jitter lies between the quartiles; what lies far out does not matter so.
   const jitter = Math.min(summary.p75 - summary.p25, summary.p50);
-  const loss = round(lost / transmitted);
+  // A damaged reply leaves its probe lost; --corrupt will see to that.
+  const loss = round(Math.max(lost - corrupted, 0) / transmitted);
   const options = [`--delay ${round(summary.p50)} --jitter ${round(jitter, 2)} --loss ${loss}`];
   // Gilbert: bursts shorter than this cannot lose so much.
   const shortest = Math.ceil(10 * loss / (1 - loss)) / 10;
-  if (lost > 0) options.push(`--burst ${Math.max(round(lost / bursts, 2), shortest, 1)}`);
+  if (loss > 0) options.push(`--burst ${Math.max(round(lost / bursts, 2), shortest, 1)}`);
   const share = (count: number, of: number) => round(Math.min(count / of, 1));
   if (duplicates > 0) options.push(`--duplicate ${share(duplicates, received)}`);
   if (corrupted > 0) options.push(`--corrupt ${share(corrupted, received + corrupted)}`);
@@ -353,17 +306,16 @@ function timeOfDay(now: number): string {
   return ((performance.timeOrigin + now) / 1000).toFixed(6);
 }
 
-/** Letters by chance: who can send them back has received them. */
-function letters(count: number): string {
-  const octets = crypto.getRandomValues(new Uint8Array(Math.min(count, MAX_DATAGRAM)));
-  return Array.from(octets, (octet) => String.fromCharCode(0x61 + octet % 26)).join("");
-}
-
-/** Writes probes: `sequence`, `time`, `id` of the session, `pad` up to the size, places. */
-export function composer(size: number | undefined, oneWay: boolean): Compose {
+/** Writes probes, each at its time: `sequence`, `time`, `id` of the session, `pad`, places. */
+export function composer(
+  size: number | undefined,
+  oneWay: boolean,
+): (seq: number, now: number) => Uint8Array {
   const id = `\tid=${crypto.getRandomValues(new Uint8Array(4)).toHex()}`;
-  const pad = letters(size ?? 0);
   const places = oneWay ? PLACES : "";
+  // Letters by chance: who can send them back has received them.
+  const chance = crypto.getRandomValues(new Uint8Array(size ?? 0));
+  const pad = toByteString(chance.map((octet) => 0x61 + octet % 26));
   return (seq, now) => {
     const time = `\ttime=${timeOfDay(now)}`;
     const plain = `sequence=${seq}${time}`;
@@ -377,30 +329,31 @@ export function composer(size: number | undefined, oneWay: boolean): Compose {
   };
 }
 
-/** Writes the probe of a sequence number, sent now. */
-export type Compose = (seq: number, now: number) => Uint8Array;
-
 /** How few octets the probe with the longest sequence number can have. */
 export function shortestProbe(count: number, oneWay: boolean): number {
   const digits = count === Infinity ? 10 : String(count).length;
   return "sequence=\ttime=0000000000.000000".length + digits + (oneWay ? PLACES.length : 0);
 }
 
-/** Says how a reply differs from its probe; null if it does not. Places may be filled. */
-function difference(reply: Uint8Array, probe: Uint8Array, oneWay: boolean): string | null {
-  if (reply.length !== probe.length) return `${reply.length} bytes, not ${probe.length}`;
+/** Where a reply of the same length differs from its probe, up to so often. Places may be filled. */
+function differences(reply: Uint8Array, probe: Uint8Array, oneWay: boolean, most: number) {
   const places = oneWay ? probe.length - PLACES.length : Infinity;
-  for (let at = 0; at < probe.length; at++) {
+  const found: number[] = [];
+  for (let at = 0; at < probe.length && found.length < most; at++) {
     const [got = 0, sent = 0] = [reply[at], probe[at]];
-    if (got === sent) continue;
-    if (at >= places && sent === ZERO && got >= ZERO && got <= NINE) continue;
-    return `byte ${at} is 0x${hex(got)}, not 0x${hex(sent)}`;
+    const filled = at >= places && sent === ZERO && got >= ZERO && got <= NINE;
+    if (got !== sent && !filled) found.push(at);
   }
-  return null;
+  return found;
 }
 
-function hex(octet: number): string {
-  return octet.toString(16).padStart(2, "0");
+/** Says how a reply differs from its probe; null if it does not. */
+function difference(reply: Uint8Array, probe: Uint8Array, oneWay: boolean): string | null {
+  if (reply.length !== probe.length) return `${reply.length} bytes, not ${probe.length}`;
+  const [at] = differences(reply, probe, oneWay, 1);
+  if (at === undefined) return null;
+  const hex = (octet = 0) => octet.toString(16).padStart(2, "0");
+  return `byte ${at} is 0x${hex(reply[at])}, not 0x${hex(probe[at])}`;
 }
 
 /** The number at the beginning of a reply, also of one in upper case; NaN if there is none. */
@@ -409,7 +362,7 @@ function readSequence(reply: Uint8Array): number {
 }
 
 /** An address and port as a user would type them. */
-export function authority(hostname: string, port: number): string {
+function authority(hostname: string, port: number): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
@@ -420,7 +373,7 @@ export class Pinger {
   readonly #socket: Deno.DatagramConn;
   readonly #target: Deno.NetAddr;
   readonly #options: PingOptions;
-  readonly #compose: Compose;
+  readonly #compose: ReturnType<typeof composer>;
   readonly #probes = new Map<number, Probe>();
   readonly #open = new Set<Probe>(); // in the order of sending
   #highest = 0;
@@ -430,6 +383,7 @@ export class Pinger {
   readonly #window: number;
   #credit: number; // how many more may fly in a flood
   #slowest = 0;
+  #closed = false;
   #wake = () => {};
 
   /** Takes over an open socket. */
@@ -450,6 +404,7 @@ export class Pinger {
       await Promise.race([this.#send(), receiving]);
     } finally {
       this.#options.signal.removeEventListener("abort", wake);
+      this.#closed = true;
       this.#socket.close();
       await receiving.catch(() => {}); // its error, if any, has won the race
     }
@@ -486,7 +441,10 @@ export class Pinger {
         continue;
       }
       if (tally.sent >= count && this.#open.size === 0) {
-        linger ??= now + this.#stragglers();
+        // Who was late or came twice once may do so again.
+        const { late, duplicates } = tally.counts;
+        const most = Math.max(this.#slowest, LINGER.long);
+        linger ??= now + (late + duplicates > 0 ? most : LINGER.short);
         if (now >= linger) return;
       }
       await this.#sleep(Math.min(next, expiry, end, linger ?? Infinity) - now);
@@ -531,7 +489,7 @@ export class Pinger {
       await this.#socket.send(probe.octets, this.#target); // not awaited, sends overtake each other
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw error;
-      tally.errors++;
+      tally.counts.errors++;
       this.#settle(probe, "lost");
       report({ event: "error", seq, reason: printable(explain(error) ?? String(error)) });
     }
@@ -540,25 +498,22 @@ export class Pinger {
   /** One endless loop with one call pending: an abandoned one would swallow the next datagram. */
   async #receive(): Promise<void> {
     const buffer = new Uint8Array(MAX_DATAGRAM);
-    for (;;) {
-      let received: [Uint8Array, Deno.Addr];
+    while (!this.#closed) {
       try {
-        received = await this.#socket.receive(buffer);
+        const [octets, from] = await this.#socket.receive(buffer);
+        const now = performance.now();
+        if ("hostname" in from) this.#take(octets, from, now);
       } catch (error) {
-        if (error instanceof Deno.errors.ConnectionReset) continue; // Windows: nobody there
-        if (error instanceof Deno.errors.Interrupted) return; // we closed it
-        if (error instanceof Deno.errors.BadResource) return;
-        throw error;
+        // Windows reports here that an earlier probe found nobody.
+        if (!this.#closed && !(error instanceof Deno.errors.ConnectionReset)) throw error;
       }
-      const now = performance.now();
-      const [octets, from] = received;
-      if ("hostname" in from) this.#take(octets, from, now);
     }
   }
 
   /** Judges a datagram. It is a reply only if source, sequence and octets are right. */
   #take(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
     const { oneWay, report, trace } = this.#options;
+    const { counts } = this.tally;
     const from = authority(hostname, port);
     trace?.("<", `${octets.length} octets, ${from}: ${printable(toByteString(octets))}`);
     let probe = this.#probes.get(readSequence(octets));
@@ -568,45 +523,44 @@ export class Pinger {
       reason = probe && difference(octets, probe.octets, oneWay);
     }
     const known = hostname === this.#target.hostname && port === this.#target.port;
-    const event = { bytes: octets.length, from };
+    const bytes = octets.length;
     if (!probe || (!known && reason !== null)) {
-      this.tally.foreign++;
-      return report({ event: "foreign", ...event });
+      counts.foreign++;
+      return report({ event: "foreign", bytes, from });
     }
-    const { seq } = probe;
-    const rtt = now - probe.sent;
+    const event = { seq: probe.seq, bytes, from, rtt: now - probe.sent };
     if (!known) {
-      this.tally.foreign++;
-      report({ event: "foreign", seq, ...event, rtt, reason: "DIFFERENT ADDRESS!" });
+      counts.foreign++;
+      report({ event: "foreign", ...event, reason: "DIFFERENT ADDRESS!" });
     } else if (typeof reason === "string") {
-      this.tally.corrupted++;
-      report({ event: "corrupted", seq, ...event, rtt, reason });
+      counts.corrupted++;
+      report({ event: "corrupted", ...event, reason });
     } else {
-      this.#slowest = Math.max(this.#slowest, rtt);
-      this.#accept(probe, octets, rtt, event);
+      this.#accept(probe, octets, event);
     }
   }
 
-  #accept(probe: Probe, octets: Uint8Array, rtt: number, event: Omit<PingEvent, "event">): void {
-    const { seq, state } = probe;
+  /** Takes a valid reply: the first in time, the first but late, or one more. */
+  #accept(probe: Probe, octets: Uint8Array, event: { seq: number; rtt: number }): void {
     const { tally } = this;
-    const { report } = this.#options;
-    event = { seq, ...event, rtt };
-    if (state === "received" || state === "late") {
-      tally.duplicates++;
+    const { oneWay, report } = this.#options;
+    const { seq, rtt } = event;
+    this.#slowest = Math.max(this.#slowest, rtt);
+    if (probe.state === "received" || probe.state === "late") {
+      tally.counts.duplicates++;
       return report({ event: "duplicate", ...event });
     }
     const outOfOrder = seq < this.#highest;
     this.#highest = Math.max(this.#highest, seq);
-    if (this.#options.oneWay) this.#readTimes(octets, probe.sent, probe.sent + rtt);
-    if (state === "lost") {
+    if (oneWay) this.#readTimes(octets, probe.sent, probe.sent + rtt);
+    if (probe.state === "lost") {
       probe.state = "late"; // and stays lost
-      tally.late++;
+      tally.counts.late++;
       return report({ event: "late", ...event });
     }
     tally.add(rtt);
     this.#settle(probe, "received");
-    if (outOfOrder) tally.outOfOrder++;
+    if (outOfOrder) tally.counts.outOfOrder++;
     report({ event: "reply", ...event, ...(outOfOrder && { outOfOrder }) });
     this.#credit = Math.min(this.#credit + 1, this.#window);
     this.#wake();
@@ -625,10 +579,7 @@ export class Pinger {
     for (let seq = this.tally.sent; seq > this.tally.sent - NEAR; seq--) {
       const probe = this.#probes.get(seq);
       if (probe?.octets.length !== octets.length) continue;
-      const wrong = octets.reduce(
-        (sum, octet, at) => octet === probe.octets[at] ? sum : sum + 1,
-        0,
-      );
+      const wrong = differences(octets, probe.octets, this.#options.oneWay, 3).length;
       if (wrong <= 2) return probe;
     }
   }
@@ -644,16 +595,10 @@ export class Pinger {
     }
   }
 
-  /** Who was late or came twice once may do so again. */
-  #stragglers(): number {
-    const { late, duplicates } = this.tally;
-    return late + duplicates > 0 ? Math.max(this.#slowest, LINGER.long) : LINGER.short;
-  }
-
   /** A probe in flight at Ctrl-C is not lost; but if nothing came at all, all of them are. */
   #finish(): void {
     const { tally } = this;
-    if (tally.received + tally.late === 0) {
+    if (tally.counts.received + tally.counts.late === 0) {
       for (const probe of this.#open) this.#settle(probe, "lost");
     }
     for (let seq = this.#settled + 1; seq <= tally.sent; seq++) {
@@ -677,14 +622,11 @@ export class Pinger {
 async function warmUp(loopback: string, oneWay: boolean): Promise<void> {
   if (Deno.permissions.querySync({ name: "net", host: loopback }).state !== "granted") return;
   const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
-  const target = { transport: "udp" as const, hostname: loopback, port: portOf(socket) };
+  const target = socket.addr;
+  if (!("hostname" in target)) return;
   const { signal } = new AbortController();
   const fixed = { timeout: 100, deadline: 200, preload: 1, flood: false, report: () => {} };
   await new Pinger(socket, target, { count: WARM_UP, oneWay, signal, ...fixed }).run();
-}
-
-function portOf({ addr }: Deno.DatagramConn): number {
-  return "port" in addr ? addr.port : 0;
 }
 
 // ---- Engine: heartbeats --------------------------------------------------
@@ -737,66 +679,38 @@ export async function sendHeartbeats(
   }
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, Math.max(0, ms));
-    signal.addEventListener("abort", end);
-    if (signal.aborted) end();
-  });
-}
-
 // ---- Output --------------------------------------------------------------
 
 /** One event as ping(8) would say it; null where it says nothing. */
 export function describe(
-  { event, seq, bytes, from, rtt = 0, reason, ...more }: PingEvent,
+  { event, seq, bytes, from, rtt = 0, outOfOrder, reason }: PingEvent,
 ): string | null {
-  const line = `${bytes} bytes from ${from}: seq=${seq} time=${rtt.toFixed(3)} ms`;
-  switch (event) {
-    case "probe":
-      return null;
-    case "timeout":
-      return `seq=${seq} timeout`;
-    case "error":
-      return `seq=${seq} error: ${reason}`;
-    case "reply":
-      return more.outOfOrder ? `${line} (out of order)` : line;
-    case "duplicate":
-      return `${line} (DUP!)`;
-    case "late":
-      return `${line} (late)`;
-    case "corrupted":
-      return `${line} (corrupted: ${reason})`;
-    case "foreign":
-      return seq === undefined ? `foreign: ${bytes} octets from ${from}` : `${line} (${reason})`;
-    default:
-      return event satisfies never;
-  }
+  if (event === "probe") return null;
+  if (event === "timeout") return `seq=${seq} timeout`;
+  if (event === "error") return `seq=${seq} error: ${reason}`;
+  if (seq === undefined) return `foreign: ${bytes} octets from ${from}`;
+  const note = {
+    reply: outOfOrder ? " (out of order)" : "",
+    duplicate: " (DUP!)",
+    late: " (late)",
+    corrupted: ` (corrupted: ${reason})`,
+    foreign: ` (${reason})`,
+  }[event];
+  return `${bytes} bytes from ${from}: seq=${seq} time=${fixed(rtt)} ms${note}`;
 }
 
 /** The statistics: two lines as iputils prints them, then what it does not know. */
 export function describeSummary(host: string, summary: Summary, flood = false): string[] {
-  const { transmitted, received, rtt, pipe, ewma, time, oneWay } = summary;
-  const counts = ([
-    [summary.duplicates, "duplicates"],
-    [summary.corrupted, "corrupted"],
-    [summary.errors, "errors"],
-    [summary.late, "late"],
-    [summary.outOfOrder, "out of order"],
-    [summary.foreign, "foreign"],
-  ] as const).filter(([count]) => count > 0).map(([count, word]) => `, +${count} ${word}`);
-  const loss = transmitted > 0 ? `, ${summary.loss}% packet loss` : "";
-  const lines = [
-    `--- ${host} ping statistics ---`,
-    `${transmitted} packets transmitted, ${received} received${
-      counts.join("")
-    }${loss}, time ${time}ms`,
+  const { transmitted, received, loss, rtt, pipe, ewma, time, oneWay } = summary;
+  const { duplicates, corrupted, errors, late, outOfOrder, foreign } = summary;
+  const counts = { duplicates, corrupted, errors, late, "out of order": outOfOrder, foreign };
+  const line = [
+    ...[`${transmitted} packets transmitted`, `${received} received`],
+    ...Object.entries(counts).flatMap(([word, count]) => count > 0 ? [`+${count} ${word}`] : []),
+    ...(transmitted > 0 ? [`${loss}% packet loss`] : []),
+    `time ${time}ms`,
   ];
+  const lines = [`--- ${host} ping statistics ---`, line.join(", ")];
   if (rtt) {
     const times = [rtt.min, rtt.avg, rtt.max, rtt.mdev].map(fixed).join("/");
     const gap = fixed(time / Math.max(transmitted - 1, 1));
@@ -812,7 +726,8 @@ export function describeSummary(host: string, summary: Summary, flood = false): 
     );
   }
   const options = replay(summary);
-  return options ? [...lines, `replay: ${options}`] : lines;
+  if (options) lines.push(`replay: ${options}`);
+  return lines;
 }
 
 function fixed(ms: number): string {
@@ -820,16 +735,13 @@ function fixed(ms: number): string {
 }
 
 /** Jitter and percentiles; where something was lost, its bursts and how sure that number is. */
-function describeDetails(
-  { jitter, p50, p95, p99, ...loss }: Summary,
-): string {
+function describeDetails({ jitter, p50, p95, p99, ...loss }: Summary): string {
   const parts: string[] = [];
   if (jitter !== null) {
-    const known = [["p50", p50], ["p95", p95], ["p99", p99]] as const;
-    const shown = known.flatMap(([name, value]) => value === null ? [] : [{ name, value }]);
-    const names = shown.map(({ name }) => name).join("/");
-    const values = shown.map(({ value }) => fixed(value)).join("/");
-    parts.push(`jitter ${fixed(jitter)} ms${p95 === null ? "" : `, ${names} = ${values} ms`}`);
+    const shown = [p50, p95, p99].filter((value) => value !== null).map(fixed);
+    const names = ["p50", "p95", "p99"].slice(0, shown.length);
+    const percentiles = p95 === null ? "" : `, ${names.join("/")} = ${shown.join("/")} ms`;
+    parts.push(`jitter ${fixed(jitter)} ms${percentiles}`);
   }
   const { lost, bursts, longest, lossInterval } = loss;
   if (lost > 0) {
@@ -932,78 +844,57 @@ function readTime(option: string, text: string, min: number): number {
   return scale * readNumber(option, number, { min: min / scale, max: 86_400_000 / scale });
 }
 
-/** Reads a probability: 0.3, 30% or 4/11. */
-function readProbability(option: string, text: string): number {
-  const [, number, sign, divisor] = /^(\d+\.?\d*|\.\d+)(?:(%)|\/(\d+))?$/.exec(text) ?? [];
-  const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
-  if (value >= 0 && value <= 1) return value;
-  const expected = "expected a probability, as in 0.3, 30% or 4/11";
-  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
-}
-
 /** Reads the command line; does nothing else. */
 function parseOptions(args: string[]) {
   const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
   const flag = (name: string) => given[name] === true;
-  const text = (name: string) => {
-    const value = given[name];
-    return typeof value === "string" ? value : undefined;
-  };
-  const asGiven = (name: string) => {
+  const read = <Value>(name: string, reader: (option: string, text: string) => Value) => {
+    const text = given[name];
     const letter = Object.entries(OPTIONS.short).find(([, long]) => long === name)?.[0];
-    return letter === undefined ? `--${name}` : `-${letter}`;
+    const option = letter === undefined ? `--${name}` : `-${letter}`;
+    return typeof text === "string" ? reader(option, text) : undefined;
   };
-  const whole = (name: string, min: number, max: number) => {
-    const value = text(name);
-    return value === undefined
-      ? undefined
-      : readNumber(asGiven(name), value, { min, max, whole: true });
-  };
-  const time = (name: string, min: number) => {
-    const value = text(name);
-    return value === undefined ? undefined : readTime(asGiven(name), value, min);
-  };
+  const whole = (name: string, min: number, max: number) =>
+    read(name, (option, text) => readNumber(option, text, { min, max, whole: true }));
+  const time = (name: string, min: number) =>
+    read(name, (option, text) => readTime(option, text, min));
   const [host, port = DEFAULT_PORT, surplus] = Array.isArray(given._) ? given._.map(String) : [];
   if (surplus !== undefined) {
     throw new UsageError(`Cannot use "${printable(surplus)}": expected HOST [PORT]`);
   }
-  const count = whole("count", 0, 2 ** 31);
-  const oneWay = flag("one-way");
-  const heartbeat = flag("heartbeat");
-  const limit = count === 0 ? Infinity : count ?? DEFAULT_COUNT;
-  const failRtt = text("fail-rtt");
-  const failLoss = text("fail-loss");
-  const name = text("name");
-  if (name !== undefined && !/^[!-~]{1,64}$/.test(name)) {
-    throw new UsageError(
-      `Cannot use --name "${printable(name)}": expected 1 to 64 visible ASCII characters`,
-    );
-  }
   if (flag("ipv4") && flag("ipv6")) throw new UsageError("Cannot use -4 and -6 together");
+  const [oneWay, heartbeat] = [flag("one-way"), flag("heartbeat")];
+  const asked = whole("count", 0, 2 ** 31);
+  const count = asked === 0 ? Infinity : asked ?? (heartbeat ? Infinity : DEFAULT_COUNT);
   return {
+    ...{ oneWay, heartbeat, count, asked },
     host: host?.replace(/^\[(.*)\]$/, "$1"),
     port: readNumber("PORT", String(port), { min: 1, max: 65_535, whole: true }),
-    count: limit,
-    exactly: count === undefined ? 0 : count,
-    beats: count === undefined ? Infinity : limit,
+    name: read("name", readName),
     interval: time("interval", heartbeat ? 1 : 0),
     timeout: time("timeout", 1) ?? DEFAULT_TIMEOUT,
     deadline: time("deadline", 1),
-    size: whole("size", shortestProbe(limit, oneWay), MAX_DATAGRAM - 9),
+    size: whole("size", shortestProbe(count, oneWay), MAX_DATAGRAM - 9),
     preload: whole("preload", 1, MAX_PRELOAD) ?? 1,
-    failLoss: failLoss === undefined ? 1 : readProbability("--fail-loss", failLoss),
-    failRtt: failRtt === undefined
-      ? Infinity
-      : readNumber("--fail-rtt", failRtt, { min: 0, max: Infinity }),
+    failLoss: read("fail-loss", readProbability) ?? 1,
+    failRtt:
+      read("fail-rtt", (option, text) => readNumber(option, text, { min: 0, max: Infinity })) ??
+        Infinity,
     family: flag("ipv4") ? 4 : flag("ipv6") ? 6 : undefined,
-    ...{ oneWay, heartbeat, name, flood: flag("flood"), timestamps: flag("timestamps") },
-    ...{ histogram: flag("histogram"), json: flag("json") },
-    ...{ quiet: flag("quiet"), verbose: flag("verbose") },
+    ...{ flood: flag("flood"), timestamps: flag("timestamps"), histogram: flag("histogram") },
+    ...{ json: flag("json"), quiet: flag("quiet"), verbose: flag("verbose") },
     ...{ help: flag("help"), version: flag("version") },
   };
 }
 
 type Options = ReturnType<typeof parseOptions>;
+
+/** Reads the name of a sender; it must not break the line of fields. */
+function readName(option: string, text: string): string {
+  if (/^[!-~]{1,64}$/.test(text)) return text;
+  const expected = "expected 1 to 64 visible ASCII characters";
+  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
+}
 
 /** Finds the address, once; IPv4 first, since the assignment's server knows nothing else. */
 async function resolve(host: string, family: number | undefined): Promise<string> {
@@ -1044,8 +935,9 @@ function canonical(host: string): string | null {
 async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
   const { host = "", port, json, quiet, timestamps, interval, flood } = options;
   const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
-  let dots = false;
+  let [dots, elsewhere] = [false, false];
   const report = (event: PingEvent) => {
+    elsewhere ||= event.event === "foreign" && event.seq !== undefined;
     if (quiet) return;
     if (flood && !json) {
       if (event.event === "timeout") print(".");
@@ -1069,32 +961,29 @@ async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Op
   await pinger.run();
   const summary = tally.summary();
   if (dots) print("\n");
-  const name = authority(host, port);
-  const hints = json ? [] : hintsFor(summary, options);
-  const text = [...describeSummary(name, summary, pace.flood), ...hints];
+  const text = describeSummary(authority(host, port), summary, pace.flood);
+  text.push(...hintsFor(summary, options, elsewhere));
   if (options.histogram && summary.rtt) text.push(...histogram(tally.sorted()));
   say(text.join("\n"), { event: "summary", ...summary, replay: replay(summary) });
   return verdict(summary, options);
 }
 
 /** What to try when something did not work. */
-function hintsFor({ transmitted, received, late, foreign, oneWay }: Summary, options: Options) {
-  const hints: string[] = [];
-  if (options.oneWay && received > 0 && !oneWay) hints.push("plain echo server: no one-way data");
-  if (transmitted > 0 && received + late === 0) {
-    hints.push(
-      `all lost: nothing answers on port ${options.port}, or UDP is filtered, ` +
-        "or the server drops everything",
-    );
-    if (foreign > 0) hints.push("Another address has answered: start the server with --host");
-  }
-  return hints;
+function hintsFor(summary: Summary, { oneWay, port }: Options, elsewhere: boolean): string[] {
+  const { transmitted, received, late, corrupted, errors } = summary;
+  if (oneWay && received > 0 && !summary.oneWay) return ["plain echo server: no one-way data"];
+  if (received + late > 0 || transmitted === errors) return [];
+  if (elsewhere) return ["all lost: answered by another address, start the server with --host"];
+  if (corrupted > 0) return ["all lost: the server answers, but not with what it was sent"];
+  return [
+    `all lost: nothing answers on port ${port}, or UDP is filtered, or the server drops everything`,
+  ];
 }
 
 /** The exit status, as ping(8) has it. */
 function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, options: Options) {
-  const { exactly, deadline, failLoss, failRtt } = options;
-  if (received === 0 || (deadline !== undefined && received < exactly)) return 1;
+  const { asked = 0, deadline, failLoss, failRtt } = options;
+  if (received === 0 || (deadline !== undefined && received < asked)) return 1;
   if (lost / transmitted > failLoss) {
     console.error(`udp_pinger: ${loss}% are lost, more than ${percent(failLoss)}%`);
     return 1;
@@ -1108,20 +997,14 @@ function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, 
 }
 
 async function beat(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
-  const { host = "", port, name, beats: count, interval = DEFAULT_BEAT, json, quiet } = options;
+  const { host = "", port, name, count, interval = DEFAULT_BEAT, json, quiet } = options;
   const warn = (text: string) => console.error(`udp_pinger: ${text}`);
   const where = authority(host, port);
   if (!quiet) console.error(`udp_pinger: heartbeats to ${where} every ${interval / 1000} s`);
   const trace = options.verbose ? showTrace : undefined;
   const signal = shutdownSignal();
-  const result = await sendHeartbeats(socket, target, {
-    interval,
-    name,
-    count,
-    signal,
-    warn,
-    trace,
-  });
+  const beats = { interval, name, count, signal, warn, trace };
+  const result = await sendHeartbeats(socket, target, beats);
   socket.close();
   const text = `${result.sent} heartbeats sent to ${where}, ${result.errors} errors`;
   print(`${json ? JSON.stringify({ event: "summary", ...result }) : text}\n`);

@@ -21,6 +21,7 @@ import {
   UsageError,
 } from "../protocol.ts";
 import { mail } from "../smtp_client.ts";
+import { Monitor } from "../udp_ping_server.ts";
 import { octetsOf, ROOT } from "./helpers.ts";
 
 // ---- Noise --------------------------------------------------------------
@@ -161,6 +162,25 @@ async function fuzzRequests(random: Random, count: number): Promise<void> {
       throw new Error(`${JSON.stringify(sent)}: ${faults[0] ?? conn.told}`);
     }
     await Promise.resolve(); // lets the service accept again
+  }
+}
+
+const BEATS = [
+  "sequence=7\ttime=12.345678\tname=web1\tinterval=5",
+  "sequence=8\ttime=13.000000\tname=web1\tinterval=5\tbye=1",
+  "9 - 14.5",
+];
+
+/** Every datagram is a heartbeat or junk; what is reported is fit for a terminal. */
+function fuzzHeartbeats(random: Random, count: number): void {
+  const from: Deno.NetAddr = { transport: "udp", hostname: "127.0.0.1", port: 9 };
+  let said = "";
+  const monitor = new Monitor({ report: (change) => said += `${change.name} ${change.event}` });
+  for (let done = 0; done < count; done++) {
+    const text = spoil(random, pick(random, BEATS));
+    said = "";
+    monitor.take(octetsOf(text), from, done);
+    if (printable(said) !== said) throw new Error(`${JSON.stringify(text)}: ${said}`);
   }
 }
 
@@ -306,14 +326,15 @@ async function fuzzMail(random: Random, count: number): Promise<void> {
 
 /** The parsers, and their share of the inputs. */
 const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: number) => unknown]> = {
-  requests: [0.3, fuzzRequests],
-  responses: [0.2, (random, count) => fuzzClient(random, count, () => "http://localhost/")],
+  requests: [0.2, fuzzRequests],
+  responses: [0.1, (random, count) => fuzzClient(random, count, () => "http://localhost/")],
   URLs: [
-    0.1,
+    0.05,
     (random, count) => fuzzClient(random, count, () => spoil(random, pick(random, URLS))),
   ],
-  "mail replies": [0.1, fuzzMail],
-  "command lines": [0.3, fuzzCommandLines],
+  "mail replies": [0.05, fuzzMail],
+  heartbeats: [0.2, fuzzHeartbeats],
+  "command lines": [0.4, fuzzCommandLines],
 };
 
 const OPTIONS = {

@@ -6,8 +6,10 @@ import {
   Fields,
   LimitError,
   MalformedError,
+  pause,
   printable,
   readNumber,
+  readProbability,
   spellOut,
   toByteString,
   UsageError,
@@ -366,6 +368,33 @@ for (const { text, range, want } of NUMBERS) {
     else assertThrows(() => readNumber("--port", text, range), UsageError, want);
   });
 }
+
+const PROBABILITIES = [
+  { text: "0.3", want: 0.3 },
+  { text: ".3", want: 0.3 },
+  { text: "30%", want: 0.3 },
+  { text: "4/11", want: 4 / 11 },
+  { text: "1", want: 1 },
+  { text: "1.1", want: 'Cannot use --loss "1.1": expected a probability' },
+  { text: "1/0", want: 'Cannot use --loss "1/0"' },
+  { text: "-1", want: 'Cannot use --loss "-1"' },
+  { text: "", want: 'Cannot use --loss ""' },
+];
+for (const { text, want } of PROBABILITIES) {
+  Deno.test(`readProbability("--loss", ${JSON.stringify(text)})`, () => {
+    if (typeof want === "number") assertEquals(readProbability("--loss", text), want);
+    else assertThrows(() => readProbability("--loss", text), UsageError, want);
+  });
+}
+
+Deno.test("pause ends with its signal, also with one that has aborted before", async () => {
+  const stop = new AbortController();
+  const paused = pause(60_000, stop.signal);
+  stop.abort();
+  await paused;
+  await pause(60_000, stop.signal);
+  await pause(1, new AbortController().signal);
+});
 
 const EXPLAINED = [
   { error: new UsageError("Cannot use it"), want: "Cannot use it" },

@@ -6,7 +6,7 @@ import {
   type EchoOptions,
   EchoServer,
   generator,
-  Hook,
+  hook,
   Monitor,
   summarize,
   watch,
@@ -65,8 +65,8 @@ async function serving(
 ) {
   const socket = udp(hostname);
   const stop = new AbortController();
-  const server = new EchoServer(socket, { ...PERFECT, ...options });
-  const done = server.serve(stop.signal);
+  const server = new EchoServer(socket, { ...PERFECT, ...options }, stop.signal);
+  const done = server.serve();
   const client = new Client(addressOf(socket));
   try {
     await test(server, client, socket);
@@ -91,8 +91,7 @@ async function sendMany(server: EchoServer, client: Client, count: number): Prom
   }
   await arrived(server, before + count);
   const { counts } = server;
-  const settled = () =>
-    counts.received === counts.dropped + counts.echoed + counts.limited + counts.held;
+  const settled = () => counts.received === counts.dropped + counts.echoed + counts.limited;
   for (let quiet = -1; quiet !== client.received.length || !settled();) {
     quiet = client.received.length;
     await later(30);
@@ -406,8 +405,8 @@ Deno.test("generator: uniform, and neighbours know nothing of each other", () =>
 Deno.test("what is still held when the server stops was never echoed", async () => {
   const socket = udp();
   const stop = new AbortController();
-  const server = new EchoServer(socket, { ...PERFECT, delay: 60_000 });
-  const done = server.serve(stop.signal);
+  const server = new EchoServer(socket, { ...PERFECT, delay: 60_000 }, stop.signal);
+  const done = server.serve();
   const client = new Client(addressOf(socket));
   await client.send("a");
   await arrived(server, 1);
@@ -418,6 +417,23 @@ Deno.test("what is still held when the server stops was never echoed", async () 
     summarize(server.counts),
     "1 received, 0 dropped, 0 echoed (0% loss), 1 clients, 1 bytes, 1 held",
   );
+});
+
+Deno.test("what comes when the server stops is counted, and no error", async () => {
+  const socket = udp();
+  const stop = new AbortController();
+  const warnings: unknown[] = [];
+  const warn = (error: unknown) => warnings.push(error);
+  const server = new EchoServer(socket, { ...PERFECT, delay: 2, warn }, stop.signal);
+  const done = server.serve();
+  const client = new Client(addressOf(socket));
+  for (let index = 0; index < 200; index++) await client.send("a");
+  await arrived(server, 50);
+  stop.abort();
+  await done;
+  await client.close();
+  const { received, echoed, held, failed } = server.counts;
+  assertEquals([echoed + held + failed, warnings], [received, []]);
 });
 
 Deno.test("the table of clients is bounded, the count of clients is not", async () => {
@@ -611,6 +627,21 @@ const HEARTBEATS: {
     want: ["web1: started", "web1: left", "web1: started"],
   },
   {
+    rule: "who sends one beat each time, with a farewell, starts each time",
+    steps: [[0, web(1, "\tbye=1")], [60, web(1, "\tbye=1")]],
+    want: ["web1: started", "web1: left", "web1: started", "web1: left"],
+  },
+  {
+    rule: "who stopped after its first beat may restart",
+    steps: [[0, web(1)], [4, null], [9, web(1)]],
+    want: [
+      "web1: started",
+      "web1: stopped (silent for 4.0 s)",
+      "web1: is back (after 9.0 s, 0 lost)",
+      "web1: restarted (sequence fell to 1)",
+    ],
+  },
+  {
     rule: "a duplicate of the farewell is nothing",
     steps: [[0, web(1)], [1, web(2, "\tbye=1")], [1, web(2, "\tbye=1")]],
     want: ["web1: started", "web1: left"],
@@ -676,6 +707,16 @@ const HEARTBEATS: {
     ],
   },
   {
+    rule: "what waited in the socket meanwhile teaches no interval",
+    steps: [
+      ...[0, 5, 10, 15, 20].map((at): Steps[number] => [at, `${at / 5} - 1.0`]),
+      [220, "..."],
+      ...Array.from({ length: 40 }, (_, index): Steps[number] => [220.01, `${index + 5} - 1.0`]),
+      [224.9, null],
+    ],
+    want: ["192.0.2.7:4444: started", "monitor: was suspended for 220.0 s"],
+  },
+  {
     rule: "names are fit for a terminal",
     steps: [[0, "sequence=1\ttime=1\tname=\x1b[31mred\tinterval=1"]],
     want: ["\\x1b[31mred: started"],
@@ -721,6 +762,11 @@ Deno.test("heartbeat: the summary of a sender", () => {
   assertEquals(monitor.junk, 1);
 });
 
+Deno.test("heartbeat: a suspension of the monitor is no jitter of the sender", () => {
+  const steps: Steps = [[0, web(1)], [1, web(2)], [61, "..."], [62, web(3)], [63, web(4)]];
+  assertEquals(heartbeats(steps).monitor.summary(63_000)[0]?.jitter, 0);
+});
+
 Deno.test("heartbeat: watched over a real socket, and a stop is noticed", async () => {
   const socket = udp();
   const sender = udp();
@@ -731,7 +777,7 @@ Deno.test("heartbeat: watched over a real socket, and a stop is noticed", async 
     changes.push(change);
     if (change.event === "stopped") resolve();
   };
-  const watching = watch(socket, new Monitor({ report }), { signal: stop.signal });
+  const watching = watch(socket, new Monitor({ report }), stop.signal);
   for (const sequence of [1, 2, 4]) {
     await sender.send(
       octetsOf(web(sequence).replace("interval=1", "interval=0.1")),
@@ -752,7 +798,7 @@ Deno.test("heartbeat: while the monitor itself stood still, nobody stopped", asy
   const stop = new AbortController();
   const changes: Change[] = [];
   const monitor = new Monitor({ report: (change) => changes.push(change) });
-  const watching = watch(socket, monitor, { signal: stop.signal });
+  const watching = watch(socket, monitor, stop.signal);
   const beat = web(1).replace("interval=1", "interval=0.1");
   await sender.send(octetsOf(beat), addressOf(socket));
   await later(60);
@@ -777,10 +823,9 @@ Deno.test("--exec runs one at a time, without a shell, the event on standard inp
     { mode: 0o755 },
   );
   const warnings: unknown[] = [];
-  const hook = new Hook(`${script} a;b $HOME`, "null", (error) => warnings.push(error));
-  hook.add({ event: "started", name: "web1" });
-  hook.add({ event: "left", name: "web1" });
-  await hook.idle;
+  const run = hook(`${script} a;b $HOME`, "null", (error) => warnings.push(error));
+  run({ event: "started", name: "web1" });
+  await run({ event: "left", name: "web1" });
   assertEquals((await Deno.readTextFile(log)).split("\n"), [
     ...["begin a;b $HOME", '{"event":"started","name":"web1"}', "end"],
     ...["begin a;b $HOME", '{"event":"left","name":"web1"}', "end", ""],
@@ -792,9 +837,8 @@ Deno.test("--exec runs one at a time, without a shell, the event on standard inp
 Deno.test("--exec survives a command that fails, or that is not there", async () => {
   for (const command of ["false", "/no/such/command"]) {
     const warnings: unknown[] = [];
-    const hook = new Hook(command, "null", (error) => warnings.push(error));
-    hook.add({ event: "started", name: "web1" });
-    await hook.idle;
+    const run = hook(command, "null", (error) => warnings.push(error));
+    await run({ event: "started", name: "web1" });
     assertEquals(warnings.length, 1, command);
   }
 });
