@@ -214,7 +214,7 @@ const MAX_HASHED = 8_388_608;
 /** How much of a larger file is read at once, in octets. */
 const BLOCK = 524_288;
 /** How long an answer may be given again, in milliseconds; it divides a second, for the Date. */
-const FRESH = 500;
+const FRESH = 1_000;
 /** The longest request that the table of answers knows, and all that it holds, in octets. */
 const MAX_KEY = 2_048;
 const MAX_KEPT = 67_108_864;
@@ -396,8 +396,8 @@ const keyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * The hot path. Requests on kept connections repeat themselves octet for octet, so an answer that
- * fits into memory is kept under all the octets of its request until the half second is over: then
- * the Date may have changed, and a file. A request that is known costs one read, one look-up and one
+ * fits into memory is kept under all the octets of its request until the second is over: then the
+ * Date has changed, and perhaps a file. A request that is known costs one read, one look-up and one
  * write.
  */
 class AnswerTable {
@@ -405,7 +405,7 @@ class AnswerTable {
   #date = "";
   readonly #answers = new Store<Answer>();
 
-  /** The answer to exactly these octets, if it was given within this half second. */
+  /** The answer to exactly these octets, if it was given within this second. */
   find(key: string): Answer | undefined {
     this.#expire();
     return this.#answers.get(key);
@@ -425,7 +425,7 @@ class AnswerTable {
     return this.#since;
   }
 
-  /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made twice a second. */
+  /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
   get date(): string {
     this.#expire();
     return this.#date;
