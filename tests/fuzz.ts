@@ -21,7 +21,8 @@ import {
   UsageError,
 } from "../protocol.ts";
 import { mail } from "../smtp_client.ts";
-import { Monitor } from "../udp_ping_server.ts";
+import { EchoServer, Monitor } from "../udp_ping_server.ts";
+import { Pinger } from "../udp_pinger.ts";
 import { octetsOf, ROOT } from "./helpers.ts";
 
 // ---- Noise --------------------------------------------------------------
@@ -38,6 +39,11 @@ function generator(seed: number): () => number {
 }
 
 type Random = () => number;
+
+/** Lets the timers of what is over run out, from time to time. */
+async function rest(done: number): Promise<void> {
+  if (done % 256 === 0) await new Promise((resolve) => setTimeout(resolve));
+}
 
 function pick<T>(random: Random, from: readonly T[]): T {
   const found = from[Math.floor(random() * from.length)];
@@ -150,6 +156,7 @@ async function fuzzRequests(random: Random, count: number): Promise<void> {
     complain: (error) => faults.push(error),
   });
   for (let done = 0; done < count; done++) {
+    await rest(done);
     const sent = Array.from(
       { length: 1 + Math.floor(random() * 3) },
       () => spoil(random, pick(random, REQUESTS)),
@@ -182,6 +189,76 @@ function fuzzHeartbeats(random: Random, count: number): void {
     monitor.take(octetsOf(text), from, done);
     if (printable(said) !== said) throw new Error(`${JSON.stringify(text)}: ${said}`);
   }
+}
+
+const PLACES = "\trx=0000000000.000000\ttx=0000000000.000000\tn=0000000000";
+
+/** Says datagrams until there are so many, then ends; hands over what is sent. */
+function fakeSocket(
+  say: () => string | Promise<string>,
+  hear: (octets: Uint8Array) => void,
+  close = () => {},
+): Deno.DatagramConn {
+  const addr = { transport: "udp", hostname: "127.0.0.1", port: 12_000 } as const;
+  const from = { ...addr, port: 50_000 };
+  return {
+    addr,
+    receive: async () => [octetsOf(await say()), from],
+    send: (octets: Uint8Array) => (hear(octets), Promise.resolve(octets.length)),
+    close,
+  } as unknown as Deno.DatagramConn; // as much of one as the two programs ask for
+}
+
+/** Every request has a fate, and no reply is longer than its request, or comes three times. */
+async function fuzzEcho(random: Random, count: number): Promise<void> {
+  const probes = [`sequence=7\ttime=12.345678\tid=0a1b${PLACES}`, "sequence=8\ttime=1.000000", ""];
+  const faults = { loss: 0.1, delay: 0, jitter: 0, duplicate: 0.1, corrupt: 0.1, reorder: 0.1 };
+  const stop = new AbortController();
+  let [done, sent, received] = [0, 0, 0];
+  const socket = fakeSocket(async () => {
+    await rest(done);
+    if (done++ === count) stop.abort();
+    const text = spoil(random, pick(random, probes)).slice(0, 60_000);
+    received += text.length;
+    return text;
+  }, (octets) => sent += octets.length);
+  const server = new EchoServer(socket, { ...faults, rate: 0, seed: 1, upper: false }, stop.signal);
+  await server.serve();
+  const { counts } = server;
+  const fates = counts.dropped + counts.echoed + counts.held + counts.failed;
+  if (counts.received < count || fates !== counts.received || sent > 2 * received) {
+    throw new Error(JSON.stringify({ ...counts, sent }));
+  }
+}
+
+/** Only what comes back as it went out is a reply; what is reported is fit for a terminal. */
+async function fuzzPinger(random: Random, count: number): Promise<void> {
+  const stop = new AbortController();
+  let done = 0;
+  let said = Promise.withResolvers<string>();
+  const socket = fakeSocket(
+    () => said.promise,
+    (octets) => {
+      if (done === count) stop.abort();
+      const before = said;
+      said = Promise.withResolvers();
+      before.resolve(spoil(random, toByteString(octets)));
+      done++;
+    },
+    () => said.reject(new Error("closed")),
+  );
+  const target = { transport: "udp", hostname: "127.0.0.1", port: 50_000 } as const;
+  const pinger = new Pinger(socket, target, {
+    ...{ count: Infinity, timeout: 5, preload: 1, flood: true, oneWay: true, size: 120 },
+    signal: stop.signal,
+    report: ({ event, reason = "", from = "" }) => {
+      if (printable(reason + from) !== reason + from) throw new Error(`${event}: ${reason}`);
+    },
+  });
+  await pinger.run();
+  const { received, corrupted, foreign, duplicates } = pinger.tally.counts;
+  const heard = received + corrupted + foreign + duplicates;
+  if (done < count || heard < count / 2 || heard > done) throw new Error(`${heard} of ${done}`);
 }
 
 const NAMES = {
@@ -268,8 +345,9 @@ async function fuzzClient(random: Random, count: number, url: () => string): Pro
     signal: new AbortController().signal,
   };
   for (let done = 0; done < count; done++) {
+    await rest(done);
     const response = spoil(random, pick(random, RESPONSES) + pick(random, BODIES));
-    const args = ["-L", "--max-redirs", "2", "--max-filesize", "100000", url()];
+    const args = ["-L", "-m", "1", "--max-redirs", "2", "--max-filesize", "100000", url()];
     const case_ = JSON.stringify([args, response]);
     said = "";
     const status = await withPeer(say(random, response), () => fetchUrl(args, streams))
@@ -300,6 +378,7 @@ async function fuzzMail(random: Random, count: number): Promise<void> {
   const args = ["--tls", "none", "--server", "127.0.0.1:25", "--timeout", "1", "-v"]
     .concat(["-f", "ann@example.org", "-t", "bob@example.org", "-m", "Hi"]);
   for (let done = 0; done < count; done++) {
+    await rest(done);
     const session = spoil(random, SESSION.map((replies) => pick(random, replies)).join(""));
     let said = "";
     const around = {
@@ -334,7 +413,9 @@ const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: numb
   ],
   "mail replies": [0.05, fuzzMail],
   heartbeats: [0.2, fuzzHeartbeats],
-  "command lines": [0.4, fuzzCommandLines],
+  "echo requests": [0.1, fuzzEcho],
+  "echo replies": [0.1, fuzzPinger],
+  "command lines": [0.2, fuzzCommandLines],
 };
 
 const OPTIONS = {
