@@ -1,8 +1,8 @@
 /**
- * A minute of everything at once: two hundred clients, good, slow, broken and abusive, while the
- * files change under the web server and it may open 256 descriptors and no more. At the end no
- * answer was wrong, no connection is left, memory is where it was, and answers that had begun when
- * the signal came ended whole.
+ * Two and a half minutes of everything at once: two hundred clients, good, slow, broken and
+ * abusive, while the files change under the web server and it may open 256 descriptors and no more.
+ * At the end no answer was wrong, no connection is left, memory is where it was, and answers that
+ * had begun when the signal came ended whole.
  *
  * ```sh
  * deno run -A tests/http_server_load.ts [seconds]
@@ -13,7 +13,7 @@
 import { Fields, toByteString, Wire, WireError } from "../protocol.ts";
 import { LOCAL, type Running, startProgram } from "./helpers.ts";
 
-const SECONDS = Number(Deno.args[0] ?? 60);
+const SECONDS = Number(Deno.args[0] ?? 150);
 const CLIENTS = 200;
 const LARGE = 3_000_000;
 
@@ -290,9 +290,11 @@ async function main(): Promise<number> {
   );
   const { port } = server;
   const before = open(server);
-  const report = (when: string) => {
+  const report = (when: string): number => {
     const { sockets, files } = open(server);
-    console.log(`${when}: ${memory(server)} MB, ${sockets} sockets, ${files} files open`);
+    const megabytes = memory(server);
+    console.log(`${when}: ${megabytes} MB, ${sockets} sockets, ${files} files open`);
+    return megabytes;
   };
   report("start");
 
@@ -308,10 +310,13 @@ async function main(): Promise<number> {
     const [kind, run] = kinds[at % kinds.length] ?? ["", () => Promise.resolve()];
     return client(port, kind, run);
   });
+  const grown: number[] = [];
   for (const part of [1, 2, 3]) {
     await pause(SECONDS * 1_000 / 3);
-    report(`after ${Math.round(SECONDS / 3 * part)} s`);
+    grown.push(report(`after ${Math.round(SECONDS / 3 * part)} s`));
   }
+  const [early = 0, , late = 0] = grown;
+  if (late > early * 1.5 + 20) wrong.push(`memory grows: ${early} to ${late} MB`);
   over = true;
   await Promise.all([...clients, changing]);
 

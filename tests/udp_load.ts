@@ -10,7 +10,7 @@
  */
 import { ROOT } from "./helpers.ts";
 
-const SECONDS = Number(Deno.args[0] ?? 20);
+const SECONDS = Number(Deno.args[0] ?? 30);
 const PORT = 20_000 + Math.floor(Math.random() * 20_000);
 const target = { transport: "udp", hostname: "127.0.0.1", port: PORT } as const;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
