@@ -1342,7 +1342,9 @@ function concat(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuf
 
 /**
  * Reads pieces block by block; each is good until the next is asked for. Never more than is due,
- * if the file has grown; if it has become shorter, the connection must end.
+ * if the file has grown; if it has become shorter, the connection must end. To wait for each block
+ * costs a tenth of the speed, and lets the others have their turn: without it three fast readers
+ * made a small answer take 145 ms, not 2.
  */
 async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[]) {
   const block = new Uint8Array(BLOCK);

@@ -279,7 +279,7 @@ function row(label: string, cells: readonly string[], widths: readonly number[])
 }
 
 const RATIOS = [16, 8, 10, 12, 7, 8, 11];
-const PLAIN = [22, 16, 16];
+const PLAIN = [28, 20, 20];
 const REST = [12, 8, 10, 12, 8, 8, 10];
 
 /** Runs a scenario in rounds; returns its line of ratios, and its line of plain numbers. */
@@ -289,7 +289,10 @@ async function compare(scenario: Scenario, servers: readonly Running[], task: Ta
   for (let round = 0; round < task.rounds; round++) {
     for (const server of servers) {
       if (!task.signal.aborted) {
-        found.get(server.name)?.push(await measure(server, scenario, task));
+        const measured = await measure(server, scenario, task).catch((error) => {
+          throw new Error(`${server.name}: ${error.message}`);
+        });
+        found.get(server.name)?.push(measured);
       }
     }
   }
@@ -302,14 +305,16 @@ async function compare(scenario: Scenario, servers: readonly Running[], task: Ta
     name,
     count: all(name, "errors").reduce((sum, each) => sum + each, 0),
   })).filter(({ count }) => count > 0);
-  const both = (key: keyof Measure) => TWO.map((name) => show(median(all(name, key)))).join(" / ");
+  const numbers = (key: keyof Measure) =>
+    [...TWO, "bare loop"].filter((name) => found.has(name))
+      .map((name) => show(median(all(name, key)))).join(" / ");
   return {
     ratios: row(scenario.label, [
       `${median(ours).toFixed(2)} ${spread}`,
       scenario.wanted?.toFixed(1) ?? "",
       ...ALL.slice(2).map((name) => found.has(name) ? show(median(ratios(name))) : ""),
     ], RATIOS) + errors.map(({ name, count }) => `    ${count} errors of ${name}\n`).join(""),
-    plain: row(scenario.label, [both("rate"), both("p99"), both("cost")], PLAIN),
+    plain: row(scenario.label, [numbers("rate"), numbers("p99"), numbers("cost")], PLAIN),
   };
 }
 
@@ -319,7 +324,7 @@ async function printRates(task: Task, peers: readonly Peer[], servers: readonly 
   if (chosen.length === 0) return;
   print(`Requests a second, nginx = 1: median of ${rounds} rounds of ${seconds} s, least–most\n\n`);
   print(row("", ["http_server", "wanted", ...ALL.slice(2)], RATIOS));
-  const plain = ["http_server / nginx", "p99 in ms", "CPU in µs"];
+  const plain = ["http_server / nginx / bare", "p99 in ms", "CPU in µs"];
   const asides = [`\n${row("In numbers, a second", plain, PLAIN)}`];
   for (const scenario of chosen) {
     await using own = new AsyncDisposableStack();
