@@ -132,6 +132,11 @@ export function printable(text: string): string {
   );
 }
 
+/** What the user wrote, in quotes: fit for a terminal, and cut to a length that fits in a message. */
+function quote(text: string): string {
+  return `"${printable(text.length > 100 ? `${text.slice(0, 100)}…` : text)}"`;
+}
+
 /** Decodes a string of one char an octet as UTF-8; any other text stays as it is. */
 function decodeUtf8(text: string): string {
   if (!/^[\0-\xff]*[\x80-\xff][\0-\xff]*$/.test(text)) return text;
@@ -421,6 +426,7 @@ export interface OptionNames {
  * or there is one where none belongs.
  */
 export function spellOut(args: readonly string[], names: OptionNames): string[] {
+  const known = spellings(names);
   const spelled: string[] = [];
   const rest: string[] = [];
   const left = [...args];
@@ -431,54 +437,55 @@ export function spellOut(args: readonly string[], names: OptionNames): string[] 
       continue;
     }
     const long = arg.startsWith("--");
-    const [, given = "", glued] = (long ? /^--([^=]*)(?:=(.*))?$/s : /^-(.)(.+)?$/su).exec(arg) ??
+    const [, option = arg, glued] = (long ? /^([^=]*)(?:=(.*))?$/s : /^(-.)(.+)?$/su).exec(arg) ??
       [];
-    const option = long ? `--${given}` : `-${given}`;
-    const name = nameOf(given, long, names);
+    const name = known.get(option);
+    if (name === undefined) {
+      throw new UsageError(
+        `Unknown option ${quote(option)}: did you mean ${nearest(option, [...known.keys()])}?`,
+      );
+    }
     if (names.string.includes(name)) {
       const value = glued ?? left.shift();
-      if (value === undefined || (glued === undefined && isOption(value, names))) {
+      if (value === undefined || (glued === undefined && isOption(value, known))) {
         throw new UsageError(`Option "${option}" needs a value`);
       }
       spelled.push(value === "" ? `--${name}` : `--${name}=${value}`);
-    } else if (names.boolean.includes(name) || isNegated(name, names)) {
-      if (long && glued !== undefined) throw new UsageError(`Option "${option}" takes no value`);
-      if (glued !== undefined) left.unshift(`-${glued}`);
-      spelled.push(`--${name}`);
     } else {
-      throw new UsageError(
-        `Unknown option "${printable(option)}": did you mean ${nearest(option, names)}?`,
-      );
+      if (glued !== undefined && (long || /^[-=]/.test(glued))) {
+        throw new UsageError(`Option "${option}" takes no value`);
+      }
+      if (glued !== undefined) left.unshift(`-${glued}`); // the rest of a bundle
+      spelled.push(`--${name}`);
     }
   }
   return [...spelled, "--", ...rest, ...left];
 }
 
-/** The name behind a letter or another spelling; "" for a letter that means nothing. */
-function nameOf(given: string, long: boolean, { short }: OptionNames): string {
-  const named = long === given.length > 1 && Object.hasOwn(short, given) ? short[given] : undefined;
-  return named ?? (long ? given : "");
+/** All spellings of the options, each with the name that it stands for. */
+function spellings({ string, boolean, negatable = [], short }: OptionNames): Map<string, string> {
+  const names = [...string, ...boolean, ...negatable.map((name) => `no-${name}`)];
+  const others = Object.entries(short).map(([spelling, name]) =>
+    [spelling.length === 1 ? `-${spelling}` : `--${spelling}`, name] as const
+  );
+  return new Map([...names.map((name) => [`--${name}`, name] as const), ...others]);
 }
 
-function isNegated(name: string, names: OptionNames): boolean {
-  return name.startsWith("no-") && (names.negatable ?? []).includes(name.slice(3));
+/** Whether a word is an option, and no value of the one before; -4 may be either, and is a value. */
+function isOption(word: string, known: Map<string, string>): boolean {
+  return known.has(word) && !/^-\d/.test(word);
 }
 
-/** Whether a word is an option of the program: then it is not the value of the one before. */
-function isOption(word: string, { string, boolean, short }: OptionNames): boolean {
-  if (word.startsWith("--")) return [...string, ...boolean].includes(word.slice(2));
-  return /^-[A-Za-z]$/.test(word) && word.slice(1) in short;
-}
-
-/** The option that takes the fewest changes of a letter to get to. */
-function nearest(option: string, { string, boolean, negatable = [], short }: OptionNames): string {
-  const spellings = [
-    ...[...string, ...boolean].map((name) => `--${name}`),
-    ...negatable.map((name) => `--no-${name}`),
-    ...Object.keys(short).map((name) => name.length === 1 ? `-${name}` : `--${name}`),
-  ];
-  const distances = spellings.map((spelling) => editDistance(option, spelling));
-  return spellings[distances.indexOf(Math.min(...distances))] ?? "--help";
+/** The spelling that goes on like this one, or takes the fewest changes of a letter to get to. */
+function nearest(option: string, spellings: readonly string[]): string {
+  const longer = option.length > 3 && spellings.find((spelling) => spelling.startsWith(option));
+  if (longer) return longer;
+  const letters = (text: string) => text.replace(/^-+/, "").toLowerCase();
+  const from = letters(option).slice(0, 100);
+  const distances = spellings.map((spelling) => editDistance(from, letters(spelling)));
+  const least = Math.min(...distances);
+  // where no letter would stay, none is near
+  return least < from.length ? spellings[distances.indexOf(least)] ?? "--help" : "--help";
 }
 
 /** How many letters must be put in, taken out or exchanged (Levenshtein), row by row. */
@@ -509,12 +516,13 @@ export function readNumber(
 ): number {
   const value = Number(text);
   const digits = range.whole ? /^[-+]?\d+$/ : /^[-+]?(\d+\.?\d*|\.\d+)$/;
-  if (digits.test(text) && value >= range.min && value <= range.max) return value;
+  const fits = Number.isFinite(value) && value >= range.min && value <= range.max;
+  if (digits.test(text) && fits) return value;
   const kind = range.whole ? "a whole number" : "a number";
   const bounds = range.max < Infinity
     ? `from ${range.min} to ${range.max}`
     : `of at least ${range.min}`;
-  throw new UsageError(`Cannot use ${option} "${printable(text)}": expected ${kind} ${bounds}`);
+  throw new UsageError(`Cannot use ${option} ${quote(text)}: expected ${kind} ${bounds}`);
 }
 
 /**
@@ -527,7 +535,7 @@ export function readProbability(option: string, text: string): number {
   const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
   if (value >= 0 && value <= 1) return value;
   const expected = "expected a probability, as in 0.3, 30% or 4/11";
-  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
+  throw new UsageError(`Cannot use ${option} ${quote(text)}: ${expected}`);
 }
 
 /** Waits so many milliseconds, or until the signal aborts. */

@@ -325,8 +325,13 @@ const COMMAND_LINES: { args: string[]; want: string[] | string }[] = [
   { args: ["--prot", "80"], want: 'Unknown option "--prot": did you mean --port?' },
   { args: ["--quite"], want: 'Unknown option "--quite": did you mean --quiet?' },
   { args: ["--no-listings"], want: "did you mean --no-listing?" },
-  { args: ["-x"], want: 'Unknown option "-x": did you mean -' },
-  { args: ["-qx"], want: 'Unknown option "-x": did you mean -' },
+  { args: ["-x"], want: 'Unknown option "-x": did you mean --help?' },
+  { args: ["-qx"], want: 'Unknown option "-x": did you mean --help?' },
+  { args: ["-Q"], want: 'Unknown option "-Q": did you mean -q?' },
+  { args: ["--PORT=1"], want: 'Unknown option "--PORT": did you mean --port?' },
+  { args: ["--he"], want: 'Unknown option "--he": did you mean --header?' },
+  { args: ["--=1"], want: 'Unknown option "--": did you mean --help?' },
+  { args: [`--${"a".repeat(100_000)}`], want: `"--${"a".repeat(98)}…": did you mean` },
   { args: ["--no-quiet"], want: 'Unknown option "--no-quiet"' },
   { args: ["--p", "80"], want: 'Unknown option "--p"' },
   { args: ["--q\x1b[31m"], want: 'Unknown option "--q\\x1b[31m"' },
@@ -334,7 +339,14 @@ const COMMAND_LINES: { args: string[]; want: string[] | string }[] = [
   { args: ["-p"], want: 'Option "-p" needs a value' },
   { args: ["--port", "--quiet"], want: 'Option "--port" needs a value' },
   { args: ["-p", "-q"], want: 'Option "-p" needs a value' },
+  { args: ["-p", "--host"], want: 'Option "-p" needs a value' },
+  { args: ["-p", "--no-listing"], want: 'Option "-p" needs a value' },
+  { args: ["-c", "-4"], want: ["--cache=-4", "--"] },
   { args: ["--quiet=yes"], want: 'Option "--quiet" takes no value' },
+  { args: ["--quiet="], want: 'Option "--quiet" takes no value' },
+  { args: ["-q=yes"], want: 'Option "-q" takes no value' },
+  { args: ["-q-", "x"], want: 'Option "-q" takes no value' },
+  { args: ["-q-port", "80"], want: 'Option "-q" takes no value' },
 ];
 
 for (const { args, want } of COMMAND_LINES) {
@@ -357,6 +369,7 @@ const NUMBERS = [
   },
   { text: "-1", range: { min: 0, max: Infinity }, want: "expected a number of at least 0" },
   { text: "1.5", range: { min: 0, max: 9, whole: true }, want: "expected a whole number" },
+  { text: "9".repeat(400), range: { min: 0, max: Infinity }, want: '9…": expected a number' },
   ...["", " 1", "1e3", "0x10", "1_000", "http", "1,5", "NaN", "Infinity", "--1"].map((text) => (
     { text, range: { min: 0, max: 1e9 }, want: `Cannot use --port "${text}"` }
   )),
