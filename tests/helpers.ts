@@ -26,16 +26,6 @@ export function octetsOf(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }
 
-/** Two ends of one connection. */
-export async function socketPair(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
-  using listener = Deno.listen(LOCAL);
-  const accepted = listener.accept();
-  const { hostname, port } = listener.addr;
-  const conn = await Deno.connect({ hostname, port });
-  conn.setNoDelay();
-  return [conn, await accepted];
-}
-
 /** Sends pieces of text, one char an octet, each in a write of its own. */
 export async function send(conn: Deno.Conn, pieces: string[]): Promise<void> {
   for (const piece of pieces) {
@@ -60,11 +50,10 @@ export async function receive(conn: Deno.Conn): Promise<string> {
 
 /** A certificate of `testdata/tls` with its key. */
 export async function certificate(name: string): Promise<{ key: string; cert: string }> {
-  const [key, cert] = await Promise.all([
-    Deno.readTextFile(`${TLS}${name}.key`),
-    Deno.readTextFile(`${TLS}${name}.pem`),
-  ]);
-  return { key, cert };
+  const [key, cert] = await Promise.all(
+    ["key", "pem"].map((kind) => Deno.readTextFile(`${TLS}${name}.${kind}`)),
+  );
+  return { key: key ?? "", cert: cert ?? "" };
 }
 
 /**
@@ -81,6 +70,28 @@ export async function acceptTls(conn: Deno.Conn, name = "localhost"): Promise<De
   return await listener.accept();
 }
 
+/** How a program is started. */
+export interface StartOptions {
+  /** A command that runs it. */
+  by?: string[];
+  /** Its permissions; all unless given. */
+  allow?: string[];
+  env?: Record<string, string>;
+  cwd?: string;
+  /** Nobody reads what it prints. */
+  unread?: boolean;
+}
+
+/** Starts a program of ours as its user does, with pipes for its outputs. */
+function spawn(program: string, args: string[], stdin: "null" | "piped", options: StartOptions) {
+  const { by = [], allow = ["--allow-all"], env = {}, cwd = ROOT } = options;
+  const run = [Deno.execPath(), "run", "--no-prompt", ...allow, `${ROOT}${program}`, ...args];
+  const [command = "", ...words] = [...by, ...run];
+  const outputs = { stdout: "piped", stderr: "piped" } as const;
+  const settings = { args: words, env: { NO_COLOR: "1", ...env }, cwd, stdin, ...outputs };
+  return new Deno.Command(command, settings).spawn();
+}
+
 /** What a program left behind. */
 export interface Outcome {
   code: number;
@@ -88,21 +99,13 @@ export interface Outcome {
   stderr: string;
 }
 
-/** Runs a program of ours to its end, as its user does. */
+/** Runs a program of ours to its end. */
 export async function runProgram(
   program: string,
   args: string[],
-  options: { stdin?: string; env?: Record<string, string>; cwd?: string; allow?: string[] } = {},
+  { stdin, ...options }: StartOptions & { stdin?: string } = {},
 ): Promise<Outcome> {
-  const { stdin, env = {}, cwd = ROOT, allow = ["--allow-all"] } = options;
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", ...allow, `${ROOT}${program}`, ...args],
-    env: { NO_COLOR: "1", ...env },
-    cwd,
-    stdin: stdin === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
+  const child = spawn(program, args, stdin === undefined ? "null" : "piped", options);
   if (stdin !== undefined) {
     const writer = child.stdin.getWriter();
     await writer.write(octetsOf(stdin)).catch(() => {}); // it may have ended without reading
@@ -123,17 +126,6 @@ export interface Running extends AsyncDisposable {
   stop(signal?: Deno.Signal): Promise<Outcome>;
 }
 
-/** How a program is started. */
-export interface StartOptions {
-  /** A command that runs it. */
-  by?: string[];
-  allow?: string[];
-  env?: Record<string, string>;
-  cwd?: string;
-  /** Nobody reads what it prints. */
-  unread?: boolean;
-}
-
 /**
  * Starts a program of ours, and waits until it is ready.
  *
@@ -145,33 +137,26 @@ export async function startProgram(
   ready: RegExp,
   options: StartOptions = {},
 ): Promise<Running> {
-  const { by = [], allow = ["--allow-all"], env = {}, cwd = ROOT, unread = false } = options;
-  const words = [...by, Deno.execPath(), "run", "--no-prompt", ...allow, `${ROOT}${program}`];
-  const child = new Deno.Command(words[0] ?? "", {
-    args: [...words.slice(1), ...args],
-    env: { NO_COLOR: "1", ...env },
-    cwd,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const { promise: port, resolve } = Promise.withResolvers<number>();
+  const child = spawn(program, args, "null", options);
+  const port = Promise.withResolvers<number>();
   let stderr = "";
   const listening = (async () => {
-    for await (const octets of child.stderr) {
-      stderr += new TextDecoder().decode(octets);
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      stderr += text;
       const [, found] = ready.exec(stderr) ?? [];
-      if (found !== undefined) resolve(Number(found));
+      if (found !== undefined) port.resolve(Number(found));
     }
-    resolve(0);
+    port.resolve(0);
   })();
-  const product = unread ? child.stdout.cancel().then(() => "") : new Response(child.stdout).text();
-  let outcome: Promise<Outcome> | undefined;
+  const stdout = options.unread
+    ? child.stdout.cancel().then(() => "")
+    : new Response(child.stdout).text();
   const end = async () => {
     const { code } = await child.status;
     await listening;
-    return { code, stdout: await product, stderr };
+    return { code, stdout: await stdout, stderr };
   };
+  let outcome: Promise<Outcome> | undefined;
   const stop = (signal?: Deno.Signal) => {
     try {
       child.kill(signal);
@@ -181,7 +166,7 @@ export async function startProgram(
     return outcome ??= end();
   };
   return {
-    port: await port,
+    port: await port.promise,
     pid: child.pid,
     get stderr() {
       return stderr;

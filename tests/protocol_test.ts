@@ -15,7 +15,17 @@ import {
   UsageError,
   Wire,
 } from "../protocol.ts";
-import { CUTS, receive, send, socketPair } from "./helpers.ts";
+import { CUTS, LOCAL, receive, send } from "./helpers.ts";
+
+/** Two ends of one connection. */
+async function socketPair(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
+  using listener = Deno.listen(LOCAL);
+  const accepted = listener.accept();
+  const { hostname, port } = listener.addr;
+  const conn = await Deno.connect({ hostname, port });
+  conn.setNoDelay();
+  return [conn, await accepted];
+}
 
 const LINES = [
   { rule: "a line is what stands before CRLF", sent: "abc\r\n", want: "abc" },

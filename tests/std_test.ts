@@ -82,6 +82,7 @@ const COMMAND_LINES: [rule: string, args: string[], found: Record<string, unknow
   ["keeps what follows -- as it is", ["--", "80", "-x", "--"], { _: ["80", "-x", "--"] }],
   ["reads no option behind --", ["--help", "--", "--fast"], { help: true, _: ["--fast"] }],
   ["makes a number of a positional ahead of --", ["80", "a"], { _: [80, "a"] }],
+  ["makes 16 of 0x10, but no number of 0b1", ["0x10", "0b1"], { _: [16, "0b1"] }],
   ["takes an option it was not told of", ["--depth=3", "--name=a"], { depth: 3, name: "a" }],
 ];
 

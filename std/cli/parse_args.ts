@@ -144,6 +144,9 @@ function aliases(alias: Record<string, string | readonly string[]>): Map<string,
   return same;
 }
 
+/** What the original takes for a number: hexadecimal, or decimal with a small "e". */
+const NUMBER = /^(?:0[xX][\da-fA-F]+|[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)$/;
+
 function numberOr(text: string): string | number {
-  return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+  return NUMBER.test(text) ? Number(text) : text;
 }
