@@ -1,133 +1,198 @@
 /**
- * The README's table of permissions: with exactly these flags a program works; with one less it
+ * The README's table of permissions: with exactly these a program does its work; with one less it
  * says, in one line, which one is missing.
  *
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { LOCAL, receive, ROOT, runProgram, send } from "./helpers.ts";
-
-/** A port of loopback that was free a moment ago. */
-function freePort(): number {
-  using listener = Deno.listen(LOCAL);
-  return listener.addr.port;
-}
-
-/** Says the same to every client, after its first words or at once, until it is closed. */
-async function say(listener: Deno.TcpListener, text: string, waits: boolean): Promise<void> {
-  for await (const conn of listener) {
-    if (waits) await conn.read(new Uint8Array(4096));
-    await send(conn, [text]);
-    await receive(conn);
-    conn.close();
-  }
-}
-
-/** Echoes until it is closed. */
-async function echo(socket: Deno.DatagramConn): Promise<void> {
-  for await (const [octets, from] of socket) await socket.send(octets, from);
-}
+import { LOCAL, receive, runProgram, send, startProgram } from "./helpers.ts";
 
 interface Row {
   program: string;
-  args: string[];
-  /** The flags that it needs; those of files are given as PATH. */
-  flags: string[];
-  code: number;
-  /** What it prints when it may do everything. */
-  says: string;
+  /** Words with a blank between them: PORT is the peer's port or a free one, FILE a file of ours. */
+  args: string;
+  /** What it may do, one by one: none of it can be missing. */
+  needs: string[];
+  /** What else it may do. */
+  may?: string[];
+  /** Who answers at PORT. */
+  peer?: keyof typeof PEERS;
+  code?: number;
+  /** What it prints when it may do all that; the web server is asked for its page instead. */
+  says?: string;
 }
 
-/** Runs a row with all of its flags, then with each of them missing. */
-async function check({ program, args, flags, code, says }: Row): Promise<void> {
-  const whole = await runProgram(program, args, { allow: flags });
-  assertStringIncludes(whole.stdout + whole.stderr, says);
-  assertEquals(whole.code, code);
-  for (const missing of flags) {
-    const allow = flags.filter((flag) => flag !== missing);
-    const { code, stderr } = await runProgram(program, args, { allow });
-    const [name = ""] = missing.split("=");
-    assertStringIncludes(stderr, name, `${program} without ${missing}`);
-    assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
-    assert(code !== 0, `${program} without ${missing} ends with ${code}`);
-  }
+const SERVER = "http_server.ts";
+const LOOPBACK = ["net=127.0.0.1:PORT", "net=[::1]:PORT"];
+const CERT = "tests/testdata/tls/localhost.pem";
+const KEY = "tests/testdata/tls/localhost.key";
+const SVG = "public/sockets.svg";
+const URL = "http://127.0.0.1:PORT/";
+const MAIL = "--tls none --server 127.0.0.1:PORT -f ann@example.org -t bob@example.org";
+
+const CLIENT: Omit<Row, "args" | "needs"> = { program: "http_client.ts", peer: "web", says: "" };
+const PINGER: Omit<Row, "args" | "needs"> = { program: "udp_pinger.ts", peer: "echo" };
+const MAILER: Omit<Row, "args" | "needs"> = { program: "smtp_client.ts", peer: "mail", code: 69 };
+const REPLIED = "1 packets transmitted, 1 received, 0% packet loss";
+const REFUSED = "554 5.3.2 not today";
+
+const ROWS: Row[] = [
+  { program: SERVER, args: "-p PORT public", needs: [...LOOPBACK, "read=public"] },
+  {
+    program: SERVER,
+    args: "-b 127.0.0.1 -p PORT public",
+    needs: ["net=127.0.0.1:PORT", "read=public"],
+  },
+  {
+    program: SERVER,
+    args: "--lan -p PORT public",
+    needs: ["net=0.0.0.0:PORT", "net=[::]:PORT", "read=public"],
+  },
+  {
+    program: SERVER,
+    args: `--cert ${CERT} --key ${KEY} -p PORT public`,
+    needs: [...LOOPBACK, "read=public", `read=${CERT}`, `read=${KEY}`],
+  },
+  {
+    program: SERVER,
+    args: "--auth @FILE -p PORT public",
+    needs: [...LOOPBACK, "read=public", "read=FILE"],
+  },
+  { program: SERVER, args: "-t 2 -p PORT public", needs: LOOPBACK, may: ["read=."] },
+
+  { ...CLIENT, args: URL, needs: ["net=127.0.0.1:PORT"], says: "hello" },
+  { ...CLIENT, args: `-o FILE ${URL}`, needs: ["net=127.0.0.1:PORT", "write=FILE"] },
+  { ...CLIENT, args: `-d @FILE ${URL}`, needs: ["net=127.0.0.1:PORT", "read=FILE"] },
+  {
+    ...CLIENT,
+    args: `-C - -o FILE ${URL}`,
+    needs: ["net=127.0.0.1:PORT", "read=FILE", "write=FILE"],
+  },
+  { ...CLIENT, args: `--cacert ${CERT} ${URL}`, needs: ["net=127.0.0.1:PORT", `read=${CERT}`] },
+
+  { program: "udp_ping_server.ts", args: "-p PORT", needs: ["net"] },
+  {
+    program: "udp_ping_server.ts",
+    args: "-p PORT --heartbeat --exec cat",
+    needs: ["net", "run=cat"],
+  },
+
+  {
+    ...PINGER,
+    args: "-c 1 127.0.0.1 PORT",
+    needs: ["net=0.0.0.0:0", "net=127.0.0.1:PORT"],
+    says: REPLIED,
+  },
+  {
+    ...PINGER,
+    args: "-c 1 localhost PORT",
+    needs: ["net=0.0.0.0:0", "net=127.0.0.1:PORT", "net=localhost"],
+    says: REPLIED,
+  },
+  {
+    ...PINGER,
+    args: "--heartbeat -c 1 127.0.0.1 PORT",
+    needs: ["net=0.0.0.0:0", "net=127.0.0.1:PORT"],
+    says: "heartbeats sent",
+  },
+
+  { ...MAILER, args: `${MAIL} -m Hi`, needs: ["net=127.0.0.1:PORT"], says: REFUSED },
+  ...["-m Hi -a", "--body-file", "--html-file", "-m Hi --ca"].map((options) => ({
+    ...MAILER,
+    args: `${MAIL} ${options} ${options.endsWith("--ca") ? CERT : SVG}`,
+    needs: ["net=127.0.0.1:PORT", `read=${options.endsWith("--ca") ? CERT : SVG}`],
+    says: REFUSED,
+  })),
+  {
+    ...MAILER,
+    args: `${MAIL} --eml FILE`,
+    needs: ["net=127.0.0.1:PORT", "read=FILE"],
+    says: REFUSED,
+  },
+];
+
+/** Who answers: each hears on a port of its own until it is closed. */
+const PEERS = {
+  web: () => say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true),
+  mail: () => say("554 5.3.2 not today\r\n221 bye\r\n", false),
+  echo: () => echo(),
+};
+
+interface Peer {
+  port: number;
+  close(): Promise<void>;
 }
 
-Deno.test("http_server: the port it listens on, the folder it serves", async () => {
-  const port = freePort();
-  const flags = [`--allow-net=127.0.0.1:${port}`, "--allow-read=public"];
-  const args = ["-b", "127.0.0.1", "-p", String(port), "public"];
-  for (const missing of flags) {
-    const allow = flags.filter((flag) => flag !== missing);
-    const { code, stderr } = await runProgram("http_server.ts", args, { allow });
-    assertEquals(code, 1);
-    assertStringIncludes(stderr, missing);
-  }
-  await using server = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", ...flags, "http_server.ts", ...args],
-    cwd: ROOT,
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const reader = server.stderr.getReader();
-  await reader.read(); // the banner: it listens
-  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
-  await send(conn, ["GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"]);
-  assertStringIncludes(await receive(conn), "It works.");
-  server.kill("SIGTERM");
-  while (!(await reader.read()).done);
-});
-
-Deno.test("http_client: the host, and the file that it writes", async () => {
+/** Says the same to every client, after its first words or at once. */
+function say(text: string, waits: boolean): Peer {
   const listener = Deno.listen(LOCAL);
-  const serving = say(listener, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true);
-  const file = await Deno.makeTempFile();
-  await check({
-    program: "http_client.ts",
-    args: ["-o", file, `http://127.0.0.1:${listener.addr.port}/`],
-    flags: [`--allow-net=127.0.0.1:${listener.addr.port}`, `--allow-write=${file}`],
-    code: 0,
-    says: "",
-  });
-  assertEquals(await Deno.readTextFile(file), "hello");
-  await Deno.remove(file);
-  listener.close();
-  await serving;
-});
+  const serving = (async () => {
+    for await (const conn of listener) {
+      if (waits) await conn.read(new Uint8Array(4096));
+      await send(conn, [text]);
+      await receive(conn);
+      conn.close();
+    }
+  })();
+  return { port: listener.addr.port, close: () => (listener.close(), serving) };
+}
 
-Deno.test("udp_pinger: its own socket, and the host", async () => {
+function echo(): Peer {
   const socket = Deno.listenDatagram({ ...LOCAL, transport: "udp" });
+  const echoing = (async () => {
+    for await (const [octets, from] of socket) await socket.send(octets, from);
+  })();
   const { port } = socket.addr as Deno.NetAddr; // a UDP socket has no other
-  const echoing = echo(socket);
-  await check({
-    program: "udp_pinger.ts",
-    args: ["-c", "1", "127.0.0.1", String(port)],
-    flags: [`--allow-net=0.0.0.0:0,127.0.0.1:${port}`],
-    code: 0,
-    says: "1 packets transmitted, 1 received, 0% packet loss",
-  });
-  socket.close();
-  await echoing;
-});
+  return { port, close: () => (socket.close(), echoing) };
+}
 
-Deno.test("udp_ping_server: any client, for it answers them", async () => {
-  const { code, stderr } = await runProgram("udp_ping_server.ts", ["-p", "0"], { allow: [] });
-  assertEquals(code, 1);
-  assertStringIncludes(stderr, "--allow-net");
-});
+/** A port that nobody used a moment ago; there is none to say in a flag but a fixed one. */
+function freePort(): Peer {
+  using listener = Deno.listen(LOCAL);
+  return { port: listener.addr.port, close: () => Promise.resolve() };
+}
 
-Deno.test("smtp_client: the server, and the files that go along", async () => {
-  const listener = Deno.listen(LOCAL);
-  const serving = say(listener, "554 5.3.2 not today\r\n", false);
-  const server = `127.0.0.1:${listener.addr.port}`;
-  const mail = ["-f", "ann@example.org", "-t", "bob@example.org", "-m", "Hi"];
-  await check({
-    program: "smtp_client.ts",
-    args: ["--tls", "none", "--server", server, ...mail, "-a", "public/sockets.svg"],
-    flags: [`--allow-net=${server}`, "--allow-read=public/sockets.svg"],
-    code: 69,
-    says: "554 5.3.2 not today",
+/** Runs a row as it is granted; a server until it has answered. */
+async function runRow({ program, code = 0, says = "" }: Row, args: string[], allow: string[]) {
+  if (!program.endsWith("server.ts")) {
+    const { stdout, stderr, ...outcome } = await runProgram(program, args, { allow });
+    assertStringIncludes(stdout + stderr, says);
+    return assertEquals(outcome.code, code, stderr);
+  }
+  await using server = await startProgram(program, args, /(?:port |https?:.*?:)(\d+)/, { allow });
+  assert(server.port > 0, server.stderr);
+  if (program === SERVER) {
+    const scheme = args.includes("--cert") ? "https" : "http";
+    const url = `${scheme}://localhost:${server.port}/`;
+    const { stdout } = await runProgram("http_client.ts", ["-k", "-u", "me:secret", url]);
+    assertStringIncludes(stdout, "It works.");
+  }
+  assertEquals((await server.stop()).code, 0);
+}
+
+for (const row of ROWS) {
+  Deno.test(`${row.program} ${row.args}: needs ${row.needs.join(", ")}`, async () => {
+    const peer = row.peer === undefined ? freePort() : PEERS[row.peer]();
+    const file = await Deno.makeTempFile();
+    await Deno.writeTextFile(file, "me:secret\n\n");
+    const fill = (text: string) =>
+      text.replaceAll("PORT", String(peer.port)).replaceAll("FILE", file);
+    const args = fill(row.args).split(" ");
+    const [needs, may] = [row.needs.map(fill), (row.may ?? []).map(fill)];
+    const allowing = (
+      grants: string[],
+    ) => ["--unstable-net", ...grants.map((grant) => `--allow-${grant}`)];
+
+    await runRow(row, args, allowing([...needs, ...may]));
+    for (const missing of needs) {
+      const allow = allowing([...needs, ...may].filter((grant) => grant !== missing));
+      const { code, stderr } = await runProgram(row.program, args, { allow });
+      const complaints = stderr.split("\n").filter((line) => line.includes("not allowed"));
+      assertEquals(complaints.length, 1, stderr);
+      assert(complaints[0]?.endsWith(`; add --allow-${missing}`), stderr);
+      assert(code !== 0, `ends with ${code} although ${missing} is missing`);
+    }
+    await Deno.remove(file);
+    await peer.close();
   });
-  listener.close();
-  await serving;
-});
+}
