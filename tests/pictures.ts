@@ -80,7 +80,8 @@ function span(line: string): string {
 
 /** Draws a terminal: what was typed, and what was shown. */
 async function draw(name: string, typed: string, shown: string[]): Promise<void> {
-  const all = [`\x1b[32m$\x1b[39m \x1b[1m${typed}\x1b[22m`, ...shown];
+  const command = typed.split("\n").map((line) => `\x1b[1m${line}\x1b[22m`);
+  const all = [`\x1b[32m$\x1b[39m ${command.join("\n")}`, ...shown].join("\n").split("\n");
   const columns = Math.max(...all.map((line) => line.replace(/\x1b\[[\d;]*m/g, "").length), 60);
   const [width, height] = [Math.ceil(columns * 8.43 + 36), all.length * 19 + 62];
   const text = all.map((line, at) =>
@@ -127,7 +128,7 @@ async function drawPrograms(): Promise<void> {
   for (const path of ["", "sockets.svg", "nothing"]) {
     await start("http_client", ["-s", `http://localhost:8765/${path}`]).output();
   }
-  const asked = "http_client.ts -v -r 0-78 http://localhost:8765/sockets.svg";
+  const asked = "http_client.ts -v -r 0-73 http://localhost:8765/sockets.svg";
   const client = await inTerminal(`${run} ${asked}`, 5);
   await draw("http_client", asked, lines(client));
   await draw("http_server", "http_server.ts -p 8765 public", lines(await serving));
@@ -140,14 +141,13 @@ async function drawPrograms(): Promise<void> {
   await draw("udp_ping_server", server, lines(await echoing));
 
   using listener = Deno.listen(LOCAL);
-  const mail =
-    "-f ann@example.org -t bob@example.org -s Hello -m 'It works.' -a public/sockets.svg";
+  const mail = "-f ann@example.org -t bob@example.org -m 'It works.' -a public/sockets.svg";
   const options = `-v --tls none --server 127.0.0.1:${listener.addr.port} ${mail}`;
   const [sent] = await Promise.all([
     inTerminal(`${run} smtp_client.ts ${options}`, 5),
     sayYes(listener),
   ]);
-  const typed = `smtp_client.ts -v --tls none --server 127.0.0.1:2525 ${mail}`;
+  const typed = `smtp_client.ts -v --tls none --server 127.0.0.1:2525 \\\n    ${mail}`;
   await draw("smtp_client", typed, lines(sent.replaceAll(String(listener.addr.port), "2525")));
 }
 
@@ -178,7 +178,7 @@ if (import.meta.main) {
   await drawPrograms();
   await using server = start("http_server", ["-q", "-p", "8765", ROOT]);
   await new Promise((resolve) => setTimeout(resolve, 1500));
-  await photograph("page", "http://localhost:8765/public/", "760,900");
-  await photograph("listing", "http://localhost:8765/", "760,620");
+  await photograph("page", "http://localhost:8765/public/", "760,960");
+  await photograph("listing", "http://localhost:8765/", "760,640");
   server.kill("SIGTERM");
 }
