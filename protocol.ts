@@ -613,7 +613,8 @@ export function explain(error: unknown): string | null {
 }
 
 function explainPermission(message: string): string {
-  const [, kind = "all", what = ""] = /Requires (\w+) access(?: to "([^"]*)")?/.exec(message) ?? [];
+  const [, kind = "all", what = ""] =
+    /Requires (\w+) access(?: to "(.*)")?/s.exec(printable(message)) ?? [];
   const verbs: Record<string, string> = {
     read: "read",
     write: "write",

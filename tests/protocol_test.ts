@@ -473,6 +473,12 @@ const EXPLAINED = [
   },
   {
     error: new Deno.errors.NotCapable(
+      'Requires write access to "a"\n\x1b[2Jb", run again with the --allow-write flag',
+    ),
+    want: 'Deno was not allowed to write a"\\x0a\\x1b[2Jb; add --allow-write=a"\\x0a\\x1b[2Jb',
+  },
+  {
+    error: new Deno.errors.NotCapable(
       'Requires net access to "127.0.0.1:80", run again with the --allow-net flag',
     ),
     want: "Deno was not allowed to use the network at 127.0.0.1:80; add --allow-net=127.0.0.1:80",
@@ -488,5 +494,5 @@ const EXPLAINED = [
 ];
 
 for (const { error, want } of EXPLAINED) {
-  Deno.test(`explain(${error})`, () => assertEquals(explain(error), want));
+  Deno.test(`explain(${printable(String(error))})`, () => assertEquals(explain(error), want));
 }
