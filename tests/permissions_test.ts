@@ -196,3 +196,20 @@ for (const row of ROWS) {
     await peer.close();
   });
 }
+
+Deno.test("smtp_client.ts reads SMTP_PASSWORD with --allow-env, and names it without", async () => {
+  const peer = PEERS.mail();
+  const server = `127.0.0.1:${peer.port}`;
+  const args = ["--server", server, "-u", "me", "-f", "ann@example.org", "-t", "bob@example.org"];
+  const run = (...allow: string[]) =>
+    runProgram("smtp_client.ts", [...args, "-m", "Hi"], {
+      allow,
+      env: { SMTP_PASSWORD: "secret" },
+    });
+  const whole = await run(`--allow-net=${server}`, "--allow-env");
+  assertStringIncludes(whole.stderr, REFUSED);
+  const { code, stderr } = await run(`--allow-net=${server}`);
+  assertEquals(code, 2);
+  assertStringIncludes(stderr, "--allow-env");
+  await peer.close();
+});
