@@ -523,7 +523,8 @@ async function readHead(wire: Wire): Promise<string[] | null> {
     const end = octets.indexOf(LF, scanned) + 1;
     const length = end || octets.length;
     if (ends[0] === undefined && length > MAX_REQUEST_LINE) {
-      throw new StatusError(octets.indexOf(0x20) < 64 ? 414 : 400); // the target, or the method?
+      const space = octets.indexOf(0x20); // is it the target that is too long, or the method?
+      throw new StatusError(space > 0 && space < 64 ? 414 : 501);
     }
     if (length - (ends[0] ?? length) > MAX_SECTION || ends.length - 1 > MAX_FIELDS) {
       throw new StatusError(431);
@@ -550,7 +551,11 @@ async function readHead(wire: Wire): Promise<string[] | null> {
 /** A request line, RFC 9112 §3. */
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~\w]+) ([!-~]+) HTTP\/(\d)\.(\d)$/;
 /** The authority of an http URI, RFC 3986 §3.2, without the userinfo that RFC 9110 §4.2.4 bars. */
-const AUTHORITY = /^(\[[\da-f:.]+\]|(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+)(?::(\d{0,5}))?$/i;
+const AUTHORITY = new RegExp(
+  "^(\\[[\\da-f:.]+\\]|\\[v[\\da-f]+\\.(?:SIGN|:)+\\]|(?:SIGN|%[\\da-f]{2})+)(?::(\\d{0,5}))?$"
+    .replaceAll("SIGN", "[$\\w\\-.~!&'()*+,;=]"),
+  "i",
+);
 /** A path and a query, RFC 3986 §3.3 and §3.4, and the few more signs that browsers send there. */
 const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|[\]]|%[\dA-Fa-f]{2})*)*)(\?[!$-;=?-~]*)?$/;
 
@@ -608,7 +613,7 @@ function parseTarget(method: string, target: string, named: string, secure: bool
 function parseAuthority(authority: string): string {
   const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
   if (host === undefined || Number(port) > 65_535) throw new StatusError(400);
-  if (host.startsWith("[") && !URL.canParse(`http://${host}/`)) throw new StatusError(400);
+  if (/^\[[^v]/i.test(host) && !URL.canParse(`http://${host}/`)) throw new StatusError(400);
   return host.toLowerCase().replace(/\.$/, "");
 }
 
@@ -629,7 +634,9 @@ function requestFraming(fields: Fields, old: boolean): Framing {
     // Rule 4: chunked comes last, and once; we know no other to come before it.
     const names = codings.toLowerCase().split(/[\t ]*,[\t ]*/);
     if (names.pop() !== "chunked" || names.includes("chunked")) throw new StatusError(400);
-    if (!names.every((name) => TOKEN.test(name))) throw new StatusError(400);
+    if (!names.every((name) => TOKEN.test(name.replace(/[\t ]*;.*/, "")))) {
+      throw new StatusError(400);
+    }
     if (names.length > 0) throw new StatusError(501);
     return { kind: "chunked" };
   }
