@@ -947,14 +947,15 @@ async function represent(
       info.mtime?.getTime() ?? 0,
       info.ctime?.getTime() ?? 0,
     ];
-    const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
-    const type = TYPES.get(extension) ?? "application/octet-stream";
+    const [, extension = ""] = /\.([^.]+)$/.exec(segments.at(-1) ?? "") ?? [];
+    const type = TYPES.get(extension.toLowerCase()) ?? "application/octet-stream";
     const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
     const looks = [info.dev, info.ino, size, time, change].map((stamp) =>
       (stamp ?? 0).toString(36)
     );
     if (size > MAX_HASHED) {
-      return { file, size, type, etag: `"${looks.join("-")}"`, modified, fields: own };
+      const { etag } = await hold(encoder.encode(looks.join())); // an inode is nobody's business
+      return { file, size, type, etag, modified, fields: own };
     }
     const kept = site.contents.get(looks.join());
     const held = kept ?? await hold(readWhole(file, size));
@@ -1017,7 +1018,8 @@ function redirectToFolder(segments: readonly string[], query: string): never {
 interface Entry {
   name: string;
   folder: boolean;
-  size: number;
+  /** In octets; null if the name is not UTF-8: such a file can be shown, but not be opened. */
+  size: number | null;
   modified: Date | null;
 }
 
@@ -1059,7 +1061,7 @@ function isFolder(entry: Deno.DirEntry, segments: readonly string[], site: Site)
   return describeEntry(entry.name, segments, site)?.folder ?? false;
 }
 
-/** An entry that we would serve; null for a broken link, one that leads out, a fifo, a bad name. */
+/** An entry that we would show; null for a broken link, one that leads out, a fifo. */
 function describeEntry(name: string, segments: readonly string[], site: Site): Entry | null {
   const path = [...segments, name];
   try {
@@ -1070,14 +1072,16 @@ function describeEntry(name: string, segments: readonly string[], site: Site): E
       : info;
     return isFile || isDirectory ? { name, folder: isDirectory, size, modified: mtime } : null;
   } catch {
-    return null;
+    const decoded = name.includes("\ufffd"); // from octets that are not UTF-8, or it would open
+    return decoded ? { name, folder: false, size: null, modified: null } : null;
   }
 }
 
 function listAsJson(entries: readonly Entry[]): string {
-  const rows = entries.map(({ name, folder, size, modified }) => (
-    { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified }
-  ));
+  const rows = entries.filter(({ size }) => size !== null).map((entry) => {
+    const { name, folder, size, modified } = entry;
+    return { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified };
+  });
   return `${JSON.stringify(rows, null, 1)}\n`;
 }
 
@@ -1100,10 +1104,10 @@ function listAsHtml(segments: readonly string[], entries: readonly Entry[], more
     // "./", or a name with a colon would pass for a scheme (RFC 3986 §4.2)
     const link = `./${escapeHtml(encodeURIComponent(name))}${slash}`;
     const time = modified?.toISOString().slice(0, 16).replace("T", " ") ?? "";
-    const amount = folder ? "" : formatOctets(size);
-    return `<tr><td><a href="${link}">${
-      escapeHtml(printable(name))
-    }${slash}</a><td>${amount}<td>${time}\n`;
+    const text = `${escapeHtml(printable(name))}${slash}`;
+    const shown = size === null ? text : `<a href="${link}">${text}</a>`;
+    const amount = folder || size === null ? "" : formatOctets(size);
+    return `<tr><td>${shown}<td>${amount}<td>${time}\n`;
   });
   const up = segments.length > 0 ? '<tr><td><a href="../">../</a><td><td>\n' : "";
   return `<!DOCTYPE html>
@@ -1302,7 +1306,9 @@ function compose(
   if (status !== 204 && status !== 304) own.push(["Content-Length", String(lengthOf(content))]);
   if (!persists) own.push(["Connection", "close"]);
   else if (understood?.old) own.push(["Connection", "keep-alive"]);
-  own.push(["Cache-Control", status < 305 && site.cache ? site.cache : "no-cache"]);
+  // A refusal is asked for anew each time, whatever may be kept.
+  const cache = status < 305 || site.cache === "no-store" ? site.cache : undefined;
+  own.push(["Cache-Control", cache ?? "no-cache"]);
   own.push(["X-Content-Type-Options", "nosniff"]);
   if (site.cors) {
     own.push(["Access-Control-Allow-Origin", "*"]);

@@ -1580,6 +1580,13 @@ for (const size of [1_000, 300_000]) {
   });
 }
 
+Deno.test("ETag: it tells nothing of the disk, however large the file", async () => {
+  using folder = new Folder({ "huge.bin": new Uint8Array(HUGE) });
+  await using service = start({ root: folder.root });
+  const { fields } = await ask(service.port, "/huge.bin", [], "HEAD");
+  assertMatch(fields.get("ETag") ?? "", /^"[\w-]{27}"$/);
+});
+
 Deno.test("Last-Modified is never later than Date", async () => {
   using folder = new Folder();
   const future = new Date(Date.now() + 86_400_000);
@@ -1966,9 +1973,13 @@ Deno.test("files: types, and nosniff", async (test) => {
     "a.zip": "application/zip",
     "a.unheard-of": "application/octet-stream",
     "README": "application/octet-stream",
+    "html": "application/octet-stream",
+    ".html/js": "application/octet-stream",
+    "a.": "application/octet-stream",
+    "a.html.": "application/octet-stream",
   };
   using folder = new Folder(Object.fromEntries(Object.keys(types).map((name) => [name, "x"])));
-  await using service = start({ root: folder.root });
+  await using service = start({ root: folder.root, dotfiles: true });
   for (const [name, type] of Object.entries(types)) {
     await test.step(name, async () => {
       const { fields } = await ask(service.port, `/${name}`);
@@ -2272,6 +2283,12 @@ Deno.test({ name: "listings", ignore: !UNIX }, async (test) => {
       assert(!paths.includes(`/${name}`), name);
     }
     assert(paths.includes("/link-in"));
+    assertMatch(
+      page.body,
+      /<td>not\xef\xbf\xbdutf8<td>/,
+      "what has a name that is no UTF-8 is shown",
+    );
+    assertMatch(page.body, /<td>dir\xef\xbf\xbd<td>/);
     assert(!/\.hidden|secret/.test(page.body));
   });
   await test.step("HEAD says the same", async () => {
@@ -2289,7 +2306,7 @@ Deno.test({ name: "listings", ignore: !UNIX }, async (test) => {
     const names = entries.map(({ name }) => name);
     for (const name of [...NAMES, "Dir", "zoo", "link-in"]) assert(names.includes(name), name);
     assertEquals(entries.find(({ name }) => name === "10.txt")?.size, 3);
-    assert(!names.some((name) => /hidden|out|broken|fifo/.test(name)));
+    assert(!names.some((name) => /hidden|out|broken|fifo|\ufffd/.test(name)));
   });
   for (
     const [accept, want] of [
@@ -2468,6 +2485,16 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/hello.txt", [], 200, /Cache-Control: public, max-age=3600/],
       ["/hello.txt", ["If-None-Match: *"], 304, /Cache-Control: public, max-age=3600/],
       ["/digits.txt", ["Range: bytes=0-1"], 206, /Cache-Control: public, max-age=3600/],
+      ["/nothing", [], 404, /Cache-Control: no-cache/],
+      ["/folder", [], 307, /Cache-Control: no-cache/],
+    ],
+  },
+  "no store": {
+    settings: { cache: "no-store" },
+    uses: [
+      ["/hello.txt", [], 200, /Cache-Control: no-store/],
+      ["/nothing", [], 404, /Cache-Control: no-store/],
+      ["/folder", [], 307, /Cache-Control: no-store/],
     ],
   },
   "one file": {
