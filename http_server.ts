@@ -70,6 +70,8 @@ export interface ServeOptions extends Settings {
   trace?: Trace | undefined;
   /** Gets what went wrong on our side; the client saw a 500 or the end of the connection. */
   complain?: ((error: unknown) => void) | undefined;
+  /** Gets how many answers are in progress when the end is asked for, if any are. */
+  finishing?: ((answers: number) => void) | undefined;
 }
 
 /** One request and what became of it. Texts are as the client sent them. */
@@ -304,7 +306,12 @@ export async function serve(
   let patience: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     for (const listener of listeners) listener.close();
-    for (const { wire, busy } of site.connections) if (!busy) wire.close();
+    let answers = 0;
+    for (const { wire, busy } of site.connections) {
+      if (busy) answers++;
+      else wire.close();
+    }
+    if (answers > 0) site.finishing?.(answers);
     patience = setTimeout(() => {
       for (const { wire } of site.connections) wire.close();
     }, SHUTDOWN_TIMEOUT);
@@ -1462,7 +1469,7 @@ function parseOptions(args: readonly string[]) {
     cache: age === undefined ? "no-cache" : age < 0 ? "no-store" : `public, max-age=${age}`,
     fields: flags.header.map(parseField),
     format: flags.quiet ? "off" as const : format,
-    allowHosts: flags["allow-host"].map((host) => host.toLowerCase()),
+    allowHosts: flags["allow-host"].map(parseHost),
     maxConnections: whole("--max-connections", flags["max-connections"], 1, 1_000_000),
     idle: readNumber("--idle", flags.idle, { min: 0.1, max: 86_400 }) * 1_000,
   };
@@ -1483,6 +1490,15 @@ function parseField(line: string): Field {
     throw new UsageError(`Cannot use --header "${name}": it tells where messages end`);
   }
   return [name, value];
+}
+
+/** A host name to answer to, in the form that parseAuthority gives to those of requests; or "*". */
+function parseHost(text: string): string {
+  const [, host, port] = AUTHORITY.exec(text) ?? [];
+  if (host !== undefined && port === undefined) return host.toLowerCase().replace(/\.$/, "");
+  throw new UsageError(
+    `Cannot use --allow-host "${printable(text)}": expected a host name, without a port`,
+  );
 }
 
 /** A form of the log. */
@@ -1600,16 +1616,29 @@ function explainListen(error: unknown, port: number, bind = ""): unknown {
   return error;
 }
 
+/** Makes sure that there is something to serve, and that we may read it. */
+function inspect(root: string): Deno.FileInfo {
+  const { NotFound, NotADirectory, PermissionDenied } = Deno.errors;
+  let fault = "neither a folder nor a regular file";
+  try {
+    const info = Deno.statSync(root);
+    if (info.isDirectory) return Deno.statSync(join(root, ["."])); // may we enter it?
+    if (info.isFile) {
+      Deno.openSync(root).close();
+      return info;
+    }
+  } catch (error) {
+    const gone = error instanceof NotFound || error instanceof NotADirectory;
+    if (!gone && !(error instanceof PermissionDenied)) throw error;
+    fault = gone ? "no such folder or file" : "permission denied";
+  }
+  throw new Error(`Cannot serve "${printable(root)}": ${fault}`);
+}
+
 /** Looks at what is to be served, and turns options into settings. */
 function readSettings(options: Options): Settings {
-  const { bind, lan, auth, cert } = options;
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.statSync(options.root);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(`Cannot serve "${printable(options.root)}": no such folder or file`);
-  }
+  const { auth, cert } = options;
+  const info = inspect(options.root);
   const baseName = (path: string) => path.split(SEPARATOR).at(-1) ?? path;
   const real = info.isDirectory ? "" : Deno.realPathSync(options.root);
   const file = baseName(real);
@@ -1619,38 +1648,50 @@ function readSettings(options: Options): Settings {
   if (credentials?.includes(":") === false) {
     throw new Error("Cannot use --auth: the file does not begin with USER:PASSWORD");
   }
-  const local = !lan && /^(localhost|127\..*|\[?::1\]?)$/.test(bind ?? "localhost");
   return {
     ...options,
     credentials,
     root: info.isDirectory ? options.root : real.slice(0, -file.length),
     only: info.isDirectory ? undefined : { file, names: [file, baseName(options.root)] },
     dotfiles: options.dotfiles || !info.isDirectory,
-    hosts: local ? options.allowHosts : undefined,
     secure: cert !== undefined,
     maxConnections: Math.ceil(options.maxConnections / options.threads),
   };
 }
 
+/**
+ * The names to answer to, beside those of loopback; all, unless nobody but this machine can reach
+ * us. What the listeners say decides: a name may well be bound to loopback.
+ */
+function hostsOf({ bind = "localhost", allowHosts }: Options, listeners: readonly Listener[]) {
+  const local = listeners.every(({ addr }) => /^(::ffff:)?127\.|^::1$/.test(addr.hostname));
+  return local ? [toHost(bind).toLowerCase(), ...allowHosts] : undefined;
+}
+
+/** An address as the host of a URL, RFC 3986 §3.2.2. */
+function toHost(address: string): string {
+  return address.includes(":") ? `[${address.replace(/[[\]]/g, "")}]` : address;
+}
+
 /** Says what is served, and where; in one line, if nobody is watching. */
-function announce(options: Options, port: number): string {
+function announce(options: Options, { hosts }: Settings, port: number): string {
   const { lan, bind = "localhost", cert, dotfiles } = options;
   const root = printable(options.root);
   const url = (host: string) => `${cert === undefined ? "http" : "https"}://${host}:${port}/`;
-  const local = url(bind.includes(":") ? `[${bind.replace(/[[\]]/g, "")}]` : bind);
-  const networks = lan ? networkHosts().map(url) : [];
+  const everywhere = lan || /^(0\.0\.0\.0|\[?::\]?)$/.test(bind);
+  const urls = (everywhere ? ["localhost", ...networkHosts()] : [toHost(bind)]).map(url);
   const hop = options.port === undefined && port !== DEFAULT_PORT
     ? `Port ${DEFAULT_PORT} is in use, so this is ${port}.\n`
     : "";
   if (!Deno.stderr.isTerminal()) {
-    return `${hop}http_server: serving ${root} at ${[local, ...networks].join(" ")}`;
+    return `${hop}http_server: serving ${root} at ${urls.join(" ")}`;
   }
-  const network = lan
-    ? [...networks.map(cyan), "", `Anyone on this network can read ${root}.`]
+  const network = hosts === undefined
+    ? [...urls.slice(everywhere ? 1 : 0).map(cyan), "", `Anyone on this network can read ${root}.`]
     : ["off. Add --lan to let other devices in."];
   return `${hop}${bold(`http_server ${VERSION}`)}  serving ${root}
 
-  Local    ${cyan(local)}
+  Local    ${cyan(urls[0] ?? "")}
   Network  ${network.join("\n           ")}
 
 Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${root}. Ctrl-C stops.
@@ -1720,7 +1761,19 @@ function watch(
       : (exchange) => write(`${formatExchange(exchange, format)}\n`),
     trace: verbose ? showTrace : undefined,
     complain: (error) => console.error(`http_server: ${explain(error) ?? error}`),
+    finishing: (answers) => {
+      const transfers = answers === 1 ? "1 transfer" : `${answers} transfers`;
+      console.error(`Finishing ${transfers} (Ctrl-C again to quit now)...`);
+    },
   };
+}
+
+/** A Worker reads this file anew; without permission it would end in two lines, and too late. */
+function requireOwnFile(): void {
+  const path = import.meta.filename;
+  if (path === undefined) return; // it came over the network
+  if (Deno.permissions.querySync({ name: "read", path }).state === "granted") return;
+  throw new Deno.errors.NotCapable(`Requires read access to "${path}"`);
 }
 
 /** Serves in a Worker, on the same ports, until the signal aborts. */
@@ -1758,13 +1811,15 @@ async function main(args: string[]): Promise<number> {
     print(help ? `${HELP}\n` : `http_server ${VERSION}\n`);
     return 0;
   }
-  const settings = readSettings(options);
+  const served = readSettings(options);
   const tls = cert !== undefined && key !== undefined
     ? { cert: Deno.readTextFileSync(cert), key: Deno.readTextFileSync(key) }
     : undefined;
+  if (threads > 1) requireOwnFile();
   const listeners = openListeners(options, tls);
   const places = listeners.map(({ addr }) => ({ ...addr, tls }));
-  console.error(announce(options, places[0]?.port ?? 0));
+  const settings: Settings = { ...served, hosts: hostsOf(options, listeners) };
+  console.error(announce(options, settings, places[0]?.port ?? 0));
 
   const begun = Date.now();
   const unread = new AbortController();

@@ -3222,6 +3222,12 @@ const COMMANDS: readonly [args: string[], code: number, says: string | RegExp][]
   [["here", "there"], 2, "there"],
   [["\x1b[2J", "there\x1b[2J"], 2, "there"],
   [["nowhere"], 1, "nowhere"],
+  [["LICENSE/"], 1, '"LICENSE/": no such'],
+  [["LICENSE/nothing"], 1, "no such folder or file"],
+  [["/dev/null"], 1, UNIX ? "neither a folder nor" : "null"],
+  [["--allow-host", ""], 2, "--allow-host"],
+  [["--allow-host", "http://dev.test/"], 2, "http://dev.test/"],
+  [["--allow-host", "dev.test:8000"], 2, "without a port"],
   [["nowhere\x1b[2J"], 1, "nowhere"],
   [["--bind", "192.0.2.1", "-p", "0"], 1, "192.0.2.1"],
   [["--bind", "no such host", "-p", "0"], 1, "no such host"],
@@ -3344,6 +3350,7 @@ Deno.test({ name: "program: a signal lets a transfer finish", ignore: !UNIX }, a
   const { code, stdout, stderr } = await ended;
   assertEquals(code, 0, stderr);
   assertEquals(JSON.parse(stdout).sent, HUGE);
+  assertMatch(stderr, /\nFinishing 1 transfer \(Ctrl-C again to quit now\)\.\.\.\nStopped after /);
 });
 
 Deno.test("program: a port that is busy, named and not", async () => {
@@ -3382,6 +3389,26 @@ Deno.test("program: both addresses of this machine, and no other", async () => {
   const text = "GET /hello.txt HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n";
   assertMatch(await talk(program.port, [text]), /^HTTP\/1\.1 421 /);
   assertEquals((await program.stop("SIGTERM")).stdout, "", "-q is no log");
+});
+
+Deno.test("program: whoever is bound to loopback only looks at Host", async (test) => {
+  for (const [bind, own] of [["127.1", "127.1"], ["LOCALHOST"], ["0x7f.1", "0X7f.1:80"]]) {
+    await test.step(`${bind}`, async () => {
+      await using program = await startServer(["-p0", "--bind", `${bind}`, WWW]);
+      const status = async (host: string) => {
+        const text = `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+        return readAnswers(await talk(program.port, [text]))[0]?.status;
+      };
+      assertEquals(await status("evil.test"), 421, program.stderr);
+      for (const host of ["localhost", own ?? "127.0.0.1"]) assertEquals(await status(host), 200);
+    });
+  }
+  await test.step("bound to every address, it answers to all, and says where", async () => {
+    await using program = await startServer(["-p0", "--bind", "0.0.0.0", WWW]);
+    assertMatch(program.stderr, /at http:\/\/localhost:\d+\/ http:/);
+    const text = "GET / HTTP/1.1\r\nHost: my.test\r\nConnection: close\r\n\r\n";
+    assertEquals(readAnswers(await talk(program.port, [text]))[0]?.status, 200);
+  });
 });
 
 Deno.test("program: options reach the service", async () => {
@@ -3550,6 +3577,13 @@ Deno.test("program: a missing permission names its flag", async (test) => {
       assertMatch(stderr, flag);
     });
   }
+  await test.step("threads read the program itself", async () => {
+    const allow = ["--allow-net", `--allow-read=${WWW}`];
+    await using program = await startServer(["-p0", "-t2", WWW], { allow });
+    const { code, stderr } = await program.stop();
+    assertEquals(code, 1);
+    assertMatch(stderr, /^http_server: Deno was not allowed to read \S+; add --allow-read=\S+\n$/);
+  });
   await test.step("these two are enough, --lan included", async () => {
     const allow = ["--allow-net", `--allow-read=${WWW}`];
     await using program = await startServer(["-p0", "--lan", WWW], { allow });
@@ -3565,6 +3599,7 @@ const hasTerminal = UNIX && await new Deno.Command("script", { args: ["--version
 /** What it shows there, by arguments and colours. */
 const TERMINALS: readonly [args: string, colour: boolean, want: RegExp][] = [
   ["", false, /serving \S*www[^]*Local +http:\/\/localhost:\d+\/[^]*--lan[^]*Ctrl-C/],
+  ["-b 0.0.0.0", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
   ["--lan", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
   // deno-lint-ignore no-control-regex
   ["", true, /\x1b\[\d+m/],
@@ -3672,6 +3707,8 @@ Deno.test({
     assertMatch(stderr, /^http_server: [^\n]*\b1\b[^\n]*-p 8080[^\n]*\n$/);
   } // else the ports below 1024 are free for all here
   Deno.chmodSync(folder.root, 0);
+  await using shut = await startServer(["-p", "0", folder.root], options);
+  assertMatch((await shut.stop()).stderr, /^http_server: [^\n]*root[^\n]* permission denied\n$/);
   await using locked = await startServer(["-p", "0", `${folder.root}/a.txt`], options);
   const { code, stderr } = await locked.stop();
   assertEquals(code, 1);
