@@ -1526,7 +1526,7 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
   }
   const range = status === 206 ? fields.get("Range")?.replace(/^bytes=/i, "  ") ?? "" : "";
   const cut = sent < due ? `  client left at ${formatOctets(sent)} of ${formatOctets(due)}` : "";
-  const what = printable(target || line) + printable(range) + cut;
+  const what = escapeQuoted(target || line) + escapeQuoted(range) + cut;
   const amount = due === 0 ? "–" : formatOctets(sent);
   const verdict = `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`;
   return `${verdict} ${printable(method).slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${
@@ -1544,7 +1544,7 @@ function userOf(authorization = ""): string {
 }
 
 function escapeQuoted(text: string): string {
-  return printable(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"');
+  return printable(text.replace(/["\\]/g, "\\$&"));
 }
 
 /** Where a service listens, and with which certificate. */

@@ -3133,6 +3133,16 @@ Deno.test("log: one line for each request, with nothing raw in it", async (test)
   }
 });
 
+Deno.test("log: escapes are those of Apache and nginx, a quote in the path is one", async () => {
+  await using service = start();
+  await talk(service.port, ['GET /a"\\\x1b HTTP/1.1\r\n\r\n']);
+  const [exchange] = service.exchanges;
+  assert(exchange);
+  for (const format of ["short", "combined"] as const) {
+    assertMatch(formatExchange(exchange, format), / \/a\\"\\\\\\x1b /);
+  }
+});
+
 Deno.test("log: what it tells", async () => {
   await using service = start();
   const fields = [
