@@ -800,9 +800,7 @@ async function locate(request: Request, site: Site): Promise<Representation | nu
     found = await represent(request, [...segments, "index.html"], site);
     if (!found && (site.listing ?? true)) found = await listFolder(request, segments, site);
   } else if (!slash) {
-    const [name = "", ...folders] = segments.toReversed();
-    const page = [...folders.toReversed(), `${name}.html`];
-    found = await represent(request, info ? segments : page, site);
+    found = await represent(request, info ? segments : extend(segments, ".html"), site);
   }
   if (found || !site.spa || segments.at(-1)?.includes(".")) return found;
   const navigates = weigh(request.fields.get("Accept"), ["text/html"]);
@@ -838,6 +836,11 @@ const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
 
 function join(root: string, segments: readonly string[]): string {
   return [root.replace(/[/\\]$/, ""), ...segments].join(SEPARATOR);
+}
+
+/** The name beside this one that has something more at its end. */
+function extend(segments: readonly string[], suffix: string): string[] {
+  return [...segments.slice(0, -1), `${segments.at(-1)}${suffix}`];
 }
 
 /**
@@ -904,30 +907,31 @@ function openFile(segments: readonly string[], site: Site, tries = 3): OpenFile 
   return inside && tries > 1 ? openFile(segments, site, tries - 1) : null;
 }
 
-/** The files beside a file that hold it compressed, by content coding (RFC 9110 §8.4.1). */
-const SIBLINGS = { br: ".br", gzip: ".gz" } as const;
+/** The content codings (RFC 9110 §8.4.1) of files beside a file, the one we like best last. */
+const SIBLINGS = [["gzip", ".gz"], ["br", ".br"]] as const;
 
 /** Opens a file or a sibling of it, whichever the client likes best; null if there is no file. */
 function openCoded(fields: Fields, segments: readonly string[], site: Site) {
   const original = openFile(segments, site);
   if (original === null) return null;
-  let chosen = original;
-  const own: Field[] = [["Accept-Ranges", "bytes"]];
-  let best = weigh(fields.get("Accept-Encoding"), ["identity"]) ?? 0.001;
-  for (const coding of ["gzip", "br"] as const) {
-    const name = [...segments.slice(0, -1), `${segments.at(-1)}${SIBLINGS[coding]}`];
+  const accepted = fields.get("Accept-Encoding");
+  let best = { ...original, weight: weigh(accepted, ["identity"]) ?? 0.001, coding: "" };
+  let varies = false;
+  for (const [coding, suffix] of SIBLINGS) {
+    const name = extend(segments, suffix);
     const sibling = attempt(() => Deno.statSync(join(site.root, name)));
     if (!sibling?.isFile || (sibling.mtime ?? 0) < (original.info.mtime ?? 0)) continue;
-    own[1] = ["Vary", "Accept-Encoding"];
-    const weight = weigh(fields.get("Accept-Encoding"), [coding, "*"]) ?? 0;
-    const opened = weight >= best && weight > 0 ? openSibling(name, site) : null;
+    varies = true;
+    const weight = weigh(accepted, [coding, "*"]) ?? 0;
+    const opened = weight >= best.weight && weight > 0 ? openSibling(name, site) : null;
     if (opened === null) continue;
-    chosen.file.close();
-    chosen = opened;
-    own[2] = ["Content-Encoding", coding];
-    best = weight;
+    best.file.close();
+    best = { ...opened, weight, coding };
   }
-  return { ...chosen, own };
+  const own: Field[] = [["Accept-Ranges", "bytes"]];
+  if (varies) own.push(["Vary", "Accept-Encoding"]);
+  if (best.coding) own.push(["Content-Encoding", best.coding]);
+  return { file: best.file, info: best.info, own };
 }
 
 /** Opens a sibling; one that may not be read is passed over. */
@@ -949,32 +953,28 @@ async function represent(
   if (opened === null) return null;
   const { file, info, own } = opened;
   try {
-    const [size, time, change] = [
-      info.size,
-      info.mtime?.getTime() ?? 0,
-      info.ctime?.getTime() ?? 0,
-    ];
+    const { dev, ino, size } = info;
+    const [time, change] = [info.mtime?.getTime() ?? 0, info.ctime?.getTime() ?? 0];
     const [, extension = ""] = /\.([^.]+)$/.exec(segments.at(-1) ?? "") ?? [];
     const type = TYPES.get(extension.toLowerCase()) ?? "application/octet-stream";
     const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
-    const looks = [info.dev, info.ino, size, time, change].map((stamp) =>
-      (stamp ?? 0).toString(36)
-    );
+    const common = { type, modified, fields: own };
+    const looks = [dev, ino, size, time, change].join();
     if (size > MAX_HASHED) {
-      const { etag } = await hold(encoder.encode(looks.join())); // an inode is nobody's business
-      return { file, size, type, etag, modified, fields: own };
+      const { etag } = await hold(encoder.encode(looks)); // an inode is nobody's business
+      return { file, size, etag, ...common };
     }
-    const kept = site.contents.get(looks.join());
-    const held = kept ?? await hold(readWhole(file, size));
-    const { etag, size: length, octets } = held;
-    const content = size <= SMALL && octets ? { octets } : { file };
-    // What had rested for a while cannot have changed again within a tick of the clock.
-    if (!kept && Date.now() - Math.max(time, change) > RESTED) {
-      const small = "octets" in content;
-      site.contents.set(looks.join(), small ? held : { etag, size: length }, small ? length : 64);
+    let held = site.contents.get(looks);
+    if (!held) {
+      const { octets, ...rest } = await hold(readWhole(file, size));
+      held = size > SMALL ? rest : { octets, ...rest };
+      // What had rested for a while cannot have changed again within a tick of the clock.
+      const rested = Date.now() - Math.max(time, change) > RESTED;
+      if (rested) site.contents.set(looks, held, held.octets?.length ?? 64);
     }
-    if ("octets" in content) file.close();
-    return { ...content, size: length, type, etag, modified, fields: own };
+    if (!held.octets) return { file, ...held, ...common };
+    file.close();
+    return { ...held, ...common };
   } catch (error) {
     file.close();
     throw error;
@@ -1528,11 +1528,14 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
   const cut = sent < due ? `  client left at ${formatOctets(sent)} of ${formatOctets(due)}` : "";
   const what = escapeQuoted(target || line) + escapeQuoted(range) + cut;
   const amount = due === 0 ? "–" : formatOctets(sent);
-  const verdict = `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`;
-  return `${verdict} ${printable(method).slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${
-    amount.padStart(9)
-  } ` +
-    `${ms.toFixed(0).padStart(5)} ms  ${remote}`;
+  const columns = [
+    `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`,
+    printable(method).slice(0, 8).padEnd(5),
+    what.padEnd(34),
+    amount.padStart(9),
+    `${ms.toFixed(0).padStart(5)} ms  ${remote}`,
+  ];
+  return columns.join(" ");
 }
 
 function userOf(authorization = ""): string {
@@ -1543,6 +1546,7 @@ function userOf(authorization = ""): string {
   }
 }
 
+/** Escapes what may stand between quotes, as the logs of Apache and nginx do. */
 function escapeQuoted(text: string): string {
   return printable(text.replace(/["\\]/g, "\\$&"));
 }
@@ -1655,7 +1659,7 @@ function readSettings(options: Options): Settings {
     only: info.isDirectory ? undefined : { file, names: [file, baseName(options.root)] },
     dotfiles: options.dotfiles || !info.isDirectory,
     secure: cert !== undefined,
-    maxConnections: Math.ceil(options.maxConnections / options.threads),
+    maxConnections: Math.max(1, Math.floor(options.maxConnections / options.threads)),
   };
 }
 
