@@ -1617,6 +1617,11 @@ function explainListen(error: unknown, port: number, bind = ""): unknown {
       `Cannot listen on "${printable(bind)}": no address of this computer; try --lan`,
     );
   }
+  const [, fault] = /: (.*\b(?:keys?|certificates?)\b.*)/.exec(String(error)) ?? [];
+  if (fault !== undefined) {
+    const advice = fault.includes("No keys") ? "; it must be PEM, and not encrypted" : "";
+    return new Error(`Cannot use --cert and --key: ${printable(fault)}${advice}`);
+  }
   return error;
 }
 

@@ -3244,6 +3244,8 @@ const COMMANDS: readonly [args: string[], code: number, says: string | RegExp][]
   [["--auth", "@nowhere"], 1, "nowhere"],
   [["--auth", "@LICENSE"], 1, "--auth"],
   [["--cert", "nowhere", "--key", "nowhere"], 1, "nowhere"],
+  [["--cert", `${TLS}localhost.pem`, "--key", "LICENSE", "-p", "0"], 1, "--key: .* not encrypted"],
+  [["--cert", `${TLS}localhost.pem`, "--key", `${TLS}other.key`, "-p", "0"], 1, "--key: keys"],
   [["--cert", "README.md", "--key", "README.md", "-p", "0"], 1, "README|certificate|cert"],
 ];
 
