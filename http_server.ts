@@ -278,16 +278,16 @@ interface Site extends ServeOptions {
   freed: PromiseWithResolvers<void>;
 }
 
-/** A connection; it is busy from the first octet of a request to the end of its response. */
+/** A connection. It answers from the first octet of a request to the end of its response. */
 interface Connection {
   wire: Wire;
   remote: string;
-  busy: boolean;
+  state: "idle" | "answering" | "hanging up";
 }
 
 /**
  * Answers HTTP/1.1 requests until the signal aborts. Then it accepts no more, hangs up on idle
- * clients, and resolves once the busy ones have their answer, after five seconds at the most.
+ * clients, and resolves once the others have their answer, after five seconds at the most.
  *
  * The caller opens the listeners. What a client does never rejects the promise.
  */
@@ -307,9 +307,9 @@ export async function serve(
   const stop = () => {
     for (const listener of listeners) listener.close();
     let answers = 0;
-    for (const { wire, busy } of site.connections) {
-      if (busy) answers++;
-      else wire.close();
+    for (const { wire, state } of site.connections) {
+      if (state === "idle") wire.close();
+      if (state === "answering") answers++;
     }
     if (answers > 0) site.finishing?.(answers);
     patience = setTimeout(() => {
@@ -345,7 +345,9 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
       else converse(conn, site);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // closed, by us
-      // ENOTCONN and the like: the client is gone already. EMFILE: a descriptor will be freed.
+      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      if (["ENOTCONN", "ECONNABORTED", "ECONNRESET"].some((gone) => gone === code)) continue;
+      // EMFILE and the like: a descriptor will be freed. Those who left keep nobody waiting.
       await new Promise((resolve) => setTimeout(resolve, pause));
       pause = Math.min(pause * 2, 1_000);
     }
@@ -355,7 +357,7 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
 /** One connection from accept to close; nothing that happens to it concerns the others. */
 async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<void> {
   const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
-  const connection: Connection = { wire: new Wire(conn), remote, busy: false };
+  const connection: Connection = { wire: new Wire(conn), remote, state: "idle" };
   site.connections.add(connection);
   try {
     if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
@@ -373,10 +375,10 @@ async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<
 async function answerRequests(connection: Connection, site: Site): Promise<void> {
   const { wire } = connection;
   for (let patience = REQUEST_TIMEOUT;; patience = site.idle ?? IDLE_TIMEOUT) {
-    connection.busy = false;
+    connection.state = "idle";
     wire.setDeadline(patience);
     if (wire.buffered.length === 0 && !await wire.fill()) return;
-    connection.busy = true;
+    connection.state = "answering";
     const started = site.log ? performance.now() : 0;
 
     const { buffered, received } = wire;
@@ -393,6 +395,7 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     }
     await send(answer, connection, site, started);
     if (answer.persists && !site.signal.aborted) continue;
+    connection.state = "hanging up";
     if (answer.lingers || wire.buffered.length > 0) await wire.hangUp(LINGER_TIMEOUT);
     return;
   }

@@ -2768,6 +2768,21 @@ Deno.test("connections: resets, before and after accept, stop nothing", async ()
   }
 });
 
+Deno.test("connections: those who left before accept keep nobody waiting", async () => {
+  const { connect } = await import("node:net");
+  const listener = Deno.listen(LOCAL);
+  for (let count = 0; count < 15; count++) {
+    await new Promise<void>((resolve) => {
+      const socket = connect(listener.addr.port, "127.0.0.1", () => socket.resetAndDestroy());
+      socket.on("error", () => {}).on("close", () => resolve());
+    });
+  }
+  await using service = start({}, listener);
+  const begun = performance.now();
+  assertMatch((await ask(service.port, "/hello.txt")).body, /Hello/);
+  assert(performance.now() - begun < 1_500, "some milliseconds are wanted, not seconds");
+});
+
 Deno.test("connections: a client that leaves in the middle of a large answer", async () => {
   using folder = new Folder({ "huge.bin": new Uint8Array(HUGE), "end.txt": "the end\n" });
   await using service = start({ root: folder.root });
