@@ -768,11 +768,10 @@ function answersTo(host: string, hosts: string[] | undefined): boolean {
 /** Compares Basic credentials (RFC 7617) in a time that does not tell where they differ. */
 async function isAuthorized(fields: Fields, credentials: string): Promise<boolean> {
   const [, given = ""] = /^basic +([\w+/=]*)$/i.exec(fields.get("Authorization") ?? "") ?? [];
-  const [ours = new Uint8Array(), theirs = ours] = await Promise.all(
-    [encoder.encode(credentials).toBase64(), given].map(async (text) =>
-      new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)))
-    ),
-  );
+  const digest = async (text: string) =>
+    new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
+  const ours = await digest(encoder.encode(credentials).toBase64());
+  const theirs = await digest(given);
   return ours.reduce((difference, octet, at) => difference | (octet ^ (theirs[at] ?? 0)), 0) === 0;
 }
 
