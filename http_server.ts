@@ -70,6 +70,8 @@ export interface ServeOptions extends Settings {
   trace?: Trace | undefined;
   /** Gets what went wrong on our side; the client saw a 500 or the end of the connection. */
   complain?: ((error: unknown) => void) | undefined;
+  /** Gets how many answers are in progress when the end is asked for, if any are. */
+  finishing?: ((answers: number) => void) | undefined;
 }
 
 /** One request and what became of it. Texts are as the client sent them. */
@@ -276,16 +278,16 @@ interface Site extends ServeOptions {
   freed: PromiseWithResolvers<void>;
 }
 
-/** A connection; it is busy from the first octet of a request to the end of its response. */
+/** A connection. It answers from the first octet of a request to the end of its response. */
 interface Connection {
   wire: Wire;
   remote: string;
-  busy: boolean;
+  state: "idle" | "answering" | "hanging up";
 }
 
 /**
  * Answers HTTP/1.1 requests until the signal aborts. Then it accepts no more, hangs up on idle
- * clients, and resolves once the busy ones have their answer, after five seconds at the most.
+ * clients, and resolves once the others have their answer, after five seconds at the most.
  *
  * The caller opens the listeners. What a client does never rejects the promise.
  */
@@ -304,7 +306,12 @@ export async function serve(
   let patience: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     for (const listener of listeners) listener.close();
-    for (const { wire, busy } of site.connections) if (!busy) wire.close();
+    let answers = 0;
+    for (const { wire, state } of site.connections) {
+      if (state === "idle") wire.close();
+      if (state === "answering") answers++;
+    }
+    if (answers > 0) site.finishing?.(answers);
     patience = setTimeout(() => {
       for (const { wire } of site.connections) wire.close();
     }, SHUTDOWN_TIMEOUT);
@@ -338,7 +345,9 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
       else converse(conn, site);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // closed, by us
-      // ENOTCONN and the like: the client is gone already. EMFILE: a descriptor will be freed.
+      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      if (["ENOTCONN", "ECONNABORTED", "ECONNRESET"].some((gone) => gone === code)) continue;
+      // EMFILE and the like: a descriptor will be freed. Those who left keep nobody waiting.
       await new Promise((resolve) => setTimeout(resolve, pause));
       pause = Math.min(pause * 2, 1_000);
     }
@@ -348,7 +357,7 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
 /** One connection from accept to close; nothing that happens to it concerns the others. */
 async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<void> {
   const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
-  const connection: Connection = { wire: new Wire(conn), remote, busy: false };
+  const connection: Connection = { wire: new Wire(conn), remote, state: "idle" };
   site.connections.add(connection);
   try {
     if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
@@ -366,10 +375,10 @@ async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<
 async function answerRequests(connection: Connection, site: Site): Promise<void> {
   const { wire } = connection;
   for (let patience = REQUEST_TIMEOUT;; patience = site.idle ?? IDLE_TIMEOUT) {
-    connection.busy = false;
+    connection.state = "idle";
     wire.setDeadline(patience);
     if (wire.buffered.length === 0 && !await wire.fill()) return;
-    connection.busy = true;
+    connection.state = "answering";
     const started = site.log ? performance.now() : 0;
 
     const { buffered, received } = wire;
@@ -386,6 +395,7 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     }
     await send(answer, connection, site, started);
     if (answer.persists && !site.signal.aborted) continue;
+    connection.state = "hanging up";
     if (answer.lingers || wire.buffered.length > 0) await wire.hangUp(LINGER_TIMEOUT);
     return;
   }
@@ -523,7 +533,8 @@ async function readHead(wire: Wire): Promise<string[] | null> {
     const end = octets.indexOf(LF, scanned) + 1;
     const length = end || octets.length;
     if (ends[0] === undefined && length > MAX_REQUEST_LINE) {
-      throw new StatusError(octets.indexOf(0x20) < 64 ? 414 : 400); // the target, or the method?
+      const space = octets.indexOf(0x20); // is it the target that is too long, or the method?
+      throw new StatusError(space > 0 && space < 64 ? 414 : 501);
     }
     if (length - (ends[0] ?? length) > MAX_SECTION || ends.length - 1 > MAX_FIELDS) {
       throw new StatusError(431);
@@ -550,7 +561,11 @@ async function readHead(wire: Wire): Promise<string[] | null> {
 /** A request line, RFC 9112 §3. */
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~\w]+) ([!-~]+) HTTP\/(\d)\.(\d)$/;
 /** The authority of an http URI, RFC 3986 §3.2, without the userinfo that RFC 9110 §4.2.4 bars. */
-const AUTHORITY = /^(\[[\da-f:.]+\]|(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+)(?::(\d{0,5}))?$/i;
+const AUTHORITY = new RegExp(
+  "^(\\[[\\da-f:.]+\\]|\\[v[\\da-f]+\\.(?:SIGN|:)+\\]|(?:SIGN|%[\\da-f]{2})+)(?::(\\d{0,5}))?$"
+    .replaceAll("SIGN", "[$\\w\\-.~!&'()*+,;=]"),
+  "i",
+);
 /** A path and a query, RFC 3986 §3.3 and §3.4, and the few more signs that browsers send there. */
 const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|[\]]|%[\dA-Fa-f]{2})*)*)(\?[!$-;=?-~]*)?$/;
 
@@ -608,7 +623,7 @@ function parseTarget(method: string, target: string, named: string, secure: bool
 function parseAuthority(authority: string): string {
   const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
   if (host === undefined || Number(port) > 65_535) throw new StatusError(400);
-  if (host.startsWith("[") && !URL.canParse(`http://${host}/`)) throw new StatusError(400);
+  if (/^\[[^v]/i.test(host) && !URL.canParse(`http://${host}/`)) throw new StatusError(400);
   return host.toLowerCase().replace(/\.$/, "");
 }
 
@@ -629,7 +644,9 @@ function requestFraming(fields: Fields, old: boolean): Framing {
     // Rule 4: chunked comes last, and once; we know no other to come before it.
     const names = codings.toLowerCase().split(/[\t ]*,[\t ]*/);
     if (names.pop() !== "chunked" || names.includes("chunked")) throw new StatusError(400);
-    if (!names.every((name) => TOKEN.test(name))) throw new StatusError(400);
+    if (!names.every((name) => TOKEN.test(name.replace(/[\t ]*;.*/, "")))) {
+      throw new StatusError(400);
+    }
     if (names.length > 0) throw new StatusError(501);
     return { kind: "chunked" };
   }
@@ -751,11 +768,10 @@ function answersTo(host: string, hosts: string[] | undefined): boolean {
 /** Compares Basic credentials (RFC 7617) in a time that does not tell where they differ. */
 async function isAuthorized(fields: Fields, credentials: string): Promise<boolean> {
   const [, given = ""] = /^basic +([\w+/=]*)$/i.exec(fields.get("Authorization") ?? "") ?? [];
-  const [ours = new Uint8Array(), theirs = ours] = await Promise.all(
-    [encoder.encode(credentials).toBase64(), given].map(async (text) =>
-      new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)))
-    ),
-  );
+  const digest = async (text: string) =>
+    new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
+  const ours = await digest(encoder.encode(credentials).toBase64());
+  const theirs = await digest(given);
   return ours.reduce((difference, octet, at) => difference | (octet ^ (theirs[at] ?? 0)), 0) === 0;
 }
 
@@ -786,9 +802,7 @@ async function locate(request: Request, site: Site): Promise<Representation | nu
     found = await represent(request, [...segments, "index.html"], site);
     if (!found && (site.listing ?? true)) found = await listFolder(request, segments, site);
   } else if (!slash) {
-    const [name = "", ...folders] = segments.toReversed();
-    const page = [...folders.toReversed(), `${name}.html`];
-    found = await represent(request, info ? segments : page, site);
+    found = await represent(request, info ? segments : extend(segments, ".html"), site);
   }
   if (found || !site.spa || segments.at(-1)?.includes(".")) return found;
   const navigates = weigh(request.fields.get("Accept"), ["text/html"]);
@@ -824,6 +838,11 @@ const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
 
 function join(root: string, segments: readonly string[]): string {
   return [root.replace(/[/\\]$/, ""), ...segments].join(SEPARATOR);
+}
+
+/** The name beside this one that has something more at its end. */
+function extend(segments: readonly string[], suffix: string): string[] {
+  return [...segments.slice(0, -1), `${segments.at(-1)}${suffix}`];
 }
 
 /**
@@ -890,30 +909,31 @@ function openFile(segments: readonly string[], site: Site, tries = 3): OpenFile 
   return inside && tries > 1 ? openFile(segments, site, tries - 1) : null;
 }
 
-/** The files beside a file that hold it compressed, by content coding (RFC 9110 §8.4.1). */
-const SIBLINGS = { br: ".br", gzip: ".gz" } as const;
+/** The content codings (RFC 9110 §8.4.1) of files beside a file, the one we like best last. */
+const SIBLINGS = [["gzip", ".gz"], ["br", ".br"]] as const;
 
 /** Opens a file or a sibling of it, whichever the client likes best; null if there is no file. */
 function openCoded(fields: Fields, segments: readonly string[], site: Site) {
   const original = openFile(segments, site);
   if (original === null) return null;
-  let chosen = original;
-  const own: Field[] = [["Accept-Ranges", "bytes"]];
-  let best = weigh(fields.get("Accept-Encoding"), ["identity"]) ?? 0.001;
-  for (const coding of ["gzip", "br"] as const) {
-    const name = [...segments.slice(0, -1), `${segments.at(-1)}${SIBLINGS[coding]}`];
+  const accepted = fields.get("Accept-Encoding");
+  let best = { ...original, weight: weigh(accepted, ["identity"]) ?? 0.001, coding: "" };
+  let varies = false;
+  for (const [coding, suffix] of SIBLINGS) {
+    const name = extend(segments, suffix);
     const sibling = attempt(() => Deno.statSync(join(site.root, name)));
     if (!sibling?.isFile || (sibling.mtime ?? 0) < (original.info.mtime ?? 0)) continue;
-    own[1] = ["Vary", "Accept-Encoding"];
-    const weight = weigh(fields.get("Accept-Encoding"), [coding, "*"]) ?? 0;
-    const opened = weight >= best && weight > 0 ? openSibling(name, site) : null;
+    varies = true;
+    const weight = weigh(accepted, [coding, "*"]) ?? 0;
+    const opened = weight >= best.weight && weight > 0 ? openSibling(name, site) : null;
     if (opened === null) continue;
-    chosen.file.close();
-    chosen = opened;
-    own[2] = ["Content-Encoding", coding];
-    best = weight;
+    best.file.close();
+    best = { ...opened, weight, coding };
   }
-  return { ...chosen, own };
+  const own: Field[] = [["Accept-Ranges", "bytes"]];
+  if (varies) own.push(["Vary", "Accept-Encoding"]);
+  if (best.coding) own.push(["Content-Encoding", best.coding]);
+  return { file: best.file, info: best.info, own };
 }
 
 /** Opens a sibling; one that may not be read is passed over. */
@@ -935,31 +955,28 @@ async function represent(
   if (opened === null) return null;
   const { file, info, own } = opened;
   try {
-    const [size, time, change] = [
-      info.size,
-      info.mtime?.getTime() ?? 0,
-      info.ctime?.getTime() ?? 0,
-    ];
-    const extension = segments.at(-1)?.split(".").at(-1)?.toLowerCase() ?? "";
-    const type = TYPES.get(extension) ?? "application/octet-stream";
+    const { dev, ino, size } = info;
+    const [time, change] = [info.mtime?.getTime() ?? 0, info.ctime?.getTime() ?? 0];
+    const [, extension = ""] = /\.([^.]+)$/.exec(segments.at(-1) ?? "") ?? [];
+    const type = TYPES.get(extension.toLowerCase()) ?? "application/octet-stream";
     const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
-    const looks = [info.dev, info.ino, size, time, change].map((stamp) =>
-      (stamp ?? 0).toString(36)
-    );
+    const common = { type, modified, fields: own };
+    const looks = [dev, ino, size, time, change].join();
     if (size > MAX_HASHED) {
-      return { file, size, type, etag: `"${looks.join("-")}"`, modified, fields: own };
+      const { etag } = await hold(encoder.encode(looks)); // an inode is nobody's business
+      return { file, size, etag, ...common };
     }
-    const kept = site.contents.get(looks.join());
-    const held = kept ?? await hold(readWhole(file, size));
-    const { etag, size: length, octets } = held;
-    const content = size <= SMALL && octets ? { octets } : { file };
-    // What had rested for a while cannot have changed again within a tick of the clock.
-    if (!kept && Date.now() - Math.max(time, change) > RESTED) {
-      const small = "octets" in content;
-      site.contents.set(looks.join(), small ? held : { etag, size: length }, small ? length : 64);
+    let held = site.contents.get(looks);
+    if (!held) {
+      const { octets, ...rest } = await hold(readWhole(file, size));
+      held = size > SMALL ? rest : { octets, ...rest };
+      // What had rested for a while cannot have changed again within a tick of the clock.
+      const rested = Date.now() - Math.max(time, change) > RESTED;
+      if (rested) site.contents.set(looks, held, held.octets?.length ?? 64);
     }
-    if ("octets" in content) file.close();
-    return { ...content, size: length, type, etag, modified, fields: own };
+    if (!held.octets) return { file, ...held, ...common };
+    file.close();
+    return { ...held, ...common };
   } catch (error) {
     file.close();
     throw error;
@@ -1010,7 +1027,8 @@ function redirectToFolder(segments: readonly string[], query: string): never {
 interface Entry {
   name: string;
   folder: boolean;
-  size: number;
+  /** In octets; null if the name is not UTF-8: such a file can be shown, but not be opened. */
+  size: number | null;
   modified: Date | null;
 }
 
@@ -1052,7 +1070,7 @@ function isFolder(entry: Deno.DirEntry, segments: readonly string[], site: Site)
   return describeEntry(entry.name, segments, site)?.folder ?? false;
 }
 
-/** An entry that we would serve; null for a broken link, one that leads out, a fifo, a bad name. */
+/** An entry that we would show; null for a broken link, one that leads out, a fifo. */
 function describeEntry(name: string, segments: readonly string[], site: Site): Entry | null {
   const path = [...segments, name];
   try {
@@ -1063,14 +1081,16 @@ function describeEntry(name: string, segments: readonly string[], site: Site): E
       : info;
     return isFile || isDirectory ? { name, folder: isDirectory, size, modified: mtime } : null;
   } catch {
-    return null;
+    const decoded = name.includes("\ufffd"); // from octets that are not UTF-8, or it would open
+    return decoded ? { name, folder: false, size: null, modified: null } : null;
   }
 }
 
 function listAsJson(entries: readonly Entry[]): string {
-  const rows = entries.map(({ name, folder, size, modified }) => (
-    { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified }
-  ));
+  const rows = entries.filter(({ size }) => size !== null).map((entry) => {
+    const { name, folder, size, modified } = entry;
+    return { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified };
+  });
   return `${JSON.stringify(rows, null, 1)}\n`;
 }
 
@@ -1093,10 +1113,10 @@ function listAsHtml(segments: readonly string[], entries: readonly Entry[], more
     // "./", or a name with a colon would pass for a scheme (RFC 3986 §4.2)
     const link = `./${escapeHtml(encodeURIComponent(name))}${slash}`;
     const time = modified?.toISOString().slice(0, 16).replace("T", " ") ?? "";
-    const amount = folder ? "" : formatOctets(size);
-    return `<tr><td><a href="${link}">${
-      escapeHtml(printable(name))
-    }${slash}</a><td>${amount}<td>${time}\n`;
+    const text = `${escapeHtml(printable(name))}${slash}`;
+    const shown = size === null ? text : `<a href="${link}">${text}</a>`;
+    const amount = folder || size === null ? "" : formatOctets(size);
+    return `<tr><td>${shown}<td>${amount}<td>${time}\n`;
   });
   const up = segments.length > 0 ? '<tr><td><a href="../">../</a><td><td>\n' : "";
   return `<!DOCTYPE html>
@@ -1295,7 +1315,9 @@ function compose(
   if (status !== 204 && status !== 304) own.push(["Content-Length", String(lengthOf(content))]);
   if (!persists) own.push(["Connection", "close"]);
   else if (understood?.old) own.push(["Connection", "keep-alive"]);
-  own.push(["Cache-Control", status < 305 && site.cache ? site.cache : "no-cache"]);
+  // A refusal is asked for anew each time, whatever may be kept.
+  const cache = status < 305 || site.cache === "no-store" ? site.cache : undefined;
+  own.push(["Cache-Control", cache ?? "no-cache"]);
   own.push(["X-Content-Type-Options", "nosniff"]);
   if (site.cors) {
     own.push(["Access-Control-Allow-Origin", "*"]);
@@ -1449,7 +1471,7 @@ function parseOptions(args: readonly string[]) {
     cache: age === undefined ? "no-cache" : age < 0 ? "no-store" : `public, max-age=${age}`,
     fields: flags.header.map(parseField),
     format: flags.quiet ? "off" as const : format,
-    allowHosts: flags["allow-host"].map((host) => host.toLowerCase()),
+    allowHosts: flags["allow-host"].map(parseHost),
     maxConnections: whole("--max-connections", flags["max-connections"], 1, 1_000_000),
     idle: readNumber("--idle", flags.idle, { min: 0.1, max: 86_400 }) * 1_000,
   };
@@ -1470,6 +1492,15 @@ function parseField(line: string): Field {
     throw new UsageError(`Cannot use --header "${name}": it tells where messages end`);
   }
   return [name, value];
+}
+
+/** A host name to answer to, in the form that parseAuthority gives to those of requests; or "*". */
+function parseHost(text: string): string {
+  const [, host, port] = AUTHORITY.exec(text) ?? [];
+  if (host !== undefined && port === undefined) return host.toLowerCase().replace(/\.$/, "");
+  throw new UsageError(
+    `Cannot use --allow-host "${printable(text)}": expected a host name, without a port`,
+  );
 }
 
 /** A form of the log. */
@@ -1497,13 +1528,16 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
   }
   const range = status === 206 ? fields.get("Range")?.replace(/^bytes=/i, "  ") ?? "" : "";
   const cut = sent < due ? `  client left at ${formatOctets(sent)} of ${formatOctets(due)}` : "";
-  const what = printable(target || line) + printable(range) + cut;
+  const what = escapeQuoted(target || line) + escapeQuoted(range) + cut;
   const amount = due === 0 ? "–" : formatOctets(sent);
-  const verdict = `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`;
-  return `${verdict} ${printable(method).slice(0, 8).padEnd(5)} ${what.padEnd(34)} ${
-    amount.padStart(9)
-  } ` +
-    `${ms.toFixed(0).padStart(5)} ms  ${remote}`;
+  const columns = [
+    `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`,
+    printable(method).slice(0, 8).padEnd(5),
+    what.padEnd(34),
+    amount.padStart(9),
+    `${ms.toFixed(0).padStart(5)} ms  ${remote}`,
+  ];
+  return columns.join(" ");
 }
 
 function userOf(authorization = ""): string {
@@ -1514,8 +1548,9 @@ function userOf(authorization = ""): string {
   }
 }
 
+/** Escapes what may stand between quotes, as the logs of Apache and nginx do. */
 function escapeQuoted(text: string): string {
-  return printable(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"');
+  return printable(text.replace(/["\\]/g, "\\$&"));
 }
 
 /** Where a service listens, and with which certificate. */
@@ -1584,19 +1619,37 @@ function explainListen(error: unknown, port: number, bind = ""): unknown {
       `Cannot listen on "${printable(bind)}": no address of this computer; try --lan`,
     );
   }
+  const [, fault] = /: (.*\b(?:keys?|certificates?)\b.*)/.exec(String(error)) ?? [];
+  if (fault !== undefined) {
+    const advice = fault.includes("No keys") ? "; it must be PEM, and not encrypted" : "";
+    return new Error(`Cannot use --cert and --key: ${printable(fault)}${advice}`);
+  }
   return error;
+}
+
+/** Makes sure that there is something to serve, and that we may read it. */
+function inspect(root: string): Deno.FileInfo {
+  const { NotFound, NotADirectory, PermissionDenied } = Deno.errors;
+  let fault = "neither a folder nor a regular file";
+  try {
+    const info = Deno.statSync(root);
+    if (info.isDirectory) return Deno.statSync(join(root, ["."])); // may we enter it?
+    if (info.isFile) {
+      Deno.openSync(root).close();
+      return info;
+    }
+  } catch (error) {
+    const gone = error instanceof NotFound || error instanceof NotADirectory;
+    if (!gone && !(error instanceof PermissionDenied)) throw error;
+    fault = gone ? "no such folder or file" : "permission denied";
+  }
+  throw new Error(`Cannot serve "${printable(root)}": ${fault}`);
 }
 
 /** Looks at what is to be served, and turns options into settings. */
 function readSettings(options: Options): Settings {
-  const { bind, lan, auth, cert } = options;
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.statSync(options.root);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(`Cannot serve "${printable(options.root)}": no such folder or file`);
-  }
+  const { auth, cert } = options;
+  const info = inspect(options.root);
   const baseName = (path: string) => path.split(SEPARATOR).at(-1) ?? path;
   const real = info.isDirectory ? "" : Deno.realPathSync(options.root);
   const file = baseName(real);
@@ -1606,38 +1659,50 @@ function readSettings(options: Options): Settings {
   if (credentials?.includes(":") === false) {
     throw new Error("Cannot use --auth: the file does not begin with USER:PASSWORD");
   }
-  const local = !lan && /^(localhost|127\..*|\[?::1\]?)$/.test(bind ?? "localhost");
   return {
     ...options,
     credentials,
     root: info.isDirectory ? options.root : real.slice(0, -file.length),
     only: info.isDirectory ? undefined : { file, names: [file, baseName(options.root)] },
     dotfiles: options.dotfiles || !info.isDirectory,
-    hosts: local ? options.allowHosts : undefined,
     secure: cert !== undefined,
-    maxConnections: Math.ceil(options.maxConnections / options.threads),
+    maxConnections: Math.max(1, Math.floor(options.maxConnections / options.threads)),
   };
 }
 
+/**
+ * The names to answer to, beside those of loopback; all, unless nobody but this machine can reach
+ * us. What the listeners say decides: a name may well be bound to loopback.
+ */
+function hostsOf({ bind = "localhost", allowHosts }: Options, listeners: readonly Listener[]) {
+  const local = listeners.every(({ addr }) => /^(::ffff:)?127\.|^::1$/.test(addr.hostname));
+  return local ? [toHost(bind).toLowerCase(), ...allowHosts] : undefined;
+}
+
+/** An address as the host of a URL, RFC 3986 §3.2.2. */
+function toHost(address: string): string {
+  return address.includes(":") ? `[${address.replace(/[[\]]/g, "")}]` : address;
+}
+
 /** Says what is served, and where; in one line, if nobody is watching. */
-function announce(options: Options, port: number): string {
+function announce(options: Options, { hosts }: Settings, port: number): string {
   const { lan, bind = "localhost", cert, dotfiles } = options;
   const root = printable(options.root);
   const url = (host: string) => `${cert === undefined ? "http" : "https"}://${host}:${port}/`;
-  const local = url(bind.includes(":") ? `[${bind.replace(/[[\]]/g, "")}]` : bind);
-  const networks = lan ? networkHosts().map(url) : [];
+  const everywhere = lan || /^(0\.0\.0\.0|\[?::\]?)$/.test(bind);
+  const urls = (everywhere ? ["localhost", ...networkHosts()] : [toHost(bind)]).map(url);
   const hop = options.port === undefined && port !== DEFAULT_PORT
     ? `Port ${DEFAULT_PORT} is in use, so this is ${port}.\n`
     : "";
   if (!Deno.stderr.isTerminal()) {
-    return `${hop}http_server: serving ${root} at ${[local, ...networks].join(" ")}`;
+    return `${hop}http_server: serving ${root} at ${urls.join(" ")}`;
   }
-  const network = lan
-    ? [...networks.map(cyan), "", `Anyone on this network can read ${root}.`]
+  const network = hosts === undefined
+    ? [...urls.slice(everywhere ? 1 : 0).map(cyan), "", `Anyone on this network can read ${root}.`]
     : ["off. Add --lan to let other devices in."];
   return `${hop}${bold(`http_server ${VERSION}`)}  serving ${root}
 
-  Local    ${cyan(local)}
+  Local    ${cyan(urls[0] ?? "")}
   Network  ${network.join("\n           ")}
 
 Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${root}. Ctrl-C stops.
@@ -1707,7 +1772,19 @@ function watch(
       : (exchange) => write(`${formatExchange(exchange, format)}\n`),
     trace: verbose ? showTrace : undefined,
     complain: (error) => console.error(`http_server: ${explain(error) ?? error}`),
+    finishing: (answers) => {
+      const transfers = answers === 1 ? "1 transfer" : `${answers} transfers`;
+      console.error(`Finishing ${transfers} (Ctrl-C again to quit now)...`);
+    },
   };
+}
+
+/** A Worker reads this file anew; without permission it would end in two lines, and too late. */
+function requireOwnFile(): void {
+  const path = import.meta.filename;
+  if (path === undefined) return; // it came over the network
+  if (Deno.permissions.querySync({ name: "read", path }).state === "granted") return;
+  throw new Deno.errors.NotCapable(`Requires read access to "${path}"`);
 }
 
 /** Serves in a Worker, on the same ports, until the signal aborts. */
@@ -1745,13 +1822,15 @@ async function main(args: string[]): Promise<number> {
     print(help ? `${HELP}\n` : `http_server ${VERSION}\n`);
     return 0;
   }
-  const settings = readSettings(options);
+  const served = readSettings(options);
   const tls = cert !== undefined && key !== undefined
     ? { cert: Deno.readTextFileSync(cert), key: Deno.readTextFileSync(key) }
     : undefined;
+  if (threads > 1) requireOwnFile();
   const listeners = openListeners(options, tls);
   const places = listeners.map(({ addr }) => ({ ...addr, tls }));
-  console.error(announce(options, places[0]?.port ?? 0));
+  const settings: Settings = { ...served, hosts: hostsOf(options, listeners) };
+  console.error(announce(options, settings, places[0]?.port ?? 0));
 
   const begun = Date.now();
   const unread = new AbortController();

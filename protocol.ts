@@ -160,7 +160,7 @@ const LF = 0x0a;
 const FIRST_BUFFER = 2048;
 
 /** How many octets `hangUp` reads and drops before it closes all the same. */
-const MAX_DRAINED = 1 << 20;
+const MAX_DRAINED = 1 << 26;
 
 const encoder = new TextEncoder();
 

@@ -414,7 +414,8 @@ testRows("request line", [
   ["GETX is not GET", `GETX /hello.txt HTTP/1.1\r\n${H}\r\n`, "501 .*"],
   ["any token may be a method", `G!#$%&'*+-.^_\`|~9 / HTTP/1.1\r\n${H}\r\n`, "501 .*"],
   ["a method that is no token", `G(T /hello.txt HTTP/1.1\r\n${H}\r\n`, "400 close"],
-  ["a method without end", `${"G".repeat(20_000)} / HTTP/1.1\r\n${H}\r\n`, "(400|414|501) close"],
+  ["a method without end", `${"G".repeat(20_000)} / HTTP/1.1\r\n${H}\r\n`, "501 close"],
+  ["a long method, a long target", `${"G".repeat(99)} /${"a".repeat(9_000)}`, "501 close"],
   ["POST is known and refused", `POST /hello.txt HTTP/1.1\r\n${H}\r\n`, "405 kept"],
   ["PUT", `PUT /hello.txt HTTP/1.1\r\n${H}\r\n`, "405 kept"],
   ["DELETE", `DELETE /hello.txt HTTP/1.1\r\n${H}\r\n`, "405 kept"],
@@ -487,6 +488,7 @@ const HOSTS = {
     "[::1]",
     "[::1]:80",
     "[::FFFF:127.0.0.1]",
+    "[v1.x:~]:80",
     "a_b.example",
     "a-b~c!$&'()*+,;=.example",
     "%41%c3%a4",
@@ -537,6 +539,10 @@ const HOSTS = {
     "[:::]",
     "[1::2::3]",
     "[127.0.0.1]",
+    "[v.x]",
+    "[v1.]",
+    "[vg.x]",
+    "[v1.x]y",
     "[::1:80",
     "[::1%25lo]",
     "h\xe9",
@@ -727,6 +733,8 @@ testRows("framing", [
     framed("Transfer-Encoding: gzip", "Transfer-Encoding: chunked"),
     "501 close",
   ],
+  ["with a parameter", framed('Transfer-Encoding: a ; b=c;d="e", chunked'), "501 close"],
+  ["a parameter of nothing", framed("Transfer-Encoding: ;b=c, chunked"), "400 close"],
   ["an unknown coding", framed("Transfer-Encoding: gzip"), "(400|501) close"],
   ["chunked is not last", framed("Transfer-Encoding: chunked, gzip"), "(400|501) close"],
   ["chunked twice", framed("Transfer-Encoding: chunked, chunked"), "400 close"],
@@ -1572,6 +1580,13 @@ for (const size of [1_000, 300_000]) {
   });
 }
 
+Deno.test("ETag: it tells nothing of the disk, however large the file", async () => {
+  using folder = new Folder({ "huge.bin": new Uint8Array(HUGE) });
+  await using service = start({ root: folder.root });
+  const { fields } = await ask(service.port, "/huge.bin", [], "HEAD");
+  assertMatch(fields.get("ETag") ?? "", /^"[\w-]{27}"$/);
+});
+
 Deno.test("Last-Modified is never later than Date", async () => {
   using folder = new Folder();
   const future = new Date(Date.now() + 86_400_000);
@@ -1958,9 +1973,13 @@ Deno.test("files: types, and nosniff", async (test) => {
     "a.zip": "application/zip",
     "a.unheard-of": "application/octet-stream",
     "README": "application/octet-stream",
+    "html": "application/octet-stream",
+    ".html/js": "application/octet-stream",
+    "a.": "application/octet-stream",
+    "a.html.": "application/octet-stream",
   };
   using folder = new Folder(Object.fromEntries(Object.keys(types).map((name) => [name, "x"])));
-  await using service = start({ root: folder.root });
+  await using service = start({ root: folder.root, dotfiles: true });
   for (const [name, type] of Object.entries(types)) {
     await test.step(name, async () => {
       const { fields } = await ask(service.port, `/${name}`);
@@ -2264,6 +2283,12 @@ Deno.test({ name: "listings", ignore: !UNIX }, async (test) => {
       assert(!paths.includes(`/${name}`), name);
     }
     assert(paths.includes("/link-in"));
+    assertMatch(
+      page.body,
+      /<td>not\xef\xbf\xbdutf8<td>/,
+      "what has a name that is no UTF-8 is shown",
+    );
+    assertMatch(page.body, /<td>dir\xef\xbf\xbd<td>/);
     assert(!/\.hidden|secret/.test(page.body));
   });
   await test.step("HEAD says the same", async () => {
@@ -2281,7 +2306,7 @@ Deno.test({ name: "listings", ignore: !UNIX }, async (test) => {
     const names = entries.map(({ name }) => name);
     for (const name of [...NAMES, "Dir", "zoo", "link-in"]) assert(names.includes(name), name);
     assertEquals(entries.find(({ name }) => name === "10.txt")?.size, 3);
-    assert(!names.some((name) => /hidden|out|broken|fifo/.test(name)));
+    assert(!names.some((name) => /hidden|out|broken|fifo|\ufffd/.test(name)));
   });
   for (
     const [accept, want] of [
@@ -2460,6 +2485,16 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/hello.txt", [], 200, /Cache-Control: public, max-age=3600/],
       ["/hello.txt", ["If-None-Match: *"], 304, /Cache-Control: public, max-age=3600/],
       ["/digits.txt", ["Range: bytes=0-1"], 206, /Cache-Control: public, max-age=3600/],
+      ["/nothing", [], 404, /Cache-Control: no-cache/],
+      ["/folder", [], 307, /Cache-Control: no-cache/],
+    ],
+  },
+  "no store": {
+    settings: { cache: "no-store" },
+    uses: [
+      ["/hello.txt", [], 200, /Cache-Control: no-store/],
+      ["/nothing", [], 404, /Cache-Control: no-store/],
+      ["/folder", [], 307, /Cache-Control: no-store/],
     ],
   },
   "one file": {
@@ -2731,6 +2766,21 @@ Deno.test("connections: resets, before and after accept, stop nothing", async ()
     }
     assertMatch((await ask(service.port, "/hello.txt")).body, /Hello/);
   }
+});
+
+Deno.test("connections: those who left before accept keep nobody waiting", async () => {
+  const { connect } = await import("node:net");
+  const listener = Deno.listen(LOCAL);
+  for (let count = 0; count < 15; count++) {
+    await new Promise<void>((resolve) => {
+      const socket = connect(listener.addr.port, "127.0.0.1", () => socket.resetAndDestroy());
+      socket.on("error", () => {}).on("close", () => resolve());
+    });
+  }
+  await using service = start({}, listener);
+  const begun = performance.now();
+  assertMatch((await ask(service.port, "/hello.txt")).body, /Hello/);
+  assert(performance.now() - begun < 1_500, "some milliseconds are wanted, not seconds");
 });
 
 Deno.test("connections: a client that leaves in the middle of a large answer", async () => {
@@ -3098,6 +3148,16 @@ Deno.test("log: one line for each request, with nothing raw in it", async (test)
   }
 });
 
+Deno.test("log: escapes are those of Apache and nginx, a quote in the path is one", async () => {
+  await using service = start();
+  await talk(service.port, ['GET /a"\\\x1b HTTP/1.1\r\n\r\n']);
+  const [exchange] = service.exchanges;
+  assert(exchange);
+  for (const format of ["short", "combined"] as const) {
+    assertMatch(formatExchange(exchange, format), / \/a\\"\\\\\\x1b /);
+  }
+});
+
 Deno.test("log: what it tells", async () => {
   await using service = start();
   const fields = [
@@ -3187,12 +3247,20 @@ const COMMANDS: readonly [args: string[], code: number, says: string | RegExp][]
   [["here", "there"], 2, "there"],
   [["\x1b[2J", "there\x1b[2J"], 2, "there"],
   [["nowhere"], 1, "nowhere"],
+  [["LICENSE/"], 1, '"LICENSE/": no such'],
+  [["LICENSE/nothing"], 1, "no such folder or file"],
+  [["/dev/null"], 1, UNIX ? "neither a folder nor" : "null"],
+  [["--allow-host", ""], 2, "--allow-host"],
+  [["--allow-host", "http://dev.test/"], 2, "http://dev.test/"],
+  [["--allow-host", "dev.test:8000"], 2, "without a port"],
   [["nowhere\x1b[2J"], 1, "nowhere"],
   [["--bind", "192.0.2.1", "-p", "0"], 1, "192.0.2.1"],
   [["--bind", "no such host", "-p", "0"], 1, "no such host"],
   [["--auth", "@nowhere"], 1, "nowhere"],
   [["--auth", "@LICENSE"], 1, "--auth"],
   [["--cert", "nowhere", "--key", "nowhere"], 1, "nowhere"],
+  [["--cert", `${TLS}localhost.pem`, "--key", "LICENSE", "-p", "0"], 1, "--key: .* not encrypted"],
+  [["--cert", `${TLS}localhost.pem`, "--key", `${TLS}other.key`, "-p", "0"], 1, "--key: keys"],
   [["--cert", "README.md", "--key", "README.md", "-p", "0"], 1, "README|certificate|cert"],
 ];
 
@@ -3309,6 +3377,7 @@ Deno.test({ name: "program: a signal lets a transfer finish", ignore: !UNIX }, a
   const { code, stdout, stderr } = await ended;
   assertEquals(code, 0, stderr);
   assertEquals(JSON.parse(stdout).sent, HUGE);
+  assertMatch(stderr, /\nFinishing 1 transfer \(Ctrl-C again to quit now\)\.\.\.\nStopped after /);
 });
 
 Deno.test("program: a port that is busy, named and not", async () => {
@@ -3347,6 +3416,26 @@ Deno.test("program: both addresses of this machine, and no other", async () => {
   const text = "GET /hello.txt HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n";
   assertMatch(await talk(program.port, [text]), /^HTTP\/1\.1 421 /);
   assertEquals((await program.stop("SIGTERM")).stdout, "", "-q is no log");
+});
+
+Deno.test("program: whoever is bound to loopback only looks at Host", async (test) => {
+  for (const [bind, own] of [["127.1", "127.1"], ["LOCALHOST"], ["0x7f.1", "0X7f.1:80"]]) {
+    await test.step(`${bind}`, async () => {
+      await using program = await startServer(["-p0", "--bind", `${bind}`, WWW]);
+      const status = async (host: string) => {
+        const text = `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+        return readAnswers(await talk(program.port, [text]))[0]?.status;
+      };
+      assertEquals(await status("evil.test"), 421, program.stderr);
+      for (const host of ["localhost", own ?? "127.0.0.1"]) assertEquals(await status(host), 200);
+    });
+  }
+  await test.step("bound to every address, it answers to all, and says where", async () => {
+    await using program = await startServer(["-p0", "--bind", "0.0.0.0", WWW]);
+    assertMatch(program.stderr, /at http:\/\/localhost:\d+\/ http:/);
+    const text = "GET / HTTP/1.1\r\nHost: my.test\r\nConnection: close\r\n\r\n";
+    assertEquals(readAnswers(await talk(program.port, [text]))[0]?.status, 200);
+  });
 });
 
 Deno.test("program: options reach the service", async () => {
@@ -3515,6 +3604,13 @@ Deno.test("program: a missing permission names its flag", async (test) => {
       assertMatch(stderr, flag);
     });
   }
+  await test.step("threads read the program itself", async () => {
+    const allow = ["--allow-net", `--allow-read=${WWW}`];
+    await using program = await startServer(["-p0", "-t2", WWW], { allow });
+    const { code, stderr } = await program.stop();
+    assertEquals(code, 1);
+    assertMatch(stderr, /^http_server: Deno was not allowed to read \S+; add --allow-read=\S+\n$/);
+  });
   await test.step("these two are enough, --lan included", async () => {
     const allow = ["--allow-net", `--allow-read=${WWW}`];
     await using program = await startServer(["-p0", "--lan", WWW], { allow });
@@ -3530,6 +3626,7 @@ const hasTerminal = UNIX && await new Deno.Command("script", { args: ["--version
 /** What it shows there, by arguments and colours. */
 const TERMINALS: readonly [args: string, colour: boolean, want: RegExp][] = [
   ["", false, /serving \S*www[^]*Local +http:\/\/localhost:\d+\/[^]*--lan[^]*Ctrl-C/],
+  ["-b 0.0.0.0", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
   ["--lan", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
   // deno-lint-ignore no-control-regex
   ["", true, /\x1b\[\d+m/],
@@ -3637,6 +3734,8 @@ Deno.test({
     assertMatch(stderr, /^http_server: [^\n]*\b1\b[^\n]*-p 8080[^\n]*\n$/);
   } // else the ports below 1024 are free for all here
   Deno.chmodSync(folder.root, 0);
+  await using shut = await startServer(["-p", "0", folder.root], options);
+  assertMatch((await shut.stop()).stderr, /^http_server: [^\n]*root[^\n]* permission denied\n$/);
   await using locked = await startServer(["-p", "0", `${folder.root}/a.txt`], options);
   const { code, stderr } = await locked.stop();
   assertEquals(code, 1);

@@ -239,6 +239,17 @@ Deno.test("hangUp: the answer arrives although the input was never read", async 
   await hangingUp;
 });
 
+Deno.test("hangUp: so it does while a peer sends all that it has before it reads", async () => {
+  const [ours, theirs] = await socketPair();
+  using wire = new Wire(ours);
+  await wire.write("refused");
+  const hangingUp = wire.hangUp(5000);
+  for (let round = 0; round < 20; round++) await send(theirs, ["x".repeat(1_000_000)]);
+  assertEquals(await receive(theirs), "refused");
+  theirs.close();
+  await hangingUp;
+});
+
 Deno.test("hangUp loses its patience with a peer that never ends", async () => {
   const [ours, theirs] = await socketPair();
   using _peer = theirs;
