@@ -997,6 +997,17 @@ const LOGINS: Dialogue[] = [
     code: 77,
     says: "535 no [credentials], no [credentials]",
   },
+  {
+    rule: "a server that echoes a password that a terminal would obey",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: "s3\tcr\u202eet" },
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3\tcr\u202eet")}\nRAW: ${
+      JSON.stringify("535 no s3\tcr\xe2\x80\xaeet\r\n")
+    }\n${BYE}`,
+    args: [...USER, "-v", "--json"],
+    code: 77,
+    says: "535 no [credentials]",
+  },
 ];
 
 /** RFC 2920: MAIL and RCPT in groups, DATA alone. */
@@ -1116,7 +1127,8 @@ async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
   const first = text((await hear()).slice("AUTH SCRAM-SHA-256 ".length)).slice("n,,".length);
   const nonce = lie === "nonce" ? "other" : /r=(.*)$/.exec(first)?.[1];
   const count = lie === "few" ? 1 : lie === "many" ? 99_999_999 : 4096;
-  const challenge = `r=${nonce}xyz,s=${b64("salt")},i=${count}`;
+  const extension = lie === "extension" ? "m=x," : ""; // which one has to know (RFC 5802 §5.1)
+  const challenge = `${extension}r=${nonce}xyz,s=${b64("salt")},i=${count}`;
   await say(`334 ${b64(challenge)}`);
   const final = await hear();
   if (final === "*") {
@@ -1130,6 +1142,7 @@ async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
     assertEquals(proof, key.map((octet, at) => octet ^ (signature[at] ?? 0)).toBase64());
     const verifier = hmac(hmac(salted, "Server Key"), dialogue).toString("base64");
     if (lie === "early") await say("235 in");
+    else if (lie === "error") await say(`334 ${b64("e=invalid-proof")}`);
     else await say(`334 ${b64(`v=${lie === "verifier" ? b64("x") : verifier}`)}`);
     if (lie === "early") return await hear();
     const word = await hear();
@@ -1139,10 +1152,16 @@ async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
 }
 
 for (
-  const [lie, code] of [["", 0], ["nonce", 77], ["few", 77], ["many", 77], ["verifier", 77], [
-    "early",
-    77,
-  ]] as const
+  const [lie, says] of [
+    ["", "is ready"],
+    ["nonce", "nonce is not ours"],
+    ["few", "asks for 1 iterations"],
+    ["many", "asks for 99999999 iterations"],
+    ["verifier", 'did not prove that it knows the password: "v='],
+    ["error", 'did not prove that it knows the password: "e=invalid-proof"'],
+    ["extension", 'challenge is "m=x,r='],
+    ["early", "did not prove that it knows the password"],
+  ] as const
 ) {
   Deno.test(`RFC 5802 SCRAM-SHA-256: ${lie === "" ? "both sides prove themselves" : `a lie: ${lie}`}`, async () => {
     using listener = Deno.listen(LOCAL);
@@ -1170,7 +1189,8 @@ for (
       "ann",
     ];
     const result = await run(args, { env: PASSWORD });
-    assertEquals(result.code, code, result.stderr);
+    assertEquals(result.code, lie === "" ? 0 : 77, result.stderr);
+    assertStringIncludes(result.stderr, says);
     assertEquals(await serving, "QUIT");
   });
 }
@@ -1280,6 +1300,21 @@ Deno.test("standard input is left alone where the body is given, or it is spoken
   assert(!printed.includes("text/plain"));
 });
 
+Deno.test("the password is the first line of its file", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    for (const content of ["s3cret", "s3cret\n", "s3cret\r\n", "s3cret\n\n", "s3cret\nann\n"]) {
+      await Deno.writeTextFile(file, content);
+      const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
+      const args = ["--check", "-u", "ann", "--password-file", file];
+      const dialogue = { rule: "", talk, offers: ["AUTH PLAIN"], args, code: 0 };
+      await converse(dialogue, "implicit", (text) => [text]);
+    }
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("Ctrl-C ends a session at once, without a word", async () => {
   using listener = Deno.listen(LOCAL);
   const stop = new AbortController();
@@ -1345,19 +1380,24 @@ Deno.test("-v shows the conversation, without the message", async () => {
 });
 
 for (
-  const [rule, dialogue] of Object.entries<Omit<Dialogue, "rule" | "code"> & { mode: Mode }>({
+  const [rule, dialogue] of Object.entries<
+    Omit<Dialogue, "rule" | "code"> & { mode: Mode; code: number }
+  >({
     "530 in a name is no 530": {
       mode: "none",
-      talk: `${MAIL}\nC: RCPT TO:<bob@example.org>\nS: 550 5.1.1 no a530 here\n${BYE}`,
+      talk: `${
+        prelude("none", [])
+      }\n${MAIL}\nC: RCPT TO:<bob@example.org>\nS: 550 5.1.1 no a530 here\n${BYE}`,
+      code: 69,
     },
-    "no implicit TLS to who has it": { mode: "implicit", talk: "GONE:" },
+    "no implicit TLS to who has it": { mode: "implicit", code: 75, talk: "GONE:" },
+    "nor to who speaks in the clear": { mode: "none", code: 76, talk: "S: SSH-2.0-x" },
   })
 ) {
   Deno.test(`advice only where it fits: ${rule}`, async () => {
-    const greeted = dialogue.mode === "none";
-    const talk = greeted ? `${prelude("none", [])}\n${dialogue.talk}` : `TLS:\n${dialogue.talk}`;
+    const talk = dialogue.mode === "none" ? dialogue.talk : `TLS:\n${dialogue.talk}`;
     const args = ["-t", "bob@example.org", "--tls", dialogue.mode];
-    const code = greeted ? 69 : 75;
+    const { code } = dialogue;
     const { stderr } = await converse({ rule, talk, args, code }, null, (text) => [text]);
     assertEquals(stderr.trim().split("\n").length, 1, stderr);
   });
@@ -1368,7 +1408,7 @@ Deno.test("--check says what is offered", async () => {
   const dialogue = {
     rule: "",
     talk,
-    offers: ["SIZE 1000", "AUTH PLAIN"],
+    offers: ["SIZE 1000", "", "AUTH PLAIN"], // a line without a keyword offers nothing
     args: ["--check", "-u", "ann"],
     env: PASSWORD,
     code: 0,
@@ -1486,6 +1526,20 @@ const BAD: [args: string[], says: string][] = [
   [[...MINIMAL, "--ca", "-", "--html-file", "-"], "standard input"],
   [["--server", "x.example", "-m", "x", "-f", "a@x.example"], "--to"],
   [["--server", "x.example", "-m", "x", "-t", "a@x.example"], "--from"],
+  ...[
+    ["--from", "ann"],
+    ["--to", "bob"],
+    ["--cc", "bob@"],
+    ["--reply-to", "a b@x.example"],
+    ["--header", "nothing"],
+    ["--attach", "/no/such"],
+    ["--inline", "/tmp"],
+  ].map((
+    [option = "", value = ""],
+  ): [args: string[], says: string] => [
+    ["--check", "--server", "x.example", option, value],
+    value,
+  ]),
 ];
 
 Deno.test("usage: a CA whose second certificate is none", async () => {
