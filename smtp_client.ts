@@ -781,29 +781,27 @@ function finished(octets: Uint8Array): Message {
 
 /** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
 async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let before = LF; // the octet before the one that is looked at
+  let last = LF; // the last octet of the chunk before
   for await (const chunk of chunks) {
-    const pieces: Uint8Array[] = []; // each ends with the dot that the next one begins with
-    let start = 0;
+    const dots: number[] = []; // where those are that begin a line
     for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
-      if (at > 0) before = chunk[at - 1] ?? before;
-      if (before !== LF) continue;
-      pieces.push(chunk.subarray(start, at + 1));
-      start = at;
+      if ((at === 0 ? last : chunk[at - 1]) === LF) dots.push(at);
     }
-    before = chunk.at(-1) ?? before;
-    yield pieces.length === 0 ? chunk : concat([...pieces, chunk.subarray(start)]);
+    last = chunk.at(-1) ?? last;
+    if (dots.length === 0) {
+      yield chunk;
+      continue;
+    }
+    const stuffed = new Uint8Array(chunk.length + dots.length);
+    let copied = 0;
+    for (const [more, dot] of dots.entries()) { // so many octets more than in the chunk by now
+      stuffed.set(chunk.subarray(copied, dot), copied + more);
+      stuffed[dot + more] = DOT;
+      copied = dot;
+    }
+    stuffed.set(chunk.subarray(copied), copied + dots.length);
+    yield stuffed;
   }
-}
-
-function concat(pieces: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let end = 0;
-  for (const piece of pieces) {
-    whole.set(piece, end);
-    end += piece.length;
-  }
-  return whole;
 }
 
 // ---- Command line ------------------------------------------------------
