@@ -1028,7 +1028,7 @@ async function readLogin(flags: Flags, hostname: string, tls: string, around: Su
   const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
   demand(stored || asked || !needed, `No password for "${printable(user)}": ${ways}`);
   const typed = stored || asked || undefined;
-  const blanks = hostname === "smtp.gmail.com" ? /\s/g : ""; // Google shows it in fours
+  const blanks = hostname.toLowerCase() === "smtp.gmail.com" ? /\s/g : ""; // Google shows it in fours
   const password = typed?.replace(blanks, "");
   const odd = /\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0");
   demand(!odd, "Cannot log in: name, password or token has a control character");
@@ -1171,8 +1171,8 @@ function fromStdin(flags: Flags): string[] {
 }
 
 async function readOctets(path: string, stdin: Stdin): Promise<Uint8Array> {
-  if (path === "-") return await new Response(stdin.readable).bytes();
-  return await reading(path, Deno.readFile(path));
+  const result = path === "-" ? new Response(stdin.readable).bytes() : Deno.readFile(path);
+  return await reading(path, result);
 }
 
 async function readText(path: string, stdin: Stdin): Promise<string> {

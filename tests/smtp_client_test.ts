@@ -1300,6 +1300,20 @@ Deno.test("standard input is left alone where the body is given, or it is spoken
   assert(!printed.includes("text/plain"));
 });
 
+Deno.test("usage: standard input that cannot be read", async () => {
+  const stdin = {
+    isTerminal: () => false,
+    readable: new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start: (stream) => stream.error(new Deno.errors.IsADirectory("Is a directory")),
+    }),
+  };
+  const args = ["--dry-run", "-f", "a@x.example", "-t", "b@x.example"];
+  const none = { env: {}, ask: () => null, say: () => {}, print: () => {} };
+  const signal = () => new AbortController().signal;
+  const reading = () => mail(args, { ...none, stdin, signal });
+  await assertRejects(reading, UsageError, 'Cannot read "-": Is a directory');
+});
+
 Deno.test("the password is the first line of its file", async () => {
   const file = await Deno.makeTempFile();
   try {
@@ -1634,7 +1648,9 @@ for (const { rule, args, code, says, allow = ["--allow-all"], env = {}, stdin } 
 Deno.test("the help names every option and fits 80 columns", async () => {
   const { stdout } = await run(["-h"]);
   const source = await Deno.readTextFile(`${ROOT}smtp_client.ts`);
-  const [, lists = ""] = /const WHERE = (.*?)const SHORT/s.exec(source) ?? [];
-  for (const [, name] of lists.matchAll(/"([a-z-]+)"/g)) assertStringIncludes(stdout, `--${name}`);
+  const [lists = ""] = /const TEXTS = .*?\n};/s.exec(source) ?? [];
+  const names = [...lists.matchAll(/"([a-z-]+)"/g)].map(([, name]) => name);
+  assert(new Set(names).size > 25, `only ${names}`);
+  for (const name of names) assertStringIncludes(stdout, `--${name}`);
   for (const line of stdout.split("\n")) assert(line.length <= 80, line);
 });
