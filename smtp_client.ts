@@ -315,13 +315,12 @@ class Session {
   /** Goes through one mechanism, challenge by challenge (RFC 4954 §4). */
   async #authenticate({ name, clientFirst, mutual, steps }: Mechanism): Promise<Reply> {
     const left = [...steps];
-    let [command, shown] = [`AUTH ${name}`, `AUTH ${name}`];
     const first = clientFirst ? this.#encode(await steps[0]?.("") ?? "") : "";
-    if (clientFirst && `${command} ${first}\r\n`.length <= MAX_AUTH_LINE) {
-      [command, shown] = [`${command} ${first}`, `${command} [credentials]`];
-      left.shift();
-    }
-    let reply = await this.#ask(command, shown);
+    const command = `AUTH ${name} ${first}`;
+    const fits = clientFirst && `${command}\r\n`.length <= MAX_AUTH_LINE;
+    if (fits) left.shift();
+    let reply =
+      await (fits ? this.#ask(command, `AUTH ${name} [credentials]`) : this.#ask(`AUTH ${name}`));
     while (reply.code === 334) {
       let response: string;
       try {
@@ -464,9 +463,9 @@ function refusal(step: string, { code, text }: Reply, no = EXIT.no): Failure {
   return new Failure(code < 500 ? EXIT.later : no, `Server refused ${what}`);
 }
 
-/** The server cannot take the message, so it is not begun. */
+/** The message cannot go, or not through this server: so it is not begun. */
 function unfit(why: string): Failure {
-  return new Failure(EXIT.data, `Cannot send the message here: ${why}`);
+  return new Failure(EXIT.data, `Cannot send the message: ${why}`);
 }
 
 function listRefused({ refused }: Delivery): string {
@@ -583,8 +582,9 @@ function decode(challenge: string): Uint8Array<ArrayBuffer> {
 /** Composes a message: header, then mixed(alternative(plain, related(html, inline)), attached). */
 function compose(header: string, plain: Piece[], html: Piece[][], attached: Piece[][]): Message {
   const text = multipart("alternative", [plain, multipart('related; type="text/html"', html)]);
+  const international = !isAscii(header); // then it also has 8-bit octets; the body never does
   const pieces = [header, ...multipart("mixed", [text, ...attached])];
-  return assemble(pieces, !isAscii(header), !isAscii(header));
+  return assemble(pieces, international, international);
 }
 
 /** Makes a message of its pieces; its size is known before a file is read. */
@@ -735,9 +735,10 @@ function encodedWords(text: string, before: number): string {
 /** A field with mailboxes, one a line: long lists, short lines. */
 function mailboxField(field: string, mailboxes: Mailbox[]): string {
   const lines = mailboxes.map(({ name, address }, index) => {
-    const phrase = displayName(name, index === 0 ? field.length + 2 : 1);
-    const fold = field.length + phrase.length + address.length > 68 ? "\r\n" : "";
-    return name === "" ? address : `${phrase}${fold} <${address}>`;
+    const before = index === 0 ? `${field}: ` : " ";
+    const phrase = displayName(name, before.length);
+    const long = `${before}${phrase} <${address}>,`.length > CODED_LINE;
+    return name === "" ? address : `${phrase}${long ? "\r\n" : ""} <${address}>`;
   });
   return lines.length === 0 ? "" : `${field}: ${lines.join(",\r\n ")}\r\n`;
 }
@@ -754,22 +755,21 @@ function finished(octets: Uint8Array): Message {
   const lines = new Uint8Array(2 * octets.length + 2);
   let [length, column, end, bits] = [0, 0, -1, 0];
   for (let at = 0; at < octets.length || column > 0; at++) {
-    const octet = octets[at] ?? LF;
+    const octet = octets[at] ?? LF; // behind a last line that has no end
     if (octet === CR && octets[at + 1] === LF) continue;
     if (octet === CR || octet === LF) {
       if (column === 0 && end < 0) end = length; // of the header: the first empty line
       lines[length++] = CR;
       lines[length++] = LF;
       column = 0;
-      continue;
+    } else {
+      if (octet === 0) throw unfit("it holds a NUL");
+      if (++column > MAX_LINE) throw unfit(`a line is longer than ${MAX_LINE} octets`);
+      lines[length++] = octet;
+      bits |= octet;
     }
-    lines[length++] = octet;
-    bits |= octet;
-    if (octet !== 0 && ++column <= MAX_LINE) continue;
-    const why = octet === 0 ? "it holds a NUL" : `a line is longer than ${MAX_LINE} octets`;
-    throw new Failure(EXIT.data, `Cannot send the message: ${why}`);
   }
-  const bcc = /^(?:Resent-)?Bcc[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim;
+  const bcc = /^(?:Resent-)?Bcc[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim; // with folded lines
   if (end < 0) end = length;
   const header = toByteString(lines.subarray(0, end)).replace(bcc, "");
   const pieces = [
@@ -976,8 +976,7 @@ async function readErrand(flags: Flags, around: Surroundings, files: DisposableS
   const named = helo === undefined || isAddressLiteral(helo) || asciiDomain(helo) === helo;
   usable(named, "--helo", helo, "a domain, or an address like [192.0.2.1]");
   const caCerts = ca === undefined ? [] : [await readCertificates(ca, around.stdin)];
-  const ms = 1000 *
-    readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
+  const ms = 1000 * readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
   const times = { timeout: ms, endTimeout: timeout === undefined ? END_TIMEOUT : ms };
   const login = await readLogin(flags, server.hostname, server.tls, around);
   if (message && flags["dry-run"]) {
@@ -998,9 +997,8 @@ function readServer({ server, port: given, tls, "dry-run": idle }: Flags) {
   const name = server ?? (idle ? "localhost" : "");
   demand(name, "No server: give --server NAME");
   const known = PROVIDERS[name.toLowerCase()] ?? name;
-  const [, v6, host = "", own = "587"] =
-    /^(?:\[([\dA-Fa-f:.]+)\]|([^:]+))(?::(\d+))?$/.exec(known) ?? /^([\dA-F:.]+)$/i.exec(known) ??
-      [];
+  const withPort = /^(?:\[([\dA-F:.]+)\]|([^:]+))(?::(\d+))?$/i.exec(known);
+  const [, v6, host = "", own = "587"] = withPort ?? /^([\dA-F:.]+)$/i.exec(known) ?? []; // or ::1
   const hostname = isAddressLiteral(`[IPv6:${v6}]`) ? v6 : asciiDomain(host);
   usable(hostname, "--server", name, "a provider, or HOST[:PORT]");
   const port = readNumber("--port", given ?? own, { min: 1, max: 65_535, whole: true });
@@ -1147,12 +1145,18 @@ function readHeader(flags: Flags, from: Mailbox, id: string): string {
     usable(valid, "--header", header, "'Name: value', and a field that no option writes");
     return textField(name, value.replaceAll("\t", " ").trim(), MAX_LINE);
   });
-  return mailboxField("From", [from]) + mailboxes("To", "to") +
-    (flags.to.length + flags.cc.length > 0 ? "" : "To: undisclosed-recipients:;\r\n") +
-    mailboxes("Cc", "cc") + mailboxes("Reply-To", "reply-to") +
-    (subject === undefined ? "" : textField("Subject", subject)) +
-    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}\r\nMessage-ID: ${id}\r\n` +
-    extra.join("") + "MIME-Version: 1.0\r\n";
+  const undisclosed = flags.to.length + flags.cc.length === 0;
+  return [
+    mailboxField("From", [from]),
+    undisclosed ? "To: undisclosed-recipients:;\r\n" : mailboxes("To", "to"),
+    mailboxes("Cc", "cc"),
+    mailboxes("Reply-To", "reply-to"),
+    subject === undefined ? "" : textField("Subject", subject),
+    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}\r\n`,
+    `Message-ID: ${id}\r\n`,
+    ...extra,
+    "MIME-Version: 1.0\r\n",
+  ].join("");
 }
 
 async function openFiles(paths: string[], files: DisposableStack): Promise<OpenFile[]> {
