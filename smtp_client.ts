@@ -156,6 +156,9 @@ class Session {
 
   /** Takes out what a server may know and a screen may not, should the server echo it. */
   #conceal(text: string): string {
+    const [challenge = ""] = /(?<=^334 )\S+$/.exec(text) ?? [];
+    const told = fromBase64(challenge);
+    if (this.#secrets.some((secret) => told.includes(secret))) return "334 [credentials]";
     for (const secret of this.#secrets) text = text.replaceAll(secret, "[credentials]");
     return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
   }
@@ -574,6 +577,15 @@ function decode(challenge: string): Uint8Array<ArrayBuffer> {
     return Uint8Array.fromBase64(challenge);
   } catch {
     throw cancel("the server's challenge is not base64");
+  }
+}
+
+/** What a challenge says, fit for a terminal; nothing, if it is not base64. */
+function fromBase64(challenge: string): string {
+  try {
+    return printable(toByteString(Uint8Array.fromBase64(challenge)));
+  } catch {
+    return "";
   }
 }
 

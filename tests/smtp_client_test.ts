@@ -34,7 +34,6 @@ interface Dialogue {
   says?: string | RegExp;
   /** What the message has to hold, or be. */
   message?: string | RegExp;
-  trace?: string | RegExp;
 }
 
 interface Result {
@@ -1089,6 +1088,14 @@ for (const dialogue of BEGINNINGS) {
   }
 }
 
+function decoded(base64: string): string {
+  try {
+    return text(Uint8Array.fromBase64(base64));
+  } catch {
+    return ""; // it was a word
+  }
+}
+
 for (const mode of ["starttls", "implicit"] as const) {
   for (const dialogue of LOGINS) {
     Deno.test(`login, ${mode}: ${dialogue.rule}`, async () => {
@@ -1098,9 +1105,11 @@ for (const mode of ["starttls", "implicit"] as const) {
         mode,
         (text) => [text],
       );
+      const output = `${result.stderr}${result.stdout}`;
+      const coded = [...output.matchAll(/[A-Za-z0-9+/]+=*/g)].map(([word]) => decoded(word));
       for (const secret of Object.values(env)) {
-        assert(!`${result.stderr}${result.stdout}`.includes(secret), "a secret is shown");
-        assert(!`${result.stderr}${result.stdout}`.includes(b64(secret)), "a secret is shown");
+        assert(!output.includes(secret), "a secret is shown");
+        assert(!coded.some((words) => words.includes(secret)), "a secret is shown in base64");
       }
       if (result.code === 0) assertStringIncludes(result.stderr, "[credentials]");
     });
