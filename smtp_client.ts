@@ -421,7 +421,7 @@ class Session {
     this.#trace(">", `[${message.size} octets]`);
     this.step = "the end of the message, which may have been delivered";
     this.#wire.setDeadline(this.errand.endTimeout);
-    await this.#wire.writeLine(".");
+    await this.#wire.writeLine(".").catch(() => {}); // where it breaks, too, the answer tells why
     const reply = await answer;
     this.#over = reply.code === 421;
     if (!isYes(reply)) throw refusal("the message", reply);
