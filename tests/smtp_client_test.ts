@@ -1654,6 +1654,56 @@ for (const { rule, args, code, says, allow = ["--allow-all"], env = {}, stdin } 
   });
 }
 
+/** Runs what its arguments say on a terminal, and types a password when it is asked for. */
+const TERMINAL = String.raw`
+import os, pty, signal, sys
+pid, fd = pty.fork()
+if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
+signal.alarm(20)
+shown = b""
+try:
+    while octets := os.read(fd, 65536):
+        shown += octets
+        if b"Password" in octets: os.write(fd, b"s3cret\n")
+except OSError: pass
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode())
+`;
+const python = await new Deno.Command("python3", { args: ["-V"] }).output().catch(() => null);
+if (python === null) {
+  console.log("skipped: no python3 to make a terminal (apt-get install python3)");
+}
+
+Deno.test("the password is asked for on a terminal", { ignore: python === null }, async (t) => {
+  const file = await Deno.makeTempFile();
+  const ask = async (where: string) => {
+    const program = [
+      Deno.execPath(),
+      "run",
+      "-A",
+      `${ROOT}smtp_client.ts`,
+      ...MINIMAL,
+      "-u",
+      "ann",
+    ];
+    const command = `'${program.join("' '")}' --json ${where}`;
+    const args = ["-c", TERMINAL, "sh", "-c", command];
+    return text((await new Deno.Command("python3", { args }).output()).stdout);
+  };
+  try {
+    await t.step("and not shown", async () => {
+      const shown = await ask("");
+      assertMatch(shown, /^68 Password for "ann": \*{6}\r\n{"status":68/);
+      assert(!shown.includes("s3cret"));
+    });
+    await t.step("that is there to show the question: no JSON behind it", async () => {
+      assertMatch(await ask(`> ${file}`), /^2 smtp_client: No password for "ann"/);
+      assertEquals(await Deno.readTextFile(file), "");
+    });
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("the help names every option and fits 80 columns", async () => {
   const { stdout } = await run(["-h"]);
   const source = await Deno.readTextFile(`${ROOT}smtp_client.ts`);
