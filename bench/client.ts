@@ -40,6 +40,11 @@ async function has(program: string, flag = "--version"): Promise<boolean> {
   }
 }
 
+/** What puts a command on a core of its own, beside the server's; nothing, where that cannot be. */
+const PINNED = navigator.hardwareConcurrency > 1 && await has("taskset")
+  ? (core: number) => ["taskset", "-c", String(core)]
+  : () => [];
+
 /** Runs a command; peak memory comes from /proc, asked for while it runs. */
 async function measure([program = "", ...args]: string[], watch: boolean): Promise<Run> {
   const began = performance.now();
@@ -74,8 +79,8 @@ async function startNginx(folder: string): Promise<[port: number, stop: () => Pr
       temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join(" ")
     } server { listen 127.0.0.1:${port}; root ${folder}/www; } }`,
   );
-  const args = ["-c", `${folder}/nginx.conf`];
-  const child = new Deno.Command("nginx", { args, stdout: "null", stderr: "null" }).spawn();
+  const [program = "", ...args] = [...PINNED(0), "nginx", "-c", `${folder}/nginx.conf`];
+  const child = new Deno.Command(program, { args, stdout: "null", stderr: "null" }).spawn();
   for (let tries = 0; tries < 100; tries++) {
     try {
       (await Deno.connect({ hostname: "127.0.0.1", port })).close();
@@ -149,7 +154,10 @@ async function main(): Promise<void> {
     default: { files: "200", rounds: "5" },
   });
   const [files, rounds] = [Number(flags.files), Number(flags.rounds)];
-  const clients = Object.entries(CLIENTS);
+  const clients = Object.entries(CLIENTS).map(([name, command]): [string, string[]] => [
+    name,
+    [...PINNED(1), ...command],
+  ]);
   if (!await has("curl")) clients.pop();
   const folder = await Deno.makeTempDir();
   await Deno.chmod(folder, 0o755); // nginx's worker is another user
