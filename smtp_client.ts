@@ -17,8 +17,17 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { promptSecret } from "@std/cli/prompt-secret";
 import { format as formatBytes } from "@std/fmt/bytes";
-import * as protocol from "./protocol.ts";
-import { ClosedError, MalformedError, printable, UsageError, Wire } from "./protocol.ts";
+import { ClosedError, DeadlineError, LimitError, MalformedError, WireError } from "./protocol.ts";
+import { explain, print, printable, readNumber, run, shutdownSignal } from "./protocol.ts";
+import {
+  spellOut,
+  toByteString,
+  TOKEN,
+  type Trace,
+  UsageError,
+  VERSION,
+  Wire,
+} from "./protocol.ts";
 
 // ---- Terms -------------------------------------------------------------
 
@@ -103,7 +112,10 @@ const END_TIMEOUT = 600_000; // ms (RFC 5321 §4.5.3.2.6): to give up early is t
 const QUIT_TIMEOUT = 2000; // ms: all is said by then
 const MAX_SHOWN = 1000; // chars of what a server said
 const BLOCK = 57 * 4096; // octets of a file that are read at once: whole lines of base64
-const PLAIN = /^(?!.*=\?)[ -~]*$/; // as it is in a header: ASCII that looks like no encoded word
+const ATOM = /[\w!#$%&'*+/=?^`{|}~\u{a1}-\u{10ffff}-]+/u.source; // RFC 5321 §4.1.2, RFC 6531 §3.3
+const ATOMS = new RegExp(`^${ATOM}( ${ATOM})*$`, "u");
+const DOT_STRING = new RegExp(`^${ATOM}(\\.${ATOM})*$`, "u");
+const QUOTED_STRING = /^"(?:[^"\\]|\\[ -~])*"$/u;
 const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
 const encoder = new TextEncoder();
 
@@ -119,14 +131,14 @@ class Session {
   encrypted = false;
   step = "the greeting"; // what is being waited for
 
-  private constructor(conn: Deno.TcpConn, readonly errand: Errand, readonly show: protocol.Trace) {
+  private constructor(conn: Deno.TcpConn, readonly errand: Errand, readonly show: Trace) {
     conn.setNoDelay(); // and now: a TlsConn cannot
     this.#conn = conn;
     this.#wire = new Wire(conn, { trace: this.#trace });
     this.#wire.note(`Connected to ${errand.hostname} (${conn.remoteAddr.hostname})`);
   }
 
-  static async open(errand: Errand, abort: AbortSignal, show: protocol.Trace): Promise<Session> {
+  static async open(errand: Errand, abort: AbortSignal, show: Trace): Promise<Session> {
     const { hostname, port, timeout } = errand;
     const signal = AbortSignal.any([abort, AbortSignal.timeout(timeout)]);
     try {
@@ -140,10 +152,13 @@ class Session {
     }
   }
 
-  #trace: protocol.Trace = (mark, text) => this.show(mark, this.#conceal(text));
+  #trace: Trace = (mark, text) => this.show(mark, this.#conceal(text));
 
   /** Takes out what a server may know and a screen may not, should the server echo it. */
   #conceal(text: string): string {
+    const [challenge = ""] = /(?<=^334 )\S+$/.exec(text) ?? [];
+    const told = fromBase64(challenge);
+    if (this.#secrets.some((secret) => told.includes(secret))) return "334 [credentials]";
     for (const secret of this.#secrets) text = text.replaceAll(secret, "[credentials]");
     return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
   }
@@ -219,6 +234,7 @@ class Session {
     for (const line of reply.lines.slice(1)) { // the first is but a greeting (§4.1.1.1)
       // "AUTH=LOGIN" is what it was before RFC 2554
       const [keyword = "", ...parameters] = line.replace(/^AUTH=/i, "AUTH ").trim().split(/[ \t]+/);
+      if (keyword === "") continue;
       const before = this.#offered.get(keyword.toUpperCase()) ?? [];
       this.#offered.set(keyword.toUpperCase(), [...before, ...parameters]);
     }
@@ -243,7 +259,7 @@ class Session {
       const said = printable(`${code} ${lines.join(" ")}`.trimEnd());
       return { code: Number(code), lines, text: this.#conceal(said) };
     }
-    throw new protocol.LimitError(`Reply has more than ${MAX_REPLY_LINES} lines`);
+    throw new LimitError(`Reply has more than ${MAX_REPLY_LINES} lines`);
   }
 
   /** Sends a command. What came before it answers nothing, unless it says that all is over. */
@@ -267,7 +283,8 @@ class Session {
   async #askAll(commands: string[]): Promise<Reply[]> {
     for (const command of commands) await this.#say(command);
     const replies: Reply[] = [];
-    for (this.step of commands) {
+    for (const command of commands) {
+      this.step = command;
       replies.push(await this.#readReply());
       if (this.#over) break;
     }
@@ -283,8 +300,9 @@ class Session {
     const offered = (this.#offered.get("AUTH") ?? []).map((name) => name.toUpperCase());
     const known = mechanisms(login, this.errand);
     const usable = known.filter(({ name }) => offered.includes(name));
-    const secrets = [login.password ?? "", login.token ?? ""];
-    this.#secrets = secrets.filter(({ length }) => length > 3); // "a" is in every line
+    this.#secrets = [login.password ?? "", login.token ?? ""]
+      .filter(({ length }) => length > 3) // "a" is in every line
+      .map((secret) => printable(toByteString(encoder.encode(secret)))); // as an echo would look
     for (const mechanism of usable) {
       const reply = await this.#authenticate(mechanism);
       if (reply.code === 235) return mechanism.name;
@@ -300,13 +318,12 @@ class Session {
   /** Goes through one mechanism, challenge by challenge (RFC 4954 §4). */
   async #authenticate({ name, clientFirst, mutual, steps }: Mechanism): Promise<Reply> {
     const left = [...steps];
-    let [command, shown] = [`AUTH ${name}`, `AUTH ${name}`];
     const first = clientFirst ? this.#encode(await steps[0]?.("") ?? "") : "";
-    if (clientFirst && `${command} ${first}\r\n`.length <= MAX_AUTH_LINE) {
-      [command, shown] = [`${command} ${first}`, `${command} [credentials]`];
-      left.shift();
-    }
-    let reply = await this.#ask(command, shown);
+    const command = `AUTH ${name} ${first}`;
+    const fits = clientFirst && `${command}\r\n`.length <= MAX_AUTH_LINE;
+    if (fits) left.shift();
+    let reply =
+      await (fits ? this.#ask(command, `AUTH ${name} [credentials]`) : this.#ask(`AUTH ${name}`));
     while (reply.code === 334) {
       let response: string;
       try {
@@ -339,13 +356,14 @@ class Session {
     const group = this.#offered.has("PIPELINING") ? GROUP : 1;
     const taken: string[] = [];
     for (let at = 0; at < commands.length; at += group) {
-      for (const [index, reply] of (await this.#askAll(commands.slice(at, at + group))).entries()) {
-        const address = to[at + index - 1];
+      const replies = await this.#askAll(commands.slice(at, at + group));
+      for (const [index, reply] of replies.entries()) {
         const { code, text } = reply;
-        if (address !== undefined && isYes(reply)) taken.push(address);
-        else if (address !== undefined && code >= 400 && code !== 421) {
-          delivery.refused.push({ address, code, text: text.slice(4) });
-        } else if (!isYes(reply)) throw refusal(commands[at + index] ?? "", reply);
+        const address = to[at + index - 1]; // none behind MAIL, which comes first
+        const oneLess = address !== undefined && code >= 400 && code !== 421;
+        if (oneLess) delivery.refused.push({ address, code, text: text.slice(4) });
+        else if (!isYes(reply)) throw refusal(commands[at + index] ?? "", reply);
+        else if (address !== undefined) taken.push(address);
       }
     }
     if (taken.length === 0) {
@@ -361,17 +379,21 @@ class Session {
   /** Tells what the message takes (RFC 1870, 6152, 6531), or why this server cannot take it. */
   #parameters({ size, international, eightBit }: Message): string {
     const offers = this.#offered;
-    const limit = Number(/^\d+$/.exec(offers.get("SIZE")?.[0] ?? "")?.[0] ?? 0) || Infinity;
     const utf8 = international || !isAscii([this.errand.from, ...this.errand.to].join());
-    const octets = eightBit && !offers.has("8BITMIME") && !utf8; // SMTPUTF8 brings it (§3.1)
-    const why = size > limit
-      ? `it has ${size} octets, the server takes ${limit}`
-      : utf8 && !offers.has("SMTPUTF8")
-      ? "an address or a field is not ASCII, and the server offers no SMTPUTF8"
-      : octets && "it has 8-bit octets, and the server offers no 8BITMIME";
-    if (why) throw new Failure(EXIT.data, `Cannot send the message here: ${why}`);
-    const body = eightBit && offers.has("8BITMIME") ? " BODY=8BITMIME" : "";
-    return `${offers.has("SIZE") ? ` SIZE=${size}` : ""}${body}${utf8 ? " SMTPUTF8" : ""}`;
+    const [given = ""] = offers.get("SIZE") ?? [];
+    const limit = /^\d+$/.test(given) && Number(given) || Infinity; // 0 is none, too
+    if (size > limit) throw unfit(`it has ${size} octets, the server takes ${limit}`);
+    if (utf8 && !offers.has("SMTPUTF8")) {
+      throw unfit("an address or a field is not ASCII, and the server offers no SMTPUTF8");
+    }
+    if (eightBit && !offers.has("8BITMIME") && !utf8) { // SMTPUTF8 brings it (RFC 6531 §3.1)
+      throw unfit("it has 8-bit octets, and the server offers no 8BITMIME");
+    }
+    let parameters = "";
+    if (offers.has("SIZE")) parameters += ` SIZE=${size}`;
+    if (eightBit && offers.has("8BITMIME")) parameters += " BODY=8BITMIME";
+    if (utf8) parameters += " SMTPUTF8";
+    return parameters;
   }
 
   /**
@@ -392,14 +414,14 @@ class Session {
         if (answered) break;
       }
     } catch (error) {
-      if (!(error instanceof protocol.WireError)) throw error;
+      if (!(error instanceof WireError)) throw error;
       answered = true; // or the connection is lost, and that is the answer
     }
     if (answered) throw refusal(this.step, await answer);
     this.#trace(">", `[${message.size} octets]`);
     this.step = "the end of the message, which may have been delivered";
     this.#wire.setDeadline(this.errand.endTimeout);
-    await this.#wire.writeLine(".");
+    await this.#wire.writeLine(".").catch(() => {}); // where it breaks, too, the answer tells why
     const reply = await answer;
     this.#over = reply.code === 421;
     if (!isYes(reply)) throw refusal("the message", reply);
@@ -408,11 +430,12 @@ class Session {
 
   /** Says goodbye, if there is somebody to hear it. Nothing here can spoil anything. */
   async quit(): Promise<void> {
+    if (this.#over) return;
     try {
       const patience = Math.min(QUIT_TIMEOUT, this.errand.timeout);
       this.#wire.setDeadline(patience);
-      if (!this.#over) await this.#wire.writeLine("QUIT");
-      if (!this.#over) await this.#readReply(patience);
+      await this.#wire.writeLine("QUIT");
+      await this.#readReply(patience);
     } catch (error) {
       this.#wire.note(`No reply to QUIT: ${error instanceof Error ? error.message : error}`);
     }
@@ -431,11 +454,21 @@ function isAscii(text: string): boolean {
   return /^[\0-\x7f]*$/.test(text);
 }
 
+/** Whether a field can hold a text as it is: printable ASCII, and nothing like an encoded word. */
+function isPlain(text: string): boolean {
+  return /^[ -~]*$/.test(text) && !text.includes("=?");
+}
+
 /** What it means that a step was not granted: not now (4yz), no (5yz), or nonsense. */
 function refusal(step: string, { code, text }: Reply, no = EXIT.no): Failure {
   const what = `${printable(step)}: ${text}`;
   if (code < 400) return new Failure(EXIT.wire, `Server spoke out of turn at ${what}`);
   return new Failure(code < 500 ? EXIT.later : no, `Server refused ${what}`);
+}
+
+/** The message cannot go, or not through this server: so it is not begun. */
+function unfit(why: string): Failure {
+  return new Failure(EXIT.data, `Cannot send the message: ${why}`);
 }
 
 function listRefused({ refused }: Delivery): string {
@@ -498,6 +531,7 @@ function scram(user: string, password: string): Mechanism {
     const [, both = "", salt = "", count] =
       /^r=([!-+\--~]+),s=([A-Za-z0-9+/=]+),i=(\d{1,9})(?:,|$)/.exec(serverFirst) ?? [];
     const iterations = Number(count);
+    if (both === "") throw cancel(`the server's challenge is "${printable(serverFirst)}"`);
     if (!both.startsWith(nonce) || both === nonce) throw cancel("the server's nonce is not ours");
     if (iterations < ITERATIONS.min || iterations > ITERATIONS.max) {
       throw cancel(`the server asks for ${iterations} iterations`);
@@ -515,8 +549,10 @@ function scram(user: string, password: string): Mechanism {
     return `${final},p=${clientKey.map((octet, at) => octet ^ (signature[at] ?? 0)).toBase64()}`;
   };
   const verify = (challenge: string): string => {
-    if (protocol.toByteString(decode(challenge)).split(",")[0] === `v=${proof}`) return "";
-    throw cancel("the server did not prove that it knows the password");
+    const serverFinal = toByteString(decode(challenge));
+    if (serverFinal.split(",")[0] === `v=${proof}`) return "";
+    const said = printable(serverFinal); // perhaps "e=" with its reason (RFC 5802 §7)
+    throw cancel(`the server did not prove that it knows the password: "${said}"`);
   };
   const steps = [() => `n,,${first}`, answer, verify];
   return { name: "SCRAM-SHA-256", clientFirst: true, mutual: true, steps };
@@ -544,26 +580,40 @@ function decode(challenge: string): Uint8Array<ArrayBuffer> {
   }
 }
 
+/** What a challenge says, fit for a terminal; nothing, if it is not base64. */
+function fromBase64(challenge: string): string {
+  try {
+    return printable(toByteString(Uint8Array.fromBase64(challenge)));
+  } catch {
+    return "";
+  }
+}
+
 // ---- Engine: the message -----------------------------------------------
 
 /** Composes a message: header, then mixed(alternative(plain, related(html, inline)), attached). */
 function compose(header: string, plain: Piece[], html: Piece[][], attached: Piece[][]): Message {
   const text = multipart("alternative", [plain, multipart('related; type="text/html"', html)]);
+  const international = !isAscii(header); // then it also has 8-bit octets; the body never does
   const pieces = [header, ...multipart("mixed", [text, ...attached])];
-  return assemble(pieces, !isAscii(header), !isAscii(header));
+  return assemble(pieces, international, international);
 }
 
 /** Makes a message of its pieces; its size is known before a file is read. */
 function assemble(pieces: Piece[], international: boolean, eightBit: boolean): Message {
   const ready = pieces.map((piece) => typeof piece === "string" ? encoder.encode(piece) : piece);
-  const sizes = ready.map((piece) => {
-    const chars = 4 * Math.ceil("file" in piece ? piece.size / 3 : 0);
-    return "file" in piece ? chars + 2 * Math.ceil(chars / CODED_LINE) : piece.length;
-  });
+  const size = ready.reduce((sum, piece) => sum + codedSize(piece), 0);
   const octets = async function* () {
     for (const piece of ready) yield* "file" in piece ? base64Lines(piece) : [piece];
   };
-  return { size: sizes.reduce((sum, size) => sum + size, 0), international, eightBit, octets };
+  return { size, international, eightBit, octets };
+}
+
+/** How many octets a piece has on the wire. */
+function codedSize(piece: Uint8Array | OpenFile): number {
+  if (!("file" in piece)) return piece.length;
+  const chars = 4 * Math.ceil(piece.size / 3);
+  return chars + 2 * Math.ceil(chars / CODED_LINE);
 }
 
 /** Reads a file as lines of base64: as much of it as there was at first, or it fails. */
@@ -606,22 +656,26 @@ function multipart(subtype: string, parts: Piece[][]): Piece[] {
 /** A text in whichever coding suits it: as it is, quoted-printable, or base64 for other scripts. */
 function textPart(subtype: string, text: string): Piece[] {
   const lines = text.replace(/(?:\r\n|\r|\n)$/, "").split(/\r\n|\r|\n/);
-  const simple = lines.every((line) => /^(?!\.|From )[\t -~]{0,78}$(?<![\t ])/.test(line));
   const whole = lines.map((line) => `${line}\r\n`).join("");
-  const quoted = simple ? whole : lines.map(quotedPrintable).join("");
-  const octets = encoder.encode(whole);
-  const fits = quoted.length <= 1.6 * octets.length;
-  const coding = simple ? "7bit" : fits ? "quoted-printable" : "base64";
+  let [coding, coded] = ["7bit", whole];
+  if (!lines.every((line) => /^(?!\.|From )[\t -~]{0,78}$(?<![\t ])/.test(line))) {
+    [coding, coded] = ["quoted-printable", lines.map(quotedPrintable).join("")];
+    const octets = encoder.encode(whole);
+    if (coded.length > 1.6 * octets.length) {
+      [coding, coded] = ["base64", octets.toBase64().replace(/.{1,76}/g, "$&\r\n")];
+    }
+  }
   return [
     `Content-Type: text/${subtype}; charset=utf-8\r\nContent-Transfer-Encoding: ${coding}\r\n\r\n`,
-    fits ? quoted : octets.toBase64().replace(/.{1,76}/g, "$&\r\n"),
+    coded,
   ];
 }
 
 /** Codes a line (RFC 2045 §6.7); also what others would take for theirs at its start. */
 function quotedPrintable(line: string): string {
   const code = (odd: string) => hex(odd, "=");
-  const pieces = line.replace(/[^\t -<>-~]+|[\t ]$/gu, code).match(/.{1,73}(?<!=|=.)/g) ?? [""];
+  const coded = line.replace(/[^\t -<>-~]+|[\t ]$/gu, code); // a blank at the end would get lost
+  const pieces = coded.match(/.{1,73}(?<!=|=.)/g) ?? [""]; // not cut inside of "=2E"
   return `${pieces.map((piece) => piece.replace(/^(?:\.|F(?=rom ))/, code)).join("=\r\n")}\r\n`;
 }
 
@@ -644,7 +698,7 @@ function filePart(disposition: "inline" | "attachment", file: OpenFile): Piece[]
 /** A parameter on a line of its own; what is long or not ASCII goes by RFC 2231 §3 and §4. */
 function parameter(name: string, value: string): string {
   const quoted = `"${value.replace(/["\\]/g, "\\$&")}"`;
-  if (PLAIN.test(value) && quoted.length < 60) return `;\r\n ${name}=${quoted}`;
+  if (isPlain(value) && quoted.length < 60) return `;\r\n ${name}=${quoted}`;
   const percent = (text: string) => text.replace(/[^A-Za-z0-9._-]+/g, (odd) => hex(odd, "%"));
   return cut(value, () => 54, (piece) => percent(piece).length)
     .map((piece, at) => `;\r\n ${name}*${at}*=${at === 0 ? "utf-8''" : ""}${percent(piece)}`)
@@ -675,7 +729,7 @@ function textField(name: string, text: string, longest = LINE): string {
     else lines[lines.length - 1] = longer;
   }
   const short = lines.every((line) => line.length <= longest);
-  if (short && PLAIN.test(text) && text === text.trim()) return `${lines.join("\r\n")}\r\n`;
+  if (short && isPlain(text) && text === text.trim()) return `${lines.join("\r\n")}\r\n`;
   return `${name}: ${encodedWords(text, name.length + 2)}\r\n`;
 }
 
@@ -693,9 +747,10 @@ function encodedWords(text: string, before: number): string {
 /** A field with mailboxes, one a line: long lists, short lines. */
 function mailboxField(field: string, mailboxes: Mailbox[]): string {
   const lines = mailboxes.map(({ name, address }, index) => {
-    const phrase = displayName(name, index === 0 ? field.length + 2 : 1);
-    const fold = field.length + phrase.length + address.length > 68 ? "\r\n" : "";
-    return name === "" ? address : `${phrase}${fold} <${address}>`;
+    const before = index === 0 ? `${field}: ` : " ";
+    const phrase = displayName(name, before.length);
+    const long = `${before}${phrase} <${address}>,`.length > CODED_LINE;
+    return name === "" ? address : `${phrase}${long ? "\r\n" : ""} <${address}>`;
   });
   return lines.length === 0 ? "" : `${field}: ${lines.join(",\r\n ")}\r\n`;
 }
@@ -703,8 +758,8 @@ function mailboxField(field: string, mailboxes: Mailbox[]): string {
 /** A name as atoms, a quoted string, or encoded words, never one inside the other (RFC 2047 §5). */
 function displayName(name: string, before: number): string {
   const quoted = `"${name.replace(/["\\]/g, "\\$&")}"`;
-  if (!PLAIN.test(name) || before + quoted.length > CODED_LINE) return encodedWords(name, before);
-  return /^[\w!#$%&'*+/=?^`{|}~-]+( [\w!#$%&'*+/=?^`{|}~-]+)*$/.test(name) ? name : quoted;
+  if (!isPlain(name) || before + quoted.length > CODED_LINE) return encodedWords(name, before);
+  return ATOMS.test(name) ? name : quoted;
 }
 
 /** Takes a finished message as it is, but for Bcc, and line ends, which are CRLF (§2.3.8). */
@@ -712,24 +767,23 @@ function finished(octets: Uint8Array): Message {
   const lines = new Uint8Array(2 * octets.length + 2);
   let [length, column, end, bits] = [0, 0, -1, 0];
   for (let at = 0; at < octets.length || column > 0; at++) {
-    const octet = octets[at] ?? LF;
+    const octet = octets[at] ?? LF; // behind a last line that has no end
     if (octet === CR && octets[at + 1] === LF) continue;
     if (octet === CR || octet === LF) {
       if (column === 0 && end < 0) end = length; // of the header: the first empty line
       lines[length++] = CR;
       lines[length++] = LF;
       column = 0;
-      continue;
+    } else {
+      if (octet === 0) throw unfit("it holds a NUL");
+      if (++column > MAX_LINE) throw unfit(`a line is longer than ${MAX_LINE} octets`);
+      lines[length++] = octet;
+      bits |= octet;
     }
-    lines[length++] = octet;
-    bits |= octet;
-    if (octet !== 0 && ++column <= MAX_LINE) continue;
-    const why = octet === 0 ? "it holds a NUL" : `a line is longer than ${MAX_LINE} octets`;
-    throw new Failure(EXIT.data, `Cannot send the message: ${why}`);
   }
-  const bcc = /^(?:Resent-)?Bcc[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim;
+  const bcc = /^(?:Resent-)?Bcc[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim; // with folded lines
   if (end < 0) end = length;
-  const header = protocol.toByteString(lines.subarray(0, end)).replace(bcc, "");
+  const header = toByteString(lines.subarray(0, end)).replace(bcc, "");
   const pieces = [
     Uint8Array.from(header, (char) => char.charCodeAt(0)),
     lines.subarray(end, length),
@@ -739,20 +793,26 @@ function finished(octets: Uint8Array): Message {
 
 /** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
 async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let before = LF;
+  let last = LF; // the last octet of the chunk before
   for await (const chunk of chunks) {
-    const dots: number[] = [];
+    const dots: number[] = []; // where those are that begin a line
     for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
-      if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
+      if ((at === 0 ? last : chunk[at - 1]) === LF) dots.push(at);
     }
-    before = chunk.at(-1) ?? before;
-    // what is not filled from the chunk below stays a dot
-    const stuffed = new Uint8Array(dots.length && chunk.length + dots.length).fill(DOT);
-    for (const [index, dot] of dots.entries()) {
-      stuffed.set(chunk.subarray(dot, dots[index + 1]), dot + index + 1);
+    last = chunk.at(-1) ?? last;
+    if (dots.length === 0) {
+      yield chunk;
+      continue;
     }
-    stuffed.set(chunk.subarray(0, dots[0] ?? 0));
-    yield dots.length === 0 ? chunk : stuffed;
+    const stuffed = new Uint8Array(chunk.length + dots.length);
+    let copied = 0;
+    for (const [more, dot] of dots.entries()) { // so many octets more than in the chunk by now
+      stuffed.set(chunk.subarray(copied, dot), copied + more);
+      stuffed[dot + more] = DOT;
+      copied = dot;
+    }
+    stuffed.set(chunk.subarray(copied), copied + dots.length);
+    yield stuffed;
   }
 }
 
@@ -769,14 +829,10 @@ const PROVIDERS: Record<string, string> = {
 const MODES = ["starttls", "implicit", "try", "none"] as const;
 const MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"];
 
-/** RFC 5321 §4.1.2: a dot-string or a quoted string, of UTF-8 as well (RFC 6531 §3.3). */
-const LOCAL_PART =
-  /^(?:(?!\.)(?!.*\.\.)[\w!#$%&'*+/=?^`{|}~.\u{a1}-\u{10ffff}-]+(?<!\.)|"(?:[^"\\]|\\[ -~])*")$/u;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** Fields that are made from other options, or by the program. */
-const OURS =
-  /^(?:from|to|b?cc|subject|reply-to|date|message-id|mime-version|content-.*|resent-bcc)$/i;
+const OURS = "from to cc bcc reply-to subject date message-id mime-version resent-bcc".split(" ");
 
 /** What an error means that many have met, and what to do. */
 const ADVICE: [sign: RegExp, advice: string][] = [
@@ -789,8 +845,11 @@ const ADVICE: [sign: RegExp, advice: string][] = [
   [/UnknownIssuer/, "If you know the CA that issued it, trust it with --ca FILE"],
   [/not valid for name/, "Give --server a name that is in the certificate"],
   [/certificate (?:expired|not valid yet)/, "Check the clock, or tell those who run the server"],
-  [/InvalidContentType/, "This port does not begin with TLS: try --tls starttls, or port 587"],
-  [/at the greeting(?! inside)/, "If this port begins with TLS, as 465 does, use --tls implicit"],
+  [/InvalidContentType/, "That was not TLS: if the port begins without, as 587, --tls starttls"],
+  [
+    /(?:lost|long) at the greeting(?! inside)/,
+    "If the port begins with TLS, as 465, --tls implicit",
+  ],
   [/offers no STARTTLS/, "Try port 465; --tls none would send in the clear"],
   [/Cannot reach/, "Check --server and --port: 587 or 465; many networks block 25"],
 ];
@@ -847,16 +906,18 @@ recipients refused, 68 cannot connect, 69 refused, 75 try again, 76 TLS or
 protocol, 77 login refused, 130 Ctrl-C.
 `;
 
-const WHERE = ["server", "port", "tls", "ca", "helo", "timeout", "user", "password-file"] as const;
-const FILES = ["body-file", "html-file", "inline", "attach"] as const;
-const READABLE = ["eml", "body-file", "html-file", "ca", "password-file"] as const;
-const WHAT = ["reply-to", "subject", "body", "header", ...FILES] as const;
-const STRINGS = [...WHERE, ...WHAT, "auth", "from", "to", "cc", "bcc", "eml"] as const;
-const LISTS = ["to", "cc", "bcc", "reply-to", "attach", "inline", "header"] as const;
-const BOOLEANS = ["dry-run", "check", "json", "verbose", "quiet", "help", "version"] as const;
-const INITIALS = ["port", "user", "from", "to", "subject", "attach", "verbose", "quiet", "help"];
-const SAME = Object.fromEntries(INITIALS.map((name) => [name.slice(0, 1), name]));
-const SHORT = { ...SAME, m: "body", H: "header", V: "version" };
+const READABLE = ["eml", "body-file", "html-file", "ca", "password-file"] as const; // "-": stdin
+const TEXTS = ["subject", "body", "body-file", "html-file"] as const; // what --eml has already
+const PARTS = ["attach", "inline", "header", "reply-to"] as const; // and this; repeatable
+const LISTS = ["to", "cc", "bcc", ...PARTS] as const;
+const WHERE = ["server", "port", "tls", "ca", "helo", "timeout"] as const;
+const WHO = ["user", "auth", "password-file", "from"] as const;
+const TO_WRITE = { f: "from", t: "to", s: "subject", m: "body", a: "attach", H: "header" };
+const OPTIONS = {
+  string: [...WHERE, ...WHO, ...LISTS, ...TEXTS, "eml"] as const,
+  boolean: ["dry-run", "check", "json", "verbose", "quiet", "help", "version"] as const,
+  short: { ...TO_WRITE, p: "port", u: "user", v: "verbose", q: "quiet", h: "help", V: "version" },
+};
 
 /** What the program has around it. */
 export interface Surroundings {
@@ -884,22 +945,21 @@ type Flags = ReturnType<typeof readFlags>;
 export async function mail(args: string[], around: Surroundings): Promise<number> {
   const flags = readFlags(args);
   if (flags.help) around.print(HELP);
-  else if (flags.version) around.print(`smtp_client ${protocol.VERSION}\n`);
+  else if (flags.version) around.print(`smtp_client ${VERSION}\n`);
   if (flags.help || flags.version) return 0;
   using files = new DisposableStack();
   try {
     const errand = await readErrand(flags, around, files);
     return errand === null ? 0 : await transact(errand, flags, around);
   } catch (error) {
-    demand(!(error instanceof Deno.errors.NotCapable), protocol.explain(error) ?? "");
+    demand(!(error instanceof Deno.errors.NotCapable), explain(error) ?? "");
     if (!(error instanceof Failure)) throw error;
     return report(error.status, error.message, NOTHING, flags, around);
   }
 }
 
 function readFlags(args: string[]) {
-  const names = { string: STRINGS, boolean: BOOLEANS, short: SHORT };
-  const flags = parseArgs(protocol.spellOut(args, names), { ...names, collect: LISTS });
+  const flags = parseArgs(spellOut(args, OPTIONS), { ...OPTIONS, collect: LISTS });
   const [stray] = flags._;
   usable(stray === undefined, "argument", String(stray), "--to before a recipient");
   return flags;
@@ -920,14 +980,15 @@ async function readErrand(flags: Flags, around: Surroundings, files: DisposableS
   demand(twice.length < 2, `Cannot read standard input for ${twice.join(", ")}: it comes once`);
   const { timeout, helo, ca } = flags;
   const sender = flags.check ? null : readSender(flags, around.env);
-  const to = sender ? readRecipients(flags) : [];
+  const to = readRecipients(flags);
+  demand(flags.check || to.length > 0, "No recipient: give --to");
   const message = sender && await readMessage(flags, sender, around.stdin, files);
+  if (flags.check) await lookOver(flags, files);
   const server = readServer(flags);
   const named = helo === undefined || isAddressLiteral(helo) || asciiDomain(helo) === helo;
   usable(named, "--helo", helo, "a domain, or an address like [192.0.2.1]");
   const caCerts = ca === undefined ? [] : [await readCertificates(ca, around.stdin)];
-  const ms = 1000 *
-    protocol.readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
+  const ms = 1000 * readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
   const times = { timeout: ms, endTimeout: timeout === undefined ? END_TIMEOUT : ms };
   const login = await readLogin(flags, server.hostname, server.tls, around);
   if (message && flags["dry-run"]) {
@@ -937,16 +998,22 @@ async function readErrand(flags: Flags, around: Surroundings, files: DisposableS
   return { ...server, caCerts, helo, ...times, login, from: sender?.address ?? "", to, message };
 }
 
+/** Looks over what --check has no use for: it was given, so it has to be right. */
+async function lookOver(flags: Flags, files: DisposableStack): Promise<void> {
+  const [from] = flags.from === undefined ? [] : readMailboxes("--from", [flags.from]);
+  readHeader(flags, from ?? { name: "", address: "" }, "");
+  await openFiles([...flags.attach, ...flags.inline], files);
+}
+
 function readServer({ server, port: given, tls, "dry-run": idle }: Flags) {
   const name = server ?? (idle ? "localhost" : "");
   demand(name, "No server: give --server NAME");
   const known = PROVIDERS[name.toLowerCase()] ?? name;
-  const [, v6, host = "", own = "587"] =
-    /^(?:\[([\dA-Fa-f:.]+)\]|([^:]+))(?::(\d+))?$/.exec(known) ?? /^([\dA-F:.]+)$/i.exec(known) ??
-      [];
+  const withPort = /^(?:\[([\dA-F:.]+)\]|([^:]+))(?::(\d+))?$/i.exec(known);
+  const [, v6, host = "", own = "587"] = withPort ?? /^([\dA-F:.]+)$/i.exec(known) ?? []; // or ::1
   const hostname = isAddressLiteral(`[IPv6:${v6}]`) ? v6 : asciiDomain(host);
   usable(hostname, "--server", name, "a provider, or HOST[:PORT]");
-  const port = protocol.readNumber("--port", given ?? own, { min: 1, max: 65_535, whole: true });
+  const port = readNumber("--port", given ?? own, { min: 1, max: 65_535, whole: true });
   const mode = MODES.find((mode) => mode === tls?.toLowerCase());
   usable(tls === undefined || mode, "--tls", tls, MODES.join(", "));
   return { hostname, port, tls: mode ?? (port === 465 ? "implicit" : "starttls") };
@@ -965,13 +1032,13 @@ async function readLogin(flags: Flags, hostname: string, tls: string, around: Su
   demand(token || !byToken, `No token for "${printable(user)}": set SMTP_TOKEN`);
   const stored = file === undefined
     ? around.env.SMTP_PASSWORD
-    : (await readText(file, around.stdin)).replace(/\r?\n$/, "");
+    : (await readText(file, around.stdin)).split(/\r?\n/)[0];
   const needed = mechanism === undefined ? !token : !byToken;
   const asked = !stored && needed && around.ask(`Password for "${printable(user)}":`);
   const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
   demand(stored || asked || !needed, `No password for "${printable(user)}": ${ways}`);
   const typed = stored || asked || undefined;
-  const blanks = hostname === "smtp.gmail.com" ? /\s/g : ""; // Google shows it in fours
+  const blanks = hostname.toLowerCase() === "smtp.gmail.com" ? /\s/g : ""; // Google shows it in fours
   const password = typed?.replace(blanks, "");
   const odd = /\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0");
   demand(!odd, "Cannot log in: name, password or token has a control character");
@@ -996,7 +1063,6 @@ function readRecipients(flags: Flags): string[] {
       once.set(key, once.get(key) ?? address);
     }
   }
-  demand(once.size > 0, "No recipient: give --to");
   return [...once.values()];
 }
 
@@ -1017,7 +1083,8 @@ function readMailbox(option: string, item: string): Mailbox {
   const domain = isAddressLiteral(host) ? host : asciiDomain(host);
   const address = `${local.normalize("NFC")}@${domain}`;
   const fits = encoder.encode(local).length <= 64 && encoder.encode(address).length <= 254;
-  const valid = fits && domain && LOCAL_PART.test(local) && !/(?! )[\p{C}\p{Z}]/u.test(local);
+  const written = DOT_STRING.test(local) || QUOTED_STRING.test(local);
+  const valid = fits && domain && written && !/(?! )[\p{C}\p{Z}]/u.test(local);
   usable(valid, option, item, "an address: ann@example.org or Ann <ann@example.org>");
   const unquoted = (_: string, text: string) => text.replace(/\\(.)/g, "$1");
   return { name: phrase.trim().replace(/"((?:[^"\\]|\\.)*)"/g, unquoted), address };
@@ -1041,13 +1108,13 @@ function asciiDomain(domain: string): string | null {
 type Stdin = Surroundings["stdin"];
 
 async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: DisposableStack) {
-  const { eml, body, "body-file": bodyFile, "html-file": htmlFile } = flags;
+  const { eml, "html-file": htmlFile } = flags;
   if (eml !== undefined) {
-    const other = WHAT.find((name) => (flags[name] ?? []).length > 0);
+    const other = TEXTS.find((name) => flags[name] !== undefined) ??
+      PARTS.find((name) => flags[name].length > 0);
     demand(!other, `Cannot use --${other} with --eml: that message is finished`);
     return finished(await readOctets(eml, stdin));
   }
-  demand(body === undefined || bodyFile === undefined, "Cannot use --body with --body-file");
   const id = `<${crypto.randomUUID()}@${from.address.split("@").at(-1)}>`;
   const header = readHeader(flags, from, id);
   const attached = await openFiles(flags.attach, files);
@@ -1058,15 +1125,23 @@ async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: Dis
     const once = inline.filter((file) => file.name === name).length === 1;
     usable(named && once, "--inline", name, "a file that the HTML names, once, as cid:NAME");
   }
-  const given = body !== undefined || html !== undefined || fromStdin(flags).length > 0;
-  const input = bodyFile ?? (given || stdin.isTerminal() ? undefined : "-");
-  const read = input === undefined ? undefined : await readText(input, stdin);
-  const text = body ?? read ?? (html === undefined ? "" : undefined);
-  const plain = text === undefined ? [] : textPart("plain", text);
+  const text = await readBody(flags, stdin);
+  const plain = text === null ? [] : textPart("plain", text);
   const related = inline.map((file) => filePart("inline", file));
   if (html !== undefined) related.unshift(textPart("html", html));
   const others = attached.map((file) => filePart("attachment", file));
   return { ...compose(header, plain, related, others), id };
+}
+
+/** The body as plain text; null where there is HTML alone. */
+async function readBody(flags: Flags, stdin: Stdin): Promise<string | null> {
+  const { body, "body-file": file, "html-file": html } = flags;
+  demand(body === undefined || file === undefined, "Cannot use --body with --body-file");
+  if (body !== undefined) return body;
+  if (file !== undefined) return await readText(file, stdin);
+  if (html !== undefined) return null;
+  const other = stdin.isTerminal() || fromStdin(flags).length > 0; // standard input is no body
+  return other ? "" : await readText("-", stdin);
 }
 
 /** Writes the header, but for what tells of the body. */
@@ -1076,24 +1151,32 @@ function readHeader(flags: Flags, from: Mailbox, id: string): string {
   const subject = flags.subject?.replace(/\p{Cc}+/gu, " ").replace(/^ +| +$/g, "");
   const extra = flags.header.map((header) => {
     const [, name = "", value = ""] = /^([^:]+):(.*)$/s.exec(header) ?? [];
-    const valid = protocol.TOKEN.test(name) && name.length < CODED_LINE && !OURS.test(name) &&
+    const ours = OURS.includes(name.toLowerCase()) || /^content-/i.test(name);
+    const valid = TOKEN.test(name) && name.length < CODED_LINE && !ours &&
       !/(?!\t)\p{Cc}/u.test(value);
     usable(valid, "--header", header, "'Name: value', and a field that no option writes");
     return textField(name, value.replaceAll("\t", " ").trim(), MAX_LINE);
   });
-  return mailboxField("From", [from]) + mailboxes("To", "to") +
-    (flags.to.length + flags.cc.length > 0 ? "" : "To: undisclosed-recipients:;\r\n") +
-    mailboxes("Cc", "cc") + mailboxes("Reply-To", "reply-to") +
-    (subject === undefined ? "" : textField("Subject", subject)) +
-    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}\r\nMessage-ID: ${id}\r\n` +
-    extra.join("") + "MIME-Version: 1.0\r\n";
+  const undisclosed = flags.to.length + flags.cc.length === 0;
+  return [
+    mailboxField("From", [from]),
+    undisclosed ? "To: undisclosed-recipients:;\r\n" : mailboxes("To", "to"),
+    mailboxes("Cc", "cc"),
+    mailboxes("Reply-To", "reply-to"),
+    subject === undefined ? "" : textField("Subject", subject),
+    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}\r\n`,
+    `Message-ID: ${id}\r\n`,
+    ...extra,
+    "MIME-Version: 1.0\r\n",
+  ].join("");
 }
 
 async function openFiles(paths: string[], files: DisposableStack): Promise<OpenFile[]> {
   return await Promise.all(paths.map(async (path) => {
-    const file = files.use(await reading(path, Deno.open(path)));
-    const { isFile, size } = await file.stat();
+    const { isFile } = await reading(path, Deno.stat(path)); // to open a FIFO takes for ever
     usable(isFile, "file", path, "a regular file");
+    const file = files.use(await reading(path, Deno.open(path)));
+    const { size } = await file.stat();
     return { name: (path.split("/").at(-1) ?? "").replace(/\p{Cc}/gu, "_"), size, file };
   }));
 }
@@ -1104,8 +1187,8 @@ function fromStdin(flags: Flags): string[] {
 }
 
 async function readOctets(path: string, stdin: Stdin): Promise<Uint8Array> {
-  if (path === "-") return await new Response(stdin.readable).bytes();
-  return await reading(path, Deno.readFile(path));
+  const result = path === "-" ? new Response(stdin.readable).bytes() : Deno.readFile(path);
+  return await reading(path, result);
 }
 
 async function readText(path: string, stdin: Stdin): Promise<string> {
@@ -1155,7 +1238,7 @@ async function transact(errand: Errand, flags: Flags, around: Surroundings): Pro
   let session: Session | undefined;
   let [status, line, mechanism]: [number, string, string | null] = [0, "", null];
   try {
-    const show: protocol.Trace = (mark, text) => flags.verbose && around.say(`${mark} ${text}`);
+    const show: Trace = (mark, text) => flags.verbose && around.say(`${mark} ${text}`);
     session = await Session.open(errand, signal, show);
     await session.begin();
     if (login) mechanism = await session.login(login);
@@ -1199,9 +1282,9 @@ function blame(error: unknown, step: string, signal: AbortSignal): [number, stri
   const at = `at ${printable(step)}`;
   if (signal.aborted) return [EXIT.stop, `Interrupted ${at}`];
   if (error instanceof Failure) return [error.status, error.message];
-  if (!(error instanceof protocol.WireError)) throw error;
+  if (!(error instanceof WireError)) throw error;
   const why = printable(error.message.replace(/: https:.*/, "")); // where TLS explains itself
-  if (error instanceof protocol.DeadlineError) return [EXIT.later, `${why} ${at}`];
+  if (error instanceof DeadlineError) return [EXIT.later, `${why} ${at}`];
   if (error instanceof ClosedError) return [EXIT.later, `Connection lost ${at}: ${why}`];
   return [EXIT.wire, `${why}, ${at}`];
 }
@@ -1212,9 +1295,9 @@ async function main(args: string[]): Promise<number> {
     const { state } = await Deno.permissions.query({ name: "env", variable }); // never asked for
     if (state === "granted") env[variable] = Deno.env.get(variable);
   }
-  const { print, shutdownSignal: signal } = protocol;
-  const { stdin } = Deno;
-  return await mail(args, { env, stdin, ask: promptSecret, say: console.error, print, signal });
+  const { stdin, stdout } = Deno;
+  const ask = (prompt: string) => stdout.isTerminal() ? promptSecret(prompt) : null; // it asks there
+  return await mail(args, { env, stdin, ask, say: console.error, print, signal: shutdownSignal });
 }
 
-if (import.meta.main) await protocol.run("smtp_client", main);
+if (import.meta.main) await run("smtp_client", main);

@@ -34,7 +34,6 @@ interface Dialogue {
   says?: string | RegExp;
   /** What the message has to hold, or be. */
   message?: string | RegExp;
-  trace?: string | RegExp;
 }
 
 interface Result {
@@ -997,6 +996,17 @@ const LOGINS: Dialogue[] = [
     code: 77,
     says: "535 no [credentials], no [credentials]",
   },
+  {
+    rule: "a server that echoes a password that a terminal would obey",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: "s3\tcr\u202eet" },
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3\tcr\u202eet")}\nRAW: ${
+      JSON.stringify("535 no s3\tcr\xe2\x80\xaeet\r\n")
+    }\n${BYE}`,
+    args: [...USER, "-v", "--json"],
+    code: 77,
+    says: "535 no [credentials]",
+  },
 ];
 
 /** RFC 2920: MAIL and RCPT in groups, DATA alone. */
@@ -1078,6 +1088,14 @@ for (const dialogue of BEGINNINGS) {
   }
 }
 
+function decoded(base64: string): string {
+  try {
+    return text(Uint8Array.fromBase64(base64));
+  } catch {
+    return ""; // it was a word
+  }
+}
+
 for (const mode of ["starttls", "implicit"] as const) {
   for (const dialogue of LOGINS) {
     Deno.test(`login, ${mode}: ${dialogue.rule}`, async () => {
@@ -1087,9 +1105,11 @@ for (const mode of ["starttls", "implicit"] as const) {
         mode,
         (text) => [text],
       );
+      const output = `${result.stderr}${result.stdout}`;
+      const coded = [...output.matchAll(/[A-Za-z0-9+/]+=*/g)].map(([word]) => decoded(word));
       for (const secret of Object.values(env)) {
-        assert(!`${result.stderr}${result.stdout}`.includes(secret), "a secret is shown");
-        assert(!`${result.stderr}${result.stdout}`.includes(b64(secret)), "a secret is shown");
+        assert(!output.includes(secret), "a secret is shown");
+        assert(!coded.some((words) => words.includes(secret)), "a secret is shown in base64");
       }
       if (result.code === 0) assertStringIncludes(result.stderr, "[credentials]");
     });
@@ -1116,7 +1136,8 @@ async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
   const first = text((await hear()).slice("AUTH SCRAM-SHA-256 ".length)).slice("n,,".length);
   const nonce = lie === "nonce" ? "other" : /r=(.*)$/.exec(first)?.[1];
   const count = lie === "few" ? 1 : lie === "many" ? 99_999_999 : 4096;
-  const challenge = `r=${nonce}xyz,s=${b64("salt")},i=${count}`;
+  const extension = lie === "extension" ? "m=x," : ""; // which one has to know (RFC 5802 §5.1)
+  const challenge = `${extension}r=${nonce}xyz,s=${b64("salt")},i=${count}`;
   await say(`334 ${b64(challenge)}`);
   const final = await hear();
   if (final === "*") {
@@ -1130,6 +1151,7 @@ async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
     assertEquals(proof, key.map((octet, at) => octet ^ (signature[at] ?? 0)).toBase64());
     const verifier = hmac(hmac(salted, "Server Key"), dialogue).toString("base64");
     if (lie === "early") await say("235 in");
+    else if (lie === "error") await say(`334 ${b64("e=invalid-proof")}`);
     else await say(`334 ${b64(`v=${lie === "verifier" ? b64("x") : verifier}`)}`);
     if (lie === "early") return await hear();
     const word = await hear();
@@ -1139,10 +1161,16 @@ async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
 }
 
 for (
-  const [lie, code] of [["", 0], ["nonce", 77], ["few", 77], ["many", 77], ["verifier", 77], [
-    "early",
-    77,
-  ]] as const
+  const [lie, says] of [
+    ["", "is ready"],
+    ["nonce", "nonce is not ours"],
+    ["few", "asks for 1 iterations"],
+    ["many", "asks for 99999999 iterations"],
+    ["verifier", 'did not prove that it knows the password: "v='],
+    ["error", 'did not prove that it knows the password: "e=invalid-proof"'],
+    ["extension", 'challenge is "m=x,r='],
+    ["early", "did not prove that it knows the password"],
+  ] as const
 ) {
   Deno.test(`RFC 5802 SCRAM-SHA-256: ${lie === "" ? "both sides prove themselves" : `a lie: ${lie}`}`, async () => {
     using listener = Deno.listen(LOCAL);
@@ -1170,7 +1198,8 @@ for (
       "ann",
     ];
     const result = await run(args, { env: PASSWORD });
-    assertEquals(result.code, code, result.stderr);
+    assertEquals(result.code, lie === "" ? 0 : 77, result.stderr);
+    assertStringIncludes(result.stderr, says);
     assertEquals(await serving, "QUIT");
   });
 }
@@ -1280,6 +1309,35 @@ Deno.test("standard input is left alone where the body is given, or it is spoken
   assert(!printed.includes("text/plain"));
 });
 
+Deno.test("usage: standard input that cannot be read", async () => {
+  const stdin = {
+    isTerminal: () => false,
+    readable: new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start: (stream) => stream.error(new Deno.errors.IsADirectory("Is a directory")),
+    }),
+  };
+  const args = ["--dry-run", "-f", "a@x.example", "-t", "b@x.example"];
+  const none = { env: {}, ask: () => null, say: () => {}, print: () => {} };
+  const signal = () => new AbortController().signal;
+  const reading = () => mail(args, { ...none, stdin, signal });
+  await assertRejects(reading, UsageError, 'Cannot read "-": Is a directory');
+});
+
+Deno.test("the password is the first line of its file", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    for (const content of ["s3cret", "s3cret\n", "s3cret\r\n", "s3cret\n\n", "s3cret\nann\n"]) {
+      await Deno.writeTextFile(file, content);
+      const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
+      const args = ["--check", "-u", "ann", "--password-file", file];
+      const dialogue = { rule: "", talk, offers: ["AUTH PLAIN"], args, code: 0 };
+      await converse(dialogue, "implicit", (text) => [text]);
+    }
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("Ctrl-C ends a session at once, without a word", async () => {
   using listener = Deno.listen(LOCAL);
   const stop = new AbortController();
@@ -1345,19 +1403,24 @@ Deno.test("-v shows the conversation, without the message", async () => {
 });
 
 for (
-  const [rule, dialogue] of Object.entries<Omit<Dialogue, "rule" | "code"> & { mode: Mode }>({
+  const [rule, dialogue] of Object.entries<
+    Omit<Dialogue, "rule" | "code"> & { mode: Mode; code: number }
+  >({
     "530 in a name is no 530": {
       mode: "none",
-      talk: `${MAIL}\nC: RCPT TO:<bob@example.org>\nS: 550 5.1.1 no a530 here\n${BYE}`,
+      talk: `${
+        prelude("none", [])
+      }\n${MAIL}\nC: RCPT TO:<bob@example.org>\nS: 550 5.1.1 no a530 here\n${BYE}`,
+      code: 69,
     },
-    "no implicit TLS to who has it": { mode: "implicit", talk: "GONE:" },
+    "no implicit TLS to who has it": { mode: "implicit", code: 75, talk: "GONE:" },
+    "nor to who speaks in the clear": { mode: "none", code: 76, talk: "S: SSH-2.0-x" },
   })
 ) {
   Deno.test(`advice only where it fits: ${rule}`, async () => {
-    const greeted = dialogue.mode === "none";
-    const talk = greeted ? `${prelude("none", [])}\n${dialogue.talk}` : `TLS:\n${dialogue.talk}`;
+    const talk = dialogue.mode === "none" ? dialogue.talk : `TLS:\n${dialogue.talk}`;
     const args = ["-t", "bob@example.org", "--tls", dialogue.mode];
-    const code = greeted ? 69 : 75;
+    const { code } = dialogue;
     const { stderr } = await converse({ rule, talk, args, code }, null, (text) => [text]);
     assertEquals(stderr.trim().split("\n").length, 1, stderr);
   });
@@ -1368,7 +1431,7 @@ Deno.test("--check says what is offered", async () => {
   const dialogue = {
     rule: "",
     talk,
-    offers: ["SIZE 1000", "AUTH PLAIN"],
+    offers: ["SIZE 1000", "", "AUTH PLAIN"], // a line without a keyword offers nothing
     args: ["--check", "-u", "ann"],
     env: PASSWORD,
     code: 0,
@@ -1486,6 +1549,20 @@ const BAD: [args: string[], says: string][] = [
   [[...MINIMAL, "--ca", "-", "--html-file", "-"], "standard input"],
   [["--server", "x.example", "-m", "x", "-f", "a@x.example"], "--to"],
   [["--server", "x.example", "-m", "x", "-t", "a@x.example"], "--from"],
+  ...[
+    ["--from", "ann"],
+    ["--to", "bob"],
+    ["--cc", "bob@"],
+    ["--reply-to", "a b@x.example"],
+    ["--header", "nothing"],
+    ["--attach", "/no/such"],
+    ["--inline", "/tmp"],
+  ].map((
+    [option = "", value = ""],
+  ): [args: string[], says: string] => [
+    ["--check", "--server", "x.example", option, value],
+    value,
+  ]),
 ];
 
 Deno.test("usage: a CA whose second certificate is none", async () => {
@@ -1577,10 +1654,62 @@ for (const { rule, args, code, says, allow = ["--allow-all"], env = {}, stdin } 
   });
 }
 
+/** Runs what its arguments say on a terminal, and types a password when it is asked for. */
+const TERMINAL = String.raw`
+import os, pty, signal, sys
+pid, fd = pty.fork()
+if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
+signal.alarm(20)
+shown = b""
+try:
+    while octets := os.read(fd, 65536):
+        shown += octets
+        if b"Password" in octets: os.write(fd, b"s3cret\n")
+except OSError: pass
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode())
+`;
+const python = await new Deno.Command("python3", { args: ["-V"] }).output().catch(() => null);
+if (python === null) {
+  console.log("skipped: no python3 to make a terminal (apt-get install python3)");
+}
+
+Deno.test("the password is asked for on a terminal", { ignore: python === null }, async (t) => {
+  const file = await Deno.makeTempFile();
+  const ask = async (where: string) => {
+    const program = [
+      Deno.execPath(),
+      "run",
+      "-A",
+      `${ROOT}smtp_client.ts`,
+      ...MINIMAL,
+      "-u",
+      "ann",
+    ];
+    const command = `'${program.join("' '")}' --json ${where}`;
+    const args = ["-c", TERMINAL, "sh", "-c", command];
+    return text((await new Deno.Command("python3", { args }).output()).stdout);
+  };
+  try {
+    await t.step("and not shown", async () => {
+      const shown = await ask("");
+      assertMatch(shown, /^68 Password for "ann": \*{6}\r\n{"status":68/);
+      assert(!shown.includes("s3cret"));
+    });
+    await t.step("that is there to show the question: no JSON behind it", async () => {
+      assertMatch(await ask(`> ${file}`), /^2 smtp_client: No password for "ann"/);
+      assertEquals(await Deno.readTextFile(file), "");
+    });
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("the help names every option and fits 80 columns", async () => {
   const { stdout } = await run(["-h"]);
   const source = await Deno.readTextFile(`${ROOT}smtp_client.ts`);
-  const [, lists = ""] = /const WHERE = (.*?)const SHORT/s.exec(source) ?? [];
-  for (const [, name] of lists.matchAll(/"([a-z-]+)"/g)) assertStringIncludes(stdout, `--${name}`);
+  const [lists = ""] = /const TEXTS = .*?\n};/s.exec(source) ?? [];
+  const names = [...lists.matchAll(/"([a-z-]+)"/g)].map(([, name]) => name);
+  assert(new Set(names).size > 25, `only ${names}`);
+  for (const name of names) assertStringIncludes(stdout, `--${name}`);
   for (const line of stdout.split("\n")) assert(line.length <= 80, line);
 });

@@ -484,8 +484,21 @@ const REFUSED: [rule: string, args: string[], files?: Record<string, string>][] 
   ["two texts", [...TO, "-m", "x", "--body-file", "a.txt"], { "a.txt": "y" }],
   ["a folder for an attachment", [...TO, "-m", "x", "-a", "/tmp"]],
   ["an attachment that is not there", [...TO, "-m", "x", "-a", "/no/such/file"]],
+  ["--eml with an empty body", [...TO, "--eml", "a.eml", "-m", ""], { "a.eml": "a: b\n" }],
   ["--eml with what it has already", [...TO, "--eml", "a.eml", "-s", "x"], { "a.eml": "a: b\n" }],
 ];
+
+Deno.test("refused: a FIFO for an attachment, which nobody may ever write to", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/fifo`;
+    await new Deno.Command("mkfifo", { args: [path] }).output();
+    const args = [...TO, "-m", "x", "-a", path];
+    await assertRejects(() => compose({ rule: "", args }), UsageError, "a regular file");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 for (const [rule, args, files] of REFUSED) {
   Deno.test(`refused: ${rule}`, async () => {
