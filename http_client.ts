@@ -257,8 +257,10 @@ async function look(host: string, { options, talk }: Attempt): Promise<string[]>
     talk.trace?.("*", `${host} is ${addresses.join(", ")}`);
     // The name, where it will do: permission may be given for it alone, and Deno knows best which
     // of several addresses to try first.
-    if (family === null && (!options.timing || addresses.length > 1)) return [host];
-    return addresses;
+    const [only = host, ...others] = addresses;
+    const { state } = Deno.permissions.querySync({ name: "net", host: only });
+    const isEnough = !options.timing || others.length > 0 || state !== "granted";
+    return family === null && isEnough ? [host] : addresses;
   } catch (error) {
     if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
     throw new Failure(6, `Cannot find an ${kind} of ${host}`);
@@ -420,16 +422,19 @@ async function exchange(wire: Wire, request: Request, talk: Talk, times: Times):
   talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
   const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
   const message = concat([head, body]); // one write, one packet
-  let isSent = false;
+  let [isSent, isRefused] = [false, false];
   wire.setDeadline(PATIENCE);
-  wire.write(message, PATIENCE).then(() => isSent = true, () => {}); // the read will fail, too
+  wire.write(message, PATIENCE).then(() => isSent = true, () => isRefused = true);
   try {
     await timed(times, "first-byte", () => wire.fill());
     return await readResponse(wire);
   } catch (error) {
-    const isCut = !isSent && error instanceof ClosedError;
+    // A reset is told once: where the write heard of it, the read sees a plain end.
+    const isSilent = error instanceof Failure && error.status === 52;
+    const isCut = isSilent ? isRefused : !isSent && error instanceof ClosedError;
     if (!isCut) throw failureOf(error, { malformed: 8, limit: 100, closed: 8 });
-    throw new Failure(55, "The server closed before it had the whole request");
+    const status = body.length > 0 ? 55 : 56;
+    throw new Failure(status, "The server closed before it had the whole request");
   }
 }
 
@@ -455,6 +460,9 @@ function failureOf(error: unknown, at: { malformed: number; limit: number; close
   if (error instanceof LimitError) return new Failure(at.limit, message);
   if (error instanceof MalformedError) return new Failure(at.malformed, message);
   if (cause === undefined) return new Failure(at.closed, message);
+  if (cause instanceof Deno.errors.UnexpectedEof) {
+    return new Failure(56, "Cannot read on: the connection ended without TLS close_notify");
+  }
   // A certificate may be asked of us when the handshake is over (RFC 8446 §4.3.2).
   const status = message.includes("fatal alert") ? 35 : 56;
   return new Failure(status, `Cannot read on: ${message}`);
@@ -480,13 +488,14 @@ async function readHead(wire: Wire): Promise<string[]> {
   await expectHttp(wire);
   const lines: string[] = [];
   for (let left = MAX_HEAD;;) {
-    const line = await wire.readLine(Math.min(MAX_LINE, left), "LF");
+    const line = await wire.readLine(MAX_LINE, "LF");
     if (line === null) throw new ClosedError("Connection closed inside the header");
     if (line.includes("\0")) throw new MalformedError("The header holds a NUL");
     if (line === "") return lines;
     lines.push(line);
     left -= line.length + 1;
-    if (lines.length > MAX_FIELDS) throw new LimitError(`More than ${MAX_FIELDS} header fields`);
+    if (left >= 0 && lines.length <= MAX_FIELDS) continue;
+    throw new LimitError(`A header of more than ${MAX_HEAD} octets or ${MAX_FIELDS} fields`);
   }
 }
 
@@ -621,13 +630,14 @@ async function readChunkLine(wire: Wire, limit: number, status: number): Promise
     throw error instanceof LimitError ? new Failure(status, "Chunked coding goes astray") : error;
   });
   if (line === null) throw new ClosedError("Connection closed ahead of the last chunk");
+  if (line.includes("\0")) throw new MalformedError("The chunked coding holds a NUL");
   return line;
 }
 
 /** Reads the size off a chunk's first line; extensions say nothing to us (RFC 9112 §7.1.1). */
 function chunkSize(line: string): number {
   // parseInt would take "5zz", "0x5" and "+5", too.
-  const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
+  const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;.*)?$/is.exec(line) ?? [];
   if (digits === undefined) throw new MalformedError(`Bad chunk size "${line}"`);
   return Number(`0x${digits}`);
 }
@@ -670,8 +680,11 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
     if (coding === "br") yield new Uint8Array(1);
   };
   try {
-    yield* pipeline(feed, stream, () => {}); // errors come out of the stream
-    if (coding === "br" && stream.bytesWritten > fed) throw new Error("unexpected end of file");
+    for await (const octets of pipeline(feed, stream, () => {})) { // errors come out of the stream
+      if (stream.bytesWritten > fed) break; // what that octet was taken for is nobody's
+      yield octets;
+    }
+    if (stream.bytesWritten > fed) throw new Error("unexpected end of file");
   } catch (error) {
     if (error instanceof Failure || error instanceof WireError) throw error;
     const why = error instanceof Error ? error.message : "";
@@ -752,13 +765,18 @@ function decodeText(text: string): string {
   }
 }
 
-/** What a response means for a file that has its first `size` octets already; else exit 33. */
-function resumption(response: Response, size: number): "append" | "restart" | "complete" {
+/** What a response means for an output that has its first octets already; else exit 33. */
+function resumption(
+  response: Response,
+  { size, validator }: Output,
+): "append" | "restart" | "complete" {
   const { status, reason } = response;
   const range = valuesOf(response, "content-range").join(", ");
   const [, first, total] = /^bytes +(?:(\d+)-\d+|\*)\/(\d+|\*)$/i.exec(range) ?? [];
   if (status === 200) return "restart";
-  if (status === 206 && first !== undefined && Number(first) === size) return "append";
+  // RFC 9110 §15.3.7.3: parts go together only if they share their strong validator.
+  const isOther = validator !== null && (valuesOf(response, "etag")[0] ?? validator) !== validator;
+  if (status === 206 && Number(first ?? NaN) === size && !isOther) return "append";
   if (status === 416 && total !== undefined && Number(total) === size) return "complete";
   const answer = `${status} ${range || reason}`;
   throw new Failure(33, `Cannot resume at octet ${size}: the server answered ${answer}`);
@@ -779,6 +797,7 @@ class Output {
   readonly #text = new TextDecoder(); // for a terminal
   #file: Deno.FsFile | undefined;
   #isQuick = true;
+  #hasHead = false;
 
   constructor(options: Options, stdout: Streams["stdout"]) {
     this.#options = options;
@@ -790,6 +809,11 @@ class Output {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw this.#failure(error);
     }
+  }
+
+  /** Whether a file is written. */
+  get isOpen(): boolean {
+    return this.#file !== undefined;
   }
 
   /** Opens the file: for what follows the first `size` octets, or for all. */
@@ -805,9 +829,10 @@ class Output {
     }
     if (!append) this.size = 0;
     if (this.path === null) return;
+    this.#hasHead = append;
     // What a URL or a server names must not overwrite anything.
     const createNew = (remoteName || remoteHeaderName) && !resume && this.#file === undefined;
-    this[Symbol.dispose]();
+    this.#file?.close();
     try {
       const how = createNew ? { createNew } : { create: true, append, truncate: !append };
       this.#file = Deno.openSync(this.path, { write: true, ...how });
@@ -819,14 +844,21 @@ class Output {
     }
   }
 
+  /** Writes the header ahead of the body, once, however many attempts the body takes. */
+  async writeHead(heads: string): Promise<void> {
+    if (this.#hasHead) return;
+    this.#hasHead = true;
+    await this.write(octetsOf(heads));
+  }
+
   /** Writes all of the octets; to a terminal as text that cannot steer it. */
-  async write(octets: Uint8Array): Promise<void> {
+  async write(octets: Uint8Array, isLast = false): Promise<void> {
     let left = octets;
     if (this.#file === undefined && this.#stdout.isTerminal()) {
       if (octets.includes(0) && this.#options.output !== "-") {
         throw new Failure(23, "Binary body: save it with -o FILE, or show it here with -o -");
       }
-      left = encoder.encode(escapeControls(this.#text.decode(octets, { stream: true })));
+      left = encoder.encode(escapeControls(this.#text.decode(octets, { stream: !isLast })));
     }
     try {
       // On this thread a GiB takes four fifths of the time; but a pipe could block it.
@@ -855,9 +887,9 @@ class Output {
     return `${this.size} bytes kept in ${this.path}; to resume: ${command}`;
   }
 
-  [Symbol.dispose](): void {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.write(new Uint8Array(0), true); // half a character may be left
     this.#file?.close();
-    this.#file = undefined;
   }
 }
 
@@ -881,7 +913,7 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
   if (options.timing) await (await import("node:dns/promises")).lookup("127.0.0.1");
   const began = performance.now();
   const first = firstRequest(options);
-  using output = new Output(options, streams.stdout);
+  await using output = new Output(options, streams.stdout);
   for (let left = options.retries, pause = FIRST_PAUSE;; left--) {
     const signal = AbortSignal.any([streams.signal, AbortSignal.timeout(options.maxTime)]);
     try {
@@ -903,7 +935,7 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
       pause = Math.min(pause * 2, MAX_PAUSE);
     }
   }
-  if (output.path === null) return;
+  if (!output.isOpen) return;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   talk.hint(`saved ${output.path}  ${formatBytes(output.size)} in ${seconds} s`);
 }
@@ -972,15 +1004,18 @@ async function deliver(
   const { status, reason } = response;
   const answer = `The server answered ${status} ${reason}`.trim();
   const pause = retryAfter(response);
-  if (mayRetry && (status === 429 || status >= 500) && (pause ?? 0) <= MAX_PAUSE) {
+  if (mayRetry && ([408, 429].includes(status) || status >= 500) && (pause ?? 0) <= MAX_PAUSE) {
     throw new Failure(22, answer, pause);
   }
   const failed = options.fail !== "never" && status >= 400;
   const resumes = output.size > 0 && (!failed || status === 416);
-  const plan = resumes ? resumption(response, output.size) : "restart";
-  if (plan === "complete") return;
+  const plan = resumes ? resumption(response, output) : "restart";
+  // 304: what the user has of it still holds (RFC 9110 §15.4.5).
+  if (plan === "complete" || (status === 304 && options.saves && !options.include)) {
+    return talk.hint(`nothing new to save: ${answer}`);
+  }
   if (failed && options.fail === "early") {
-    if (options.include && output.path === null) await output.write(octetsOf(heads));
+    if (options.include && output.path === null) await output.writeHead(heads);
     throw new Failure(22, answer);
   }
   const framing = bodyFraming(request.method, response);
@@ -992,7 +1027,7 @@ async function deliver(
   output.open(response, plan);
   output.resumable = codings.length === 0 && !options.include;
   output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;
-  if (options.include) await output.write(octetsOf(heads));
+  if (options.include) await output.writeHead(heads);
   if (options.head) return;
   const end = framing === "chunked" ? "in chunks" : total === null ? "by closing" : "by its length";
   talk.trace?.("*", `the body ends ${end}; codings: ${codings.join(", ") || "none"}`);
@@ -1008,9 +1043,10 @@ async function deliver(
   } catch (error) {
     throw failureOf(error, { malformed: 56, limit: 56, closed: 18 });
   }
-  const [, whole = 0] = /\/(\d+)$/.exec(valuesOf(response, "content-range").join()) ?? [];
+  const [, whole = output.size] = /\/(\d+)$/.exec(valuesOf(response, "content-range").join()) ?? [];
   const missing = plan === "append" ? Number(whole) - output.size : 0;
   if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
+  if (missing < 0) throw new Failure(18, `${-missing} bytes more than the ${whole} announced`);
   if (failed) throw new Failure(22, answer);
   if (status >= 300 && status < 400 && !options.location) {
     talk.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
@@ -1065,8 +1101,8 @@ URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)
                            standard output; --no-compressed turns it off)
   -m, --max-time S  --connect-timeout S   limits (default: none; 300)
       --max-filesize N     limit of the decoded body in bytes (default: none)
-      --retry N            attempts after 429, 5xx and failures that may pass; a
-                           download resumes (default: 0)
+      --retry N            attempts after 408, 429, 5xx and failures that may
+                           pass; a download resumes (default: 0)
   -4, --ipv4  -6, --ipv6   this address family only
   -s, --silent, -q, --quiet  no progress, no notes; errors show (as with -sS)
       --timing             time of each phase, in ms, on standard error
@@ -1179,6 +1215,7 @@ function readTarget(words: string[]): Target {
     throw new UsageError(`Got ${words.length} words: expected URL, or HOST PORT FILENAME`);
   }
   readNumber("PORT", port, { min: 1, max: 65_535, whole: true });
+  if (/[/?#@\\]/.test(host)) throw badUrl(host, "HOST is a name or an address");
   const authority = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
   const path = file.replace(/^\/?/, "/").replaceAll(" ", "%20").replaceAll("#", "%23");
   return parseTarget(`http://${authority}:${port}${path}`);

@@ -426,6 +426,12 @@ const ROWS: Row[] = [
     sends: [[chunked("5\r\nhello\r\n0\r\nX: y\r\nContent-Length: 9\r\n\r\n")]],
     out: "hello",
   },
+  {
+    rule: "a NUL in a trailer",
+    sends: [[chunked("5\r\nhello\r\n0\r\nX: a\0b\r\n\r\n")]],
+    out: "hello",
+    code: 56,
+  },
   { rule: "LF alone in the coding", sends: [[chunked("5\nhello\n0\n\n")]], out: "hello" },
   { rule: "an empty body in chunks", sends: [[chunked("0\r\n\r\n")]], out: "" },
   {
@@ -634,6 +640,12 @@ const ROWS: Row[] = [
     out: /^/,
     code: 61,
   },
+  ...[1, 2, 3, 4, 5].map((size) => ({
+    rule: `nothing is made up for the last ${size} octets of a brotli stream`,
+    sends: [[coded("br", br("hello world".repeat(20)).slice(0, -size))]],
+    out: /^(hello world)*[helo wrd]{0,10}$/,
+    code: 61,
+  })),
   {
     rule: "brotli that is none",
     sends: [[coded("br", "\xff\xff\xff\xff\xff\xff")]],
@@ -1322,6 +1334,20 @@ const ROWS: Row[] = [
     hops: 3,
   },
   {
+    rule: "408 is tried again",
+    sends: [["HTTP/1.1 408 Slow\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nslow"], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: "done",
+    hops: 2,
+  },
+  {
+    rule: "the header shows once, with the body of another attempt",
+    sends: [[`${OK}Content-Length: 4\r\n\r\n`], [DONE]],
+    args: ["--retry", "1", "-i", "URL"],
+    out: DONE,
+    hops: 2,
+  },
+  {
     rule: "404 is not tried again",
     sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
     args: ["--retry", "2", "URL"],
@@ -1484,10 +1510,11 @@ for (const cut of Object.keys(CUTS)) {
 
 // ---- What takes a server of another kind --------------------------------
 
-/** A server of node:net, which can reset a connection: says something, then resets it. */
-async function resetting(text: string, args: string[]): Promise<Outcome> {
+/** A server of node:net, which can reset a connection: says something, or null, then resets it. */
+async function resetting(text: string | null, args: string[]): Promise<Outcome> {
   const server = net.createServer((socket) => {
     socket.on("error", () => {});
+    if (text === null) return socket.resetAndDestroy();
     socket.once("data", () => {
       socket.pause();
       socket.write(octetsOf(text), () => setTimeout(() => socket.resetAndDestroy(), 100));
@@ -1523,6 +1550,11 @@ Deno.test("resets", async (t) => {
     assertEquals({ code, stdout }, { code: 56, stdout: out }, stderr);
     assertStringIncludes(stderr, "http_client: (56) ");
   });
+});
+
+Deno.test("a reset before the request is no empty answer", async () => {
+  const { code, stderr } = await resetting(null, []);
+  assert([7, 56].includes(code), stderr); // 7 where it comes before Deno has looked at the connection
 });
 
 /** A TLS server of Python's, which can leave the close_notify out. */
@@ -1697,6 +1729,23 @@ const TERMINAL: {
     sends: [[`${OK}\r\nab\0cd`]],
     args: ["-o", "-", "URL"],
     shows: "ab\\x00cd",
+  },
+  {
+    rule: "half a character at the end shows",
+    sends: [[hello("X: y").replace("hello", "caf\xc3")]],
+    shows: /^caf\xef\xbf\xbd$/,
+  },
+  {
+    rule: "half a character of a body cut short, too",
+    sends: [[hello("Content-Length: 9").replace("hello", "caf\xc3")]],
+    code: 18,
+    shows: /^caf\xef\xbf\xbdhttp_client: \(18\)/,
+  },
+  {
+    rule: "304 has nothing to save",
+    sends: [["HTTP/1.1 304 Same\r\n\r\n"]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /^nothing new to save: The server answered 304 Same\r\n$/,
   },
   {
     rule: "a redirection is pointed at",
@@ -2022,6 +2071,13 @@ const FILES: FileRow[] = [
   },
   { rule: "-o of a folder", sends: [[DONE]], args: ["-o", ".", "URL"], after: {}, code: 23 },
   {
+    rule: "304 leaves the file",
+    sends: [["HTTP/1.1 304 Not Modified\r\n\r\n"]],
+    args: ["-H", 'If-None-Match: "a"', "-o", "f", "URL"],
+    before: { f: "old" },
+    after: { f: "old" },
+  },
+  {
     rule: "a failure before the body leaves the file",
     sends: [[]],
     args: ["-o", "f", "URL"],
@@ -2222,6 +2278,22 @@ const FILES: FileRow[] = [
     code: 33,
   },
   {
+    rule: "-C: 206 of more than the rest",
+    sends: [[part("bytes 3-8/9", "456789!")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123456789!" },
+    code: 18,
+    says: "1 bytes more than the 9 announced",
+  },
+  {
+    rule: "-C with -i: no header amid the file",
+    sends: [[part("bytes 3-8/9", "456789")]],
+    args: ["-i", ...resume],
+    before: { f: "123" },
+    after: { f: "123456789" },
+  },
+  {
     rule: "-C: 206 in lines",
     sends: [[part("lines 3-8/9", "456789")]],
     args: resume,
@@ -2370,6 +2442,15 @@ const FILES: FileRow[] = [
     asks: [/gzip, deflate/, /^Accept-Encoding: identity\r$/m],
   },
   {
+    rule: "--retry does not append what is another version",
+    sends: [[`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`], [
+      part("bytes 4-8/9", "56789", 'ETag: "v2"\r\n'),
+    ]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+  },
+  {
     rule: "a weak ETag is no condition",
     sends: [[`${OK}ETag: W/"v1"\r\nContent-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
     args: ["--retry", "2", "-o", "f", "URL"],
@@ -2459,6 +2540,9 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
   { args: ["-d", "@/no/such/file", "u"], code: 2, says: "/no/such/file" },
   { args: ["ftp://h/"], code: 1, says: '"ftp"' },
   { args: ["file:///etc/passwd"], code: 1 },
+  { args: ["h/x", "80", "f"], code: 3, says: '"h/x": HOST is' },
+  { args: ["http://h", "80", "f"], code: 3, says: '"http://h": HOST is' },
+  { args: ["u:s3cret@h", "80", "f"], code: 3, says: /^(?!.*s3cret)/ },
   { args: ["http://"], code: 3 },
   { args: ["http:///x"], code: 3 },
   { args: ["http://?x"], code: 3 },
@@ -2530,10 +2614,12 @@ Deno.test("a missing --allow-write is named", async () => {
   assertEquals(code, 23);
 });
 
-Deno.test("-v wants no more permission than the name", async () => {
-  await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
-  const allow = ["--allow-net=localhost"];
-  const args = ["-v", `http://localhost:${server.port}/`];
-  const { code, stdout, stderr } = await runProgram("http_client.ts", args, { allow });
-  assertEquals({ code, stdout }, { code: 0, stdout: "done" }, stderr);
-});
+for (const option of ["-v", "--timing"]) {
+  Deno.test(`${option} wants no more permission than the name`, async () => {
+    await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
+    const allow = ["--allow-net=localhost"];
+    const args = [option, `http://localhost:${server.port}/`];
+    const { code, stdout, stderr } = await runProgram("http_client.ts", args, { allow });
+    assertEquals({ code, stdout }, { code: 0, stdout: "done" }, stderr);
+  });
+}
