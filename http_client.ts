@@ -244,12 +244,12 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
  */
 async function look(host: string, { options, talk }: Attempt): Promise<string[]> {
   const { family } = options;
-  const literal = host.includes(":") ? 6 : /^[\d.]+$/.test(host) ? 4 : null;
-  if (family === null ? literal !== null || !talk.trace && !options.timing : family === literal) {
-    return [host];
-  }
   const kind = family === null ? "address" : `IPv${family} address`;
-  if (literal !== null) throw new Failure(6, `${host} is no ${kind}`);
+  const literal = host.includes(":") ? 6 : /^[\d.]+$/.test(host) ? 4 : null;
+  if (literal !== null && family !== null && literal !== family) {
+    throw new Failure(6, `${host} is no ${kind}`);
+  }
+  if (literal !== null || (family === null && !talk.trace && !options.timing)) return [host];
   try {
     const { lookup } = await import("node:dns/promises");
     const found = await lookup(host, { all: true, family: family ?? 0 });
@@ -269,7 +269,7 @@ async function look(host: string, { options, talk }: Attempt): Promise<string[]>
 
 /** Connects to the first address that answers. */
 async function dial(hosts: string[], port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
-  let why = "";
+  let [status, why] = [7, ""];
   for (const hostname of hosts) {
     try {
       return await Deno.connect({ hostname, port, signal });
@@ -280,9 +280,12 @@ async function dial(hosts: string[], port: number, signal: AbortSignal): Promise
       if (error instanceof URIError || why.startsWith("failed to lookup")) {
         throw new Failure(6, `Cannot find an address of ${hostname}`);
       }
+      // It was there, and reset before Deno had a look at it: no answer rather than no connection.
+      const { ConnectionReset, NotConnected } = Deno.errors;
+      if (error instanceof ConnectionReset || error instanceof NotConnected) status = 56;
     }
   }
-  throw new Failure(7, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
+  throw new Failure(status, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
 }
 
 /** Puts TLS on a connection and checks who is there, before a word is said. */
@@ -790,7 +793,7 @@ class Output {
   size = 0;
   /** What makes sure that the rest is of the same representation (RFC 9110 §13.1.5). */
   validator: string | null = null;
-  /** Whether a range can go on at `size`: these are octets of the body as it was sent. */
+  /** Whether a range can go on at `size`: these are the first octets of what a GET gives. */
   resumable = true;
   readonly #options: Options;
   readonly #stdout: Streams["stdout"];
@@ -951,14 +954,16 @@ function pauseAfter(failure: Failure, output: Output, pause: number): number | n
 /** What Retry-After says (RFC 9110 §10.2.3), in milliseconds; null if nothing. */
 function retryAfter(response: Response): number | null {
   const [value = ""] = valuesOf(response, "retry-after");
-  const date = /^\d+$/.test(value) ? Date.now() + Number(value) * 1000 : Date.parse(value);
+  if (/^\d+$/.test(value)) return Number(value) * 1000;
+  // Date.parse would take "1.5" and "soon 3", too.
+  const date = value.endsWith(" GMT") ? Date.parse(value) : NaN;
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
 /** Asks for what is not there yet (RFC 9110 §14.2), if it still is the same (§13.1.5). */
 function resumed(request: Request, { size, validator, resumable }: Output): Request {
   if (size === 0 || !resumable) return request;
-  const others = request.fields.filter(([name]) => name.toLowerCase() !== "accept-encoding");
+  const others = request.fields.filter(([name]) => !/^(accept-encoding|range)$/i.test(name));
   // A range of a compressed body would not go with what is there.
   const range: Field[] = [["Accept-Encoding", "identity"], ["Range", `bytes=${size}-`]];
   if (validator !== null) range.push(["If-Range", validator]);
@@ -999,8 +1004,9 @@ async function deliver(
   request: Request,
   response: Response,
   heads: string,
-  { options, output, talk, mayRetry }: Attempt,
+  attempt: Attempt,
 ): Promise<void> {
+  const { options, output, talk, mayRetry } = attempt;
   const { status, reason } = response;
   const answer = `The server answered ${status} ${reason}`.trim();
   const pause = retryAfter(response);
@@ -1008,7 +1014,7 @@ async function deliver(
     throw new Failure(22, answer, pause);
   }
   const failed = options.fail !== "never" && status >= 400;
-  const resumes = output.size > 0 && (!failed || status === 416);
+  const resumes = output.size > 0 && output.resumable && (!failed || status === 416);
   const plan = resumes ? resumption(response, output) : "restart";
   // 304: what the user has of it still holds (RFC 9110 §15.4.5).
   if (plan === "complete" || (status === 304 && options.saves && !options.include)) {
@@ -1025,10 +1031,30 @@ async function deliver(
   if (codings.length === 0) checkSize(total ?? 0, options);
   if (codings.length > 0 && plan === "append") throw new Failure(33, "The rest is compressed");
   output.open(response, plan);
-  output.resumable = codings.length === 0 && !options.include;
+  const isWhole = request.method === "GET" && (status === 200 || plan === "append");
+  output.resumable = isWhole && codings.length === 0 && !options.include;
   output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;
   if (options.include) await output.writeHead(heads);
   if (options.head) return;
+  await receive(wire, framing, codings, total, attempt);
+  const [, whole = output.size] = /\/(\d+)$/.exec(valuesOf(response, "content-range").join()) ?? [];
+  const missing = plan === "append" ? Number(whole) - output.size : 0;
+  if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
+  if (missing < 0) throw new Failure(18, `${-missing} bytes more than the ${whole} announced`);
+  if (failed) throw new Failure(22, answer);
+  if (status >= 300 && status < 400 && !options.location) {
+    talk.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
+  }
+}
+
+/** Reads a body, decodes it and writes it; `total` is its size, null if nobody knows. */
+async function receive(
+  wire: Wire,
+  framing: Framing,
+  codings: string[],
+  total: number | null,
+  { options, output, talk }: Attempt,
+): Promise<void> {
   const end = framing === "chunked" ? "in chunks" : total === null ? "by closing" : "by its length";
   talk.trace?.("*", `the body ends ${end}; codings: ${codings.join(", ") || "none"}`);
   let body = readBody(wire, framing);
@@ -1042,14 +1068,6 @@ async function deliver(
     }
   } catch (error) {
     throw failureOf(error, { malformed: 56, limit: 56, closed: 18 });
-  }
-  const [, whole = output.size] = /\/(\d+)$/.exec(valuesOf(response, "content-range").join()) ?? [];
-  const missing = plan === "append" ? Number(whole) - output.size : 0;
-  if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
-  if (missing < 0) throw new Failure(18, `${-missing} bytes more than the ${whole} announced`);
-  if (failed) throw new Failure(22, answer);
-  if (status >= 300 && status < 400 && !options.location) {
-    talk.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
   }
 }
 
