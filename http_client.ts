@@ -201,6 +201,10 @@ async function connect(target: Target, attempt: Attempt, times: Times): Promise<
   try {
     const { zone } = target;
     const asked = zone ? `${name}%${zone}` : name;
+    if (talk.trace && name.includes("xn--")) {
+      const { domainToUnicode } = await import("node:url");
+      talk.trace("*", `${domainToUnicode(name)} is ${name} to the DNS`);
+    }
     const hosts = await timed(times, "dns", () => abortable(look(asked, attempt), signal));
     const number = Number(port || (protocol === "https:" ? 443 : 80));
     const conn = await timed(times, "connect", () => dial(hosts, number, signal));
@@ -580,6 +584,7 @@ async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Octets> {
     if (count === 0 && left === Infinity) return;
     if (count === 0) throw new ClosedError(`${left} bytes missing of ${framing}`);
     left -= count;
+    wire.setDeadline(null); // the reader of the body may take as long as it likes
     yield buffer.subarray(0, count);
   }
 }
@@ -596,6 +601,7 @@ async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Octets> 
     while (expected !== "trailers") {
       const waits = expected === "data" ? wire.buffered.length === 0 : !wire.buffered.includes(LF);
       if (filled > 0 && (waits || filled === buffer.length)) {
+        wire.setDeadline(null);
         yield buffer.subarray(0, filled);
         filled = 0;
       }

@@ -1818,14 +1818,25 @@ Deno.test("on a terminal", { ignore: !await has("python3") }, async (t) => {
   });
 });
 
+/** A copy of the client that waits two seconds where the client waits five minutes. */
+async function hurriedClient(): Promise<string> {
+  const source = await Deno.readTextFile(`${ROOT}http_client.ts`);
+  const hurried = source.replace("PATIENCE = 300_000", "PATIENCE = 2_000")
+    .replaceAll('"./protocol.ts"', `"file://${ROOT}protocol.ts"`);
+  const path = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(path, hurried);
+  return path;
+}
+
 /** Runs a line of shell with CLIENT and URL in it, for what only a shell can do to a program. */
-async function shell(line: string, sends: Step[][]): Promise<Outcome> {
+async function shell(line: string, sends: Step[][], hurried = ""): Promise<Outcome> {
   await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
   const client = `${Deno.execPath()} run --allow-all ${ROOT}http_client.ts`;
   const { code, stdout, stderr } = await new Deno.Command("sh", {
     args: [
       "-c",
       line.replaceAll("CLIENT", client).replaceAll("URL", `http://127.0.0.1:${server.port}/`)
+        .replaceAll("HURRIED", `${Deno.execPath()} run -A -c ${ROOT}deno.json ${hurried}`)
         .replaceAll("NET_ONLY", client.replace("--allow-all", "--no-prompt --allow-net")),
     ],
     env: { NO_COLOR: "1" },
@@ -1883,6 +1894,21 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
     err: /\(28\).*\n28\n/,
   },
   {
+    rule: "a server that falls silent",
+    line: "HURRIED URL; echo $?",
+    sends: [[`${OK}\r\nhello`, STAY]],
+    out: /^hello28\n$/,
+    err: /\(28\) The server was silent for 2 s/,
+  },
+  ...[`${OK}Content-Length: ${BIG.length}\r\n\r\n${BIG}`, chunked(`100000\r\n${BIG}\r\n0\r\n\r\n`)]
+    .map((response) => ({
+      rule: `a reader that rests is no silence of the server: ${response.slice(17, 35)}`,
+      line: "{ HURRIED URL; echo $? >&2; } | { sleep 6; wc -c; }",
+      sends: [[response]],
+      out: new RegExp(`^${BIG.length}\n$`),
+      err: /^0\n$/,
+    })),
+  {
     rule: "SIGINT between two attempts",
     line: interruptedAt("CLIENT --retry 3 URL", "again in"),
     sends: [["HTTP/1.1 503 B\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n"]],
@@ -1906,11 +1932,13 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
 ];
 
 Deno.test("in a shell", { ignore: Deno.build.os !== "linux" }, async (t) => {
+  const hurried = await hurriedClient();
   await inSteps(t, SHELL, ({ rule }) => rule, async ({ line, sends, out, err }) => {
-    const { stdout, stderr } = await shell(line, sends);
+    const { stdout, stderr } = await shell(line, sends, hurried);
     assert(out.test(stdout), stdout.slice(0, 500) + stderr);
     assert(err.test(stderr), stderr);
   });
+  await Deno.remove(hurried);
 });
 
 const SLOW = [
@@ -2588,7 +2616,11 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
   { args: [""], code: 3 },
   { args: ["http://no.such.host.invalid/"], code: 6, says: "no.such.host.invalid" },
   { args: ["http://bücher.invalid/"], code: 6, says: "xn--bcher-kva.invalid" },
-  { args: ["-v", "http://bücher.invalid/"], code: 6 },
+  {
+    args: ["-v", "http://bücher.invalid/"],
+    code: 6,
+    says: "* bücher.invalid is xn--bcher-kva.invalid to the DNS",
+  },
   { args: [`http://${"a".repeat(300)}/`], code: 6 },
   { args: ["-6", "http://127.0.0.1:1/"], code: 6 },
   { args: ["-4", "http://[::1]:1/"], code: 6 },
