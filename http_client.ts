@@ -60,8 +60,8 @@ export interface Streams {
   readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
   /** Takes the talk. */
   readonly stderr: { writeSync(octets: Uint8Array): number; isTerminal(): boolean };
-  /** Ctrl-C. */
-  readonly signal: AbortSignal;
+  /** Begins to listen for Ctrl-C, which ends the program by itself before: at a prompt, say. */
+  readonly signal: () => AbortSignal;
 }
 
 /** How long each phase of a hop took, in milliseconds. */
@@ -916,22 +916,27 @@ function quoted(word: string): string {
 // ---- Engine: the download ----------------------------------------------
 
 /** Downloads what the options ask for, in as many attempts as they allow. */
-async function download(options: Options, talk: Talk, streams: Streams): Promise<void> {
+async function download(
+  options: Options,
+  talk: Talk,
+  stdout: Streams["stdout"],
+  interrupted: AbortSignal,
+): Promise<void> {
   if (options.insecure) talk.note("warning: no certificate is checked (-k)");
   // Loading the resolver takes longer than asking it: that is not to count as "dns".
   if (options.timing) await (await import("node:dns/promises")).lookup("127.0.0.1");
   const began = performance.now();
   const first = firstRequest(options);
-  await using output = new Output(options, streams.stdout);
+  await using output = new Output(options, stdout);
   for (let left = options.retries, pause = FIRST_PAUSE;; left--) {
-    const signal = AbortSignal.any([streams.signal, AbortSignal.timeout(options.maxTime)]);
+    const signal = AbortSignal.any([interrupted, AbortSignal.timeout(options.maxTime)]);
     try {
       const attempt = { options, talk, output, signal, mayRetry: left > 0 };
       await abortable(makeAttempt(resumed(first, output), attempt), signal);
       break;
     } catch (error) {
       const late = new Failure(28, `Not done within ${options.maxTime / 1000} s`);
-      const ended = streams.signal.aborted ? new Failure(130, "Interrupted") : late;
+      const ended = interrupted.aborted ? new Failure(130, "Interrupted") : late;
       const failure = signal.aborted ? ended : error;
       if (!(failure instanceof Failure)) throw failure;
       const wait = left > 0 ? pauseAfter(failure, output, pause) : null;
@@ -940,7 +945,7 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
         throw failure;
       }
       talk.note(`(${failure.status}) ${failure.message}: again in ${wait / 1000} s, ${left} left`);
-      await abortable(new Promise((done) => setTimeout(done, wait)), streams.signal);
+      await abortable(new Promise((done) => setTimeout(done, wait)), interrupted);
       pause = Math.min(pause * 2, MAX_PAUSE);
     }
   }
@@ -1409,6 +1414,7 @@ function formatTimes(times: Record<string, number>): string {
  */
 export async function fetchUrl(args: string[], streams: Streams): Promise<number> {
   const talk = new Talk(streams.stderr);
+  let signal: AbortSignal | undefined;
   let timing = false;
   let status = 0;
   try {
@@ -1419,10 +1425,11 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
     }
     ({ timing } = options);
     talk.adapt(options, streams.stdout);
-    await download(options, talk, streams);
+    signal = streams.signal();
+    await download(options, talk, streams.stdout, signal);
   } catch (error) {
     let failure = error instanceof UsageError ? new Failure(2, error.message) : error;
-    if (streams.signal.aborted) failure = new Failure(130, "Interrupted");
+    if (signal?.aborted) failure = new Failure(130, "Interrupted");
     if (!(failure instanceof Failure)) throw error;
     if (failure.message !== "") talk.say(`http_client: (${failure.status}) ${failure.message}`);
     status = failure.status;
@@ -1434,7 +1441,7 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
 
 function main(args: string[]): Promise<number> {
   const { stdout, stderr } = Deno;
-  return fetchUrl(args, { stdout, stderr, signal: shutdownSignal() });
+  return fetchUrl(args, { stdout, stderr, signal: shutdownSignal });
 }
 
 if (import.meta.main) await run("http_client", main);

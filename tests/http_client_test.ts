@@ -151,7 +151,7 @@ async function runHere(args: string[], isTerminal = false): Promise<Outcome> {
       writeSync: (octets) => (stderr += new TextDecoder().decode(octets), octets.length),
       isTerminal: () => isTerminal,
     },
-    signal: new AbortController().signal,
+    signal: () => new AbortController().signal,
   });
   return { code, stdout, stderr };
 }
@@ -1648,7 +1648,7 @@ Deno.test("-k: a slow reader gets what came before the end", async () => {
     writeSync: (octets: Uint8Array) => (said += toByteString(octets), octets.length),
     isTerminal: () => false,
   };
-  const { signal } = new AbortController();
+  const signal = () => new AbortController().signal;
   const args = ["-sk", `https://127.0.0.1:${server.port}/`];
   assertEquals(await fetchUrl(args, { stdout, stderr, signal }), 0, said);
   assertEquals(size, body.length);
@@ -1793,6 +1793,22 @@ const TERMINAL: {
     interrupt: true,
     shows:
       /5 bytes kept in [^]*; to resume: http_client\.ts -C - -o [^]*\r\nhttp_client: \(130\) Interrupted\r\n$/,
+  },
+  {
+    rule: "Ctrl-C at the prompt for a password",
+    sends: [[DONE]],
+    args: ["-u", "me", "URL"],
+    code: -2, // by the signal itself
+    interrupt: true,
+    shows: "Password for me: ",
+  },
+  {
+    rule: "Ctrl-C instead of a body to send",
+    sends: [[DONE]],
+    args: ["-d", "@-", "URL"],
+    code: -2,
+    interrupt: true,
+    shows: "^C",
   },
   {
     rule: "Ctrl-C before anything came",
