@@ -679,6 +679,7 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
   const { pipeline } = await import("node:stream");
   const stream = await decoder(coding, piece);
   let fed = piece.length;
+  const isCut = () => coding === "br" && stream.bytesWritten > fed;
   const feed = async function* () {
     yield piece;
     for await (const octets of source) {
@@ -690,10 +691,10 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
   };
   try {
     for await (const octets of pipeline(feed, stream, () => {})) { // errors come out of the stream
-      if (stream.bytesWritten > fed) break; // what that octet was taken for is nobody's
+      if (isCut()) break; // what that octet was taken for is nobody's
       yield octets;
     }
-    if (stream.bytesWritten > fed) throw new Error("unexpected end of file");
+    if (isCut()) throw new Error("unexpected end of file");
   } catch (error) {
     if (error instanceof Failure || error instanceof WireError) throw error;
     const why = error instanceof Error ? error.message : "";
@@ -841,7 +842,7 @@ class Output {
     this.#hasHead = append;
     // What a URL or a server names must not overwrite anything.
     const createNew = (remoteName || remoteHeaderName) && !resume && this.#file === undefined;
-    this.#file?.close();
+    this.#close();
     try {
       const how = createNew ? { createNew } : { create: true, append, truncate: !append };
       this.#file = Deno.openSync(this.path, { write: true, ...how });
@@ -898,7 +899,12 @@ class Output {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.write(new Uint8Array(0), true); // half a character may be left
+    this.#close();
+  }
+
+  #close(): void {
     this.#file?.close();
+    this.#file = undefined;
   }
 }
 
