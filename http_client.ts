@@ -1134,7 +1134,8 @@ URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)
       --cacert FILE        trust this CA as well
       --compressed         ask for gzip, deflate and br, and decode (default on
                            standard output; --no-compressed turns it off)
-  -m, --max-time S  --connect-timeout S   limits (default: none; 300)
+  -m, --max-time S  --connect-timeout S   limits (default: none; 300); a server
+                           that says nothing for 300 s is given up anyway
       --max-filesize N     limit of the decoded body in bytes (default: none)
       --retry N            attempts after 408, 429, 5xx and failures that may
                            pass; a download resumes (default: 0)
