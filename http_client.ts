@@ -936,9 +936,10 @@ async function download(
   await using output = new Output(options, stdout);
   for (let left = options.retries, pause = FIRST_PAUSE;; left--) {
     const signal = AbortSignal.any([interrupted, AbortSignal.timeout(options.maxTime)]);
+    const attempt = { options, talk, output, signal, mayRetry: left > 0 };
+    const work = makeAttempt(resumed(first, output), attempt);
     try {
-      const attempt = { options, talk, output, signal, mayRetry: left > 0 };
-      await abortable(makeAttempt(resumed(first, output), attempt), signal);
+      await abortable(work, signal);
       break;
     } catch (error) {
       const late = new Failure(28, `Not done within ${options.maxTime / 1000} s`);
@@ -951,7 +952,9 @@ async function download(
         throw failure;
       }
       talk.note(`(${failure.status}) ${failure.message}: again in ${wait / 1000} s, ${left} left`);
-      await abortable(new Promise((done) => setTimeout(done, wait)), interrupted);
+      // What was called off may have something to write yet; then what is missing is less.
+      const pauseIsOver = new Promise((done) => setTimeout(done, wait));
+      await abortable(Promise.allSettled([work, pauseIsOver]), interrupted);
       pause = Math.min(pause * 2, MAX_PAUSE);
     }
   }
@@ -1000,7 +1003,9 @@ async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
     let inHead = true; // the lines of a chunked body are not shown
     const headTrace: typeof trace = trace && ((...line) => inHead && trace(...line));
     using wire = new Wire(conn, { trace: headTrace, buffer: MAX_LINE });
-    signal.addEventListener("abort", () => wire.close(), { once: true });
+    const stop = () => wire.close();
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
     const response = await exchange(wire, request, talk, times);
     inHead = false;
     trace?.("*", formatTimes(times));

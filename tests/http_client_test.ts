@@ -1654,6 +1654,28 @@ Deno.test("-k: a slow reader gets what came before the end", async () => {
   assertEquals(size, body.length);
 });
 
+Deno.test("--retry waits for what is being written yet", async () => {
+  const sends = [[`${OK}Content-Length: 5\r\n\r\nhe`, STAY], [
+    "HTTP/1.1 206 P\r\nContent-Range: bytes 2-4/5\r\nContent-Length: 3\r\n\r\nllo",
+  ]];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  let shown = "";
+  const stdout = {
+    async write(octets: Uint8Array) {
+      if (shown === "") await new Promise((done) => setTimeout(done, 4000));
+      shown += toByteString(octets);
+      return octets.length;
+    },
+    isTerminal: () => false,
+  };
+  const stderr = { writeSync: (octets: Uint8Array) => octets.length, isTerminal: () => false };
+  const signal = () => new AbortController().signal;
+  const args = ["-m", "0.5", "--retry", "1", "--no-compressed", `:${server.port}`];
+  assertEquals(await fetchUrl(args, { stdout, stderr, signal }), 0);
+  assertEquals(shown, "hello");
+  assertStringIncludes(server.requests[1] ?? "", "Range: bytes=2-\r\n");
+});
+
 /** Whether a program is there; a line says so where it is not. */
 async function has(program: string): Promise<boolean> {
   try {
