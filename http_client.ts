@@ -1055,7 +1055,8 @@ async function deliver(
   output.open(response, plan);
   const isWhole = request.method === "GET" && (status === 200 || plan === "append");
   output.resumable = isWhole && codings.length === 0 && !options.include;
-  output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;
+  const known = plan === "append" ? output.validator : null;
+  output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? known;
   if (options.include) await output.writeHead(heads);
   if (options.head) return;
   await receive(wire, framing, codings, total, attempt);

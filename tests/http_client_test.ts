@@ -2524,6 +2524,17 @@ const FILES: FileRow[] = [
     code: 33,
   },
   {
+    rule: "--retry keeps the condition of the first answer",
+    sends: [
+      [`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`],
+      [part("bytes 4-8/9", "56789").slice(0, -4)],
+      [part("bytes 5-8/9", "6789")],
+    ],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, /^If-Range: "v1"\r$/m, /^Range: bytes=5-\r\nIf-Range: "v1"\r$/m],
+  },
+  {
     rule: "--retry of a range asks for the same again",
     sends: [[part("bytes 2-5/9", "3456").slice(0, -2)], [part("bytes 2-5/9", "3456")]],
     args: ["--retry", "1", "-r", "2-5", "-o", "f", "URL"],
