@@ -60,8 +60,8 @@ export interface Streams {
   readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
   /** Takes the talk. */
   readonly stderr: { writeSync(octets: Uint8Array): number; isTerminal(): boolean };
-  /** Ctrl-C. */
-  readonly signal: AbortSignal;
+  /** Begins to listen for Ctrl-C, which ends the program by itself before: at a prompt, say. */
+  readonly signal: () => AbortSignal;
 }
 
 /** How long each phase of a hop took, in milliseconds. */
@@ -201,6 +201,10 @@ async function connect(target: Target, attempt: Attempt, times: Times): Promise<
   try {
     const { zone } = target;
     const asked = zone ? `${name}%${zone}` : name;
+    if (talk.trace && name.includes("xn--")) {
+      const { domainToUnicode } = await import("node:url");
+      talk.trace("*", `${domainToUnicode(name)} is ${name} to the DNS`);
+    }
     const hosts = await timed(times, "dns", () => abortable(look(asked, attempt), signal));
     const number = Number(port || (protocol === "https:" ? 443 : 80));
     const conn = await timed(times, "connect", () => dial(hosts, number, signal));
@@ -244,12 +248,12 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
  */
 async function look(host: string, { options, talk }: Attempt): Promise<string[]> {
   const { family } = options;
-  const literal = host.includes(":") ? 6 : /^[\d.]+$/.test(host) ? 4 : null;
-  if (family === null ? literal !== null || !talk.trace && !options.timing : family === literal) {
-    return [host];
-  }
   const kind = family === null ? "address" : `IPv${family} address`;
-  if (literal !== null) throw new Failure(6, `${host} is no ${kind}`);
+  const literal = host.includes(":") ? 6 : /^[\d.]+$/.test(host) ? 4 : null;
+  if (literal !== null && family !== null && literal !== family) {
+    throw new Failure(6, `${host} is no ${kind}`);
+  }
+  if (literal !== null || (family === null && !talk.trace && !options.timing)) return [host];
   try {
     const { lookup } = await import("node:dns/promises");
     const found = await lookup(host, { all: true, family: family ?? 0 });
@@ -257,8 +261,10 @@ async function look(host: string, { options, talk }: Attempt): Promise<string[]>
     talk.trace?.("*", `${host} is ${addresses.join(", ")}`);
     // The name, where it will do: permission may be given for it alone, and Deno knows best which
     // of several addresses to try first.
-    if (family === null && (!options.timing || addresses.length > 1)) return [host];
-    return addresses;
+    const [only = host, ...others] = addresses;
+    const { state } = Deno.permissions.querySync({ name: "net", host: only });
+    const isEnough = !options.timing || others.length > 0 || state !== "granted";
+    return family === null && isEnough ? [host] : addresses;
   } catch (error) {
     if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
     throw new Failure(6, `Cannot find an ${kind} of ${host}`);
@@ -267,7 +273,7 @@ async function look(host: string, { options, talk }: Attempt): Promise<string[]>
 
 /** Connects to the first address that answers. */
 async function dial(hosts: string[], port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
-  let why = "";
+  let [status, why] = [7, ""];
   for (const hostname of hosts) {
     try {
       return await Deno.connect({ hostname, port, signal });
@@ -278,9 +284,12 @@ async function dial(hosts: string[], port: number, signal: AbortSignal): Promise
       if (error instanceof URIError || why.startsWith("failed to lookup")) {
         throw new Failure(6, `Cannot find an address of ${hostname}`);
       }
+      // It was there, and reset before Deno had a look at it: no answer rather than no connection.
+      const { ConnectionReset, NotConnected } = Deno.errors;
+      if (error instanceof ConnectionReset || error instanceof NotConnected) status = 56;
     }
   }
-  throw new Failure(7, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
+  throw new Failure(status, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
 }
 
 /** Puts TLS on a connection and checks who is there, before a word is said. */
@@ -420,16 +429,19 @@ async function exchange(wire: Wire, request: Request, talk: Talk, times: Times):
   talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
   const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
   const message = concat([head, body]); // one write, one packet
-  let isSent = false;
+  let [isSent, isRefused] = [false, false];
   wire.setDeadline(PATIENCE);
-  wire.write(message, PATIENCE).then(() => isSent = true, () => {}); // the read will fail, too
+  wire.write(message, PATIENCE).then(() => isSent = true, () => isRefused = true);
   try {
     await timed(times, "first-byte", () => wire.fill());
     return await readResponse(wire);
   } catch (error) {
-    const isCut = !isSent && error instanceof ClosedError;
+    // A reset is told once: where the write heard of it, the read sees a plain end.
+    const isSilent = error instanceof Failure && error.status === 52;
+    const isCut = isSilent ? isRefused : !isSent && error instanceof ClosedError;
     if (!isCut) throw failureOf(error, { malformed: 8, limit: 100, closed: 8 });
-    throw new Failure(55, "The server closed before it had the whole request");
+    const status = body.length > 0 ? 55 : 56;
+    throw new Failure(status, "The server closed before it had the whole request");
   }
 }
 
@@ -455,6 +467,9 @@ function failureOf(error: unknown, at: { malformed: number; limit: number; close
   if (error instanceof LimitError) return new Failure(at.limit, message);
   if (error instanceof MalformedError) return new Failure(at.malformed, message);
   if (cause === undefined) return new Failure(at.closed, message);
+  if (cause instanceof Deno.errors.UnexpectedEof) {
+    return new Failure(56, "Cannot read on: the connection ended without TLS close_notify");
+  }
   // A certificate may be asked of us when the handshake is over (RFC 8446 §4.3.2).
   const status = message.includes("fatal alert") ? 35 : 56;
   return new Failure(status, `Cannot read on: ${message}`);
@@ -480,13 +495,14 @@ async function readHead(wire: Wire): Promise<string[]> {
   await expectHttp(wire);
   const lines: string[] = [];
   for (let left = MAX_HEAD;;) {
-    const line = await wire.readLine(Math.min(MAX_LINE, left), "LF");
+    const line = await wire.readLine(MAX_LINE, "LF");
     if (line === null) throw new ClosedError("Connection closed inside the header");
     if (line.includes("\0")) throw new MalformedError("The header holds a NUL");
     if (line === "") return lines;
     lines.push(line);
     left -= line.length + 1;
-    if (lines.length > MAX_FIELDS) throw new LimitError(`More than ${MAX_FIELDS} header fields`);
+    if (left >= 0 && lines.length <= MAX_FIELDS) continue;
+    throw new LimitError(`A header of more than ${MAX_HEAD} octets or ${MAX_FIELDS} fields`);
   }
 }
 
@@ -568,6 +584,7 @@ async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Octets> {
     if (count === 0 && left === Infinity) return;
     if (count === 0) throw new ClosedError(`${left} bytes missing of ${framing}`);
     left -= count;
+    wire.setDeadline(null); // the reader of the body may take as long as it likes
     yield buffer.subarray(0, count);
   }
 }
@@ -584,6 +601,7 @@ async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Octets> 
     while (expected !== "trailers") {
       const waits = expected === "data" ? wire.buffered.length === 0 : !wire.buffered.includes(LF);
       if (filled > 0 && (waits || filled === buffer.length)) {
+        wire.setDeadline(null);
         yield buffer.subarray(0, filled);
         filled = 0;
       }
@@ -621,13 +639,14 @@ async function readChunkLine(wire: Wire, limit: number, status: number): Promise
     throw error instanceof LimitError ? new Failure(status, "Chunked coding goes astray") : error;
   });
   if (line === null) throw new ClosedError("Connection closed ahead of the last chunk");
+  if (line.includes("\0")) throw new MalformedError("The chunked coding holds a NUL");
   return line;
 }
 
 /** Reads the size off a chunk's first line; extensions say nothing to us (RFC 9112 §7.1.1). */
 function chunkSize(line: string): number {
   // parseInt would take "5zz", "0x5" and "+5", too.
-  const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
+  const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;.*)?$/is.exec(line) ?? [];
   if (digits === undefined) throw new MalformedError(`Bad chunk size "${line}"`);
   return Number(`0x${digits}`);
 }
@@ -660,6 +679,7 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
   const { pipeline } = await import("node:stream");
   const stream = await decoder(coding, piece);
   let fed = piece.length;
+  const isCut = () => coding === "br" && stream.bytesWritten > fed;
   const feed = async function* () {
     yield piece;
     for await (const octets of source) {
@@ -670,8 +690,11 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
     if (coding === "br") yield new Uint8Array(1);
   };
   try {
-    yield* pipeline(feed, stream, () => {}); // errors come out of the stream
-    if (coding === "br" && stream.bytesWritten > fed) throw new Error("unexpected end of file");
+    for await (const octets of pipeline(feed, stream, () => {})) { // errors come out of the stream
+      if (isCut()) break; // what that octet was taken for is nobody's
+      yield octets;
+    }
+    if (isCut()) throw new Error("unexpected end of file");
   } catch (error) {
     if (error instanceof Failure || error instanceof WireError) throw error;
     const why = error instanceof Error ? error.message : "";
@@ -752,13 +775,18 @@ function decodeText(text: string): string {
   }
 }
 
-/** What a response means for a file that has its first `size` octets already; else exit 33. */
-function resumption(response: Response, size: number): "append" | "restart" | "complete" {
+/** What a response means for an output that has its first octets already; else exit 33. */
+function resumption(
+  response: Response,
+  { size, validator }: Output,
+): "append" | "restart" | "complete" {
   const { status, reason } = response;
   const range = valuesOf(response, "content-range").join(", ");
   const [, first, total] = /^bytes +(?:(\d+)-\d+|\*)\/(\d+|\*)$/i.exec(range) ?? [];
   if (status === 200) return "restart";
-  if (status === 206 && first !== undefined && Number(first) === size) return "append";
+  // RFC 9110 §15.3.7.3: parts go together only if they share their strong validator.
+  const isOther = validator !== null && (valuesOf(response, "etag")[0] ?? validator) !== validator;
+  if (status === 206 && Number(first ?? NaN) === size && !isOther) return "append";
   if (status === 416 && total !== undefined && Number(total) === size) return "complete";
   const answer = `${status} ${range || reason}`;
   throw new Failure(33, `Cannot resume at octet ${size}: the server answered ${answer}`);
@@ -772,13 +800,14 @@ class Output {
   size = 0;
   /** What makes sure that the rest is of the same representation (RFC 9110 §13.1.5). */
   validator: string | null = null;
-  /** Whether a range can go on at `size`: these are octets of the body as it was sent. */
+  /** Whether a range can go on at `size`: these are the first octets of what a GET gives. */
   resumable = true;
   readonly #options: Options;
   readonly #stdout: Streams["stdout"];
   readonly #text = new TextDecoder(); // for a terminal
   #file: Deno.FsFile | undefined;
   #isQuick = true;
+  #hasHead = false;
 
   constructor(options: Options, stdout: Streams["stdout"]) {
     this.#options = options;
@@ -790,6 +819,11 @@ class Output {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw this.#failure(error);
     }
+  }
+
+  /** Whether a file is written. */
+  get isOpen(): boolean {
+    return this.#file !== undefined;
   }
 
   /** Opens the file: for what follows the first `size` octets, or for all. */
@@ -805,9 +839,10 @@ class Output {
     }
     if (!append) this.size = 0;
     if (this.path === null) return;
+    this.#hasHead = append;
     // What a URL or a server names must not overwrite anything.
     const createNew = (remoteName || remoteHeaderName) && !resume && this.#file === undefined;
-    this[Symbol.dispose]();
+    this.#close();
     try {
       const how = createNew ? { createNew } : { create: true, append, truncate: !append };
       this.#file = Deno.openSync(this.path, { write: true, ...how });
@@ -819,14 +854,21 @@ class Output {
     }
   }
 
+  /** Writes the header ahead of the body, once, however many attempts the body takes. */
+  async writeHead(heads: string): Promise<void> {
+    if (this.#hasHead) return;
+    this.#hasHead = true;
+    await this.write(octetsOf(heads));
+  }
+
   /** Writes all of the octets; to a terminal as text that cannot steer it. */
-  async write(octets: Uint8Array): Promise<void> {
+  async write(octets: Uint8Array, isLast = false): Promise<void> {
     let left = octets;
     if (this.#file === undefined && this.#stdout.isTerminal()) {
       if (octets.includes(0) && this.#options.output !== "-") {
         throw new Failure(23, "Binary body: save it with -o FILE, or show it here with -o -");
       }
-      left = encoder.encode(escapeControls(this.#text.decode(octets, { stream: true })));
+      left = encoder.encode(escapeControls(this.#text.decode(octets, { stream: !isLast })));
     }
     try {
       // On this thread a GiB takes four fifths of the time; but a pipe could block it.
@@ -855,7 +897,12 @@ class Output {
     return `${this.size} bytes kept in ${this.path}; to resume: ${command}`;
   }
 
-  [Symbol.dispose](): void {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.write(new Uint8Array(0), true); // half a character may be left
+    this.#close();
+  }
+
+  #close(): void {
     this.#file?.close();
     this.#file = undefined;
   }
@@ -875,22 +922,28 @@ function quoted(word: string): string {
 // ---- Engine: the download ----------------------------------------------
 
 /** Downloads what the options ask for, in as many attempts as they allow. */
-async function download(options: Options, talk: Talk, streams: Streams): Promise<void> {
+async function download(
+  options: Options,
+  talk: Talk,
+  stdout: Streams["stdout"],
+  interrupted: AbortSignal,
+): Promise<void> {
   if (options.insecure) talk.note("warning: no certificate is checked (-k)");
   // Loading the resolver takes longer than asking it: that is not to count as "dns".
   if (options.timing) await (await import("node:dns/promises")).lookup("127.0.0.1");
   const began = performance.now();
   const first = firstRequest(options);
-  using output = new Output(options, streams.stdout);
+  await using output = new Output(options, stdout);
   for (let left = options.retries, pause = FIRST_PAUSE;; left--) {
-    const signal = AbortSignal.any([streams.signal, AbortSignal.timeout(options.maxTime)]);
+    const signal = AbortSignal.any([interrupted, AbortSignal.timeout(options.maxTime)]);
+    const attempt = { options, talk, output, signal, mayRetry: left > 0 };
+    const work = makeAttempt(resumed(first, output), attempt);
     try {
-      const attempt = { options, talk, output, signal, mayRetry: left > 0 };
-      await abortable(makeAttempt(resumed(first, output), attempt), signal);
+      await abortable(work, signal);
       break;
     } catch (error) {
       const late = new Failure(28, `Not done within ${options.maxTime / 1000} s`);
-      const ended = streams.signal.aborted ? new Failure(130, "Interrupted") : late;
+      const ended = interrupted.aborted ? new Failure(130, "Interrupted") : late;
       const failure = signal.aborted ? ended : error;
       if (!(failure instanceof Failure)) throw failure;
       const wait = left > 0 ? pauseAfter(failure, output, pause) : null;
@@ -899,11 +952,13 @@ async function download(options: Options, talk: Talk, streams: Streams): Promise
         throw failure;
       }
       talk.note(`(${failure.status}) ${failure.message}: again in ${wait / 1000} s, ${left} left`);
-      await abortable(new Promise((done) => setTimeout(done, wait)), streams.signal);
+      // What was called off may have something to write yet; then what is missing is less.
+      const pauseIsOver = new Promise((done) => setTimeout(done, wait));
+      await abortable(Promise.allSettled([work, pauseIsOver]), interrupted);
       pause = Math.min(pause * 2, MAX_PAUSE);
     }
   }
-  if (output.path === null) return;
+  if (!output.isOpen) return;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   talk.hint(`saved ${output.path}  ${formatBytes(output.size)} in ${seconds} s`);
 }
@@ -919,14 +974,16 @@ function pauseAfter(failure: Failure, output: Output, pause: number): number | n
 /** What Retry-After says (RFC 9110 §10.2.3), in milliseconds; null if nothing. */
 function retryAfter(response: Response): number | null {
   const [value = ""] = valuesOf(response, "retry-after");
-  const date = /^\d+$/.test(value) ? Date.now() + Number(value) * 1000 : Date.parse(value);
+  if (/^\d+$/.test(value)) return Number(value) * 1000;
+  // Date.parse would take "1.5" and "soon 3", too.
+  const date = value.endsWith(" GMT") ? Date.parse(value) : NaN;
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
 /** Asks for what is not there yet (RFC 9110 §14.2), if it still is the same (§13.1.5). */
 function resumed(request: Request, { size, validator, resumable }: Output): Request {
   if (size === 0 || !resumable) return request;
-  const others = request.fields.filter(([name]) => name.toLowerCase() !== "accept-encoding");
+  const others = request.fields.filter(([name]) => !/^(accept-encoding|range)$/i.test(name));
   // A range of a compressed body would not go with what is there.
   const range: Field[] = [["Accept-Encoding", "identity"], ["Range", `bytes=${size}-`]];
   if (validator !== null) range.push(["If-Range", validator]);
@@ -946,7 +1003,9 @@ async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
     let inHead = true; // the lines of a chunked body are not shown
     const headTrace: typeof trace = trace && ((...line) => inHead && trace(...line));
     using wire = new Wire(conn, { trace: headTrace, buffer: MAX_LINE });
-    signal.addEventListener("abort", () => wire.close(), { once: true });
+    const stop = () => wire.close();
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
     const response = await exchange(wire, request, talk, times);
     inHead = false;
     trace?.("*", formatTimes(times));
@@ -967,20 +1026,24 @@ async function deliver(
   request: Request,
   response: Response,
   heads: string,
-  { options, output, talk, mayRetry }: Attempt,
+  attempt: Attempt,
 ): Promise<void> {
+  const { options, output, talk, mayRetry } = attempt;
   const { status, reason } = response;
   const answer = `The server answered ${status} ${reason}`.trim();
   const pause = retryAfter(response);
-  if (mayRetry && (status === 429 || status >= 500) && (pause ?? 0) <= MAX_PAUSE) {
+  if (mayRetry && ([408, 429].includes(status) || status >= 500) && (pause ?? 0) <= MAX_PAUSE) {
     throw new Failure(22, answer, pause);
   }
   const failed = options.fail !== "never" && status >= 400;
-  const resumes = output.size > 0 && (!failed || status === 416);
-  const plan = resumes ? resumption(response, output.size) : "restart";
-  if (plan === "complete") return;
+  const resumes = output.size > 0 && output.resumable && (!failed || status === 416);
+  const plan = resumes ? resumption(response, output) : "restart";
+  // 304: what the user has of it still holds (RFC 9110 §15.4.5).
+  if (plan === "complete" || (status === 304 && options.saves && !options.include)) {
+    return talk.hint(`nothing new to save: ${answer}`);
+  }
   if (failed && options.fail === "early") {
-    if (options.include && output.path === null) await output.write(octetsOf(heads));
+    if (options.include && output.path === null) await output.writeHead(heads);
     throw new Failure(22, answer);
   }
   const framing = bodyFraming(request.method, response);
@@ -990,10 +1053,31 @@ async function deliver(
   if (codings.length === 0) checkSize(total ?? 0, options);
   if (codings.length > 0 && plan === "append") throw new Failure(33, "The rest is compressed");
   output.open(response, plan);
-  output.resumable = codings.length === 0 && !options.include;
-  output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? null;
-  if (options.include) await output.write(octetsOf(heads));
+  const isWhole = request.method === "GET" && (status === 200 || plan === "append");
+  output.resumable = isWhole && codings.length === 0 && !options.include;
+  const known = plan === "append" ? output.validator : null;
+  output.validator = valuesOf(response, "etag").find((tag) => tag.startsWith('"')) ?? known;
+  if (options.include) await output.writeHead(heads);
   if (options.head) return;
+  await receive(wire, framing, codings, total, attempt);
+  const [, whole = output.size] = /\/(\d+)$/.exec(valuesOf(response, "content-range").join()) ?? [];
+  const missing = plan === "append" ? Number(whole) - output.size : 0;
+  if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
+  if (missing < 0) throw new Failure(18, `${-missing} bytes more than the ${whole} announced`);
+  if (failed) throw new Failure(22, answer);
+  if (status >= 300 && status < 400 && !options.location) {
+    talk.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
+  }
+}
+
+/** Reads a body, decodes it and writes it; `total` is its size, null if nobody knows. */
+async function receive(
+  wire: Wire,
+  framing: Framing,
+  codings: string[],
+  total: number | null,
+  { options, output, talk }: Attempt,
+): Promise<void> {
   const end = framing === "chunked" ? "in chunks" : total === null ? "by closing" : "by its length";
   talk.trace?.("*", `the body ends ${end}; codings: ${codings.join(", ") || "none"}`);
   let body = readBody(wire, framing);
@@ -1007,13 +1091,6 @@ async function deliver(
     }
   } catch (error) {
     throw failureOf(error, { malformed: 56, limit: 56, closed: 18 });
-  }
-  const [, whole = 0] = /\/(\d+)$/.exec(valuesOf(response, "content-range").join()) ?? [];
-  const missing = plan === "append" ? Number(whole) - output.size : 0;
-  if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
-  if (failed) throw new Failure(22, answer);
-  if (status >= 300 && status < 400 && !options.location) {
-    talk.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
   }
 }
 
@@ -1063,10 +1140,11 @@ URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)
       --cacert FILE        trust this CA as well
       --compressed         ask for gzip, deflate and br, and decode (default on
                            standard output; --no-compressed turns it off)
-  -m, --max-time S  --connect-timeout S   limits (default: none; 300)
+  -m, --max-time S  --connect-timeout S   limits (default: none; 300); a server
+                           that says nothing for 300 s is given up anyway
       --max-filesize N     limit of the decoded body in bytes (default: none)
-      --retry N            attempts after 429, 5xx and failures that may pass; a
-                           download resumes (default: 0)
+      --retry N            attempts after 408, 429, 5xx and failures that may
+                           pass; a download resumes (default: 0)
   -4, --ipv4  -6, --ipv6   this address family only
   -s, --silent, -q, --quiet  no progress, no notes; errors show (as with -sS)
       --timing             time of each phase, in ms, on standard error
@@ -1179,6 +1257,7 @@ function readTarget(words: string[]): Target {
     throw new UsageError(`Got ${words.length} words: expected URL, or HOST PORT FILENAME`);
   }
   readNumber("PORT", port, { min: 1, max: 65_535, whole: true });
+  if (/[/?#@\\]/.test(host)) throw badUrl(host, "HOST is a name or an address");
   const authority = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
   const path = file.replace(/^\/?/, "/").replaceAll(" ", "%20").replaceAll("#", "%23");
   return parseTarget(`http://${authority}:${port}${path}`);
@@ -1348,6 +1427,7 @@ function formatTimes(times: Record<string, number>): string {
  */
 export async function fetchUrl(args: string[], streams: Streams): Promise<number> {
   const talk = new Talk(streams.stderr);
+  let signal: AbortSignal | undefined;
   let timing = false;
   let status = 0;
   try {
@@ -1358,10 +1438,11 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
     }
     ({ timing } = options);
     talk.adapt(options, streams.stdout);
-    await download(options, talk, streams);
+    signal = streams.signal();
+    await download(options, talk, streams.stdout, signal);
   } catch (error) {
     let failure = error instanceof UsageError ? new Failure(2, error.message) : error;
-    if (streams.signal.aborted) failure = new Failure(130, "Interrupted");
+    if (signal?.aborted) failure = new Failure(130, "Interrupted");
     if (!(failure instanceof Failure)) throw error;
     if (failure.message !== "") talk.say(`http_client: (${failure.status}) ${failure.message}`);
     status = failure.status;
@@ -1373,7 +1454,7 @@ export async function fetchUrl(args: string[], streams: Streams): Promise<number
 
 function main(args: string[]): Promise<number> {
   const { stdout, stderr } = Deno;
-  return fetchUrl(args, { stdout, stderr, signal: shutdownSignal() });
+  return fetchUrl(args, { stdout, stderr, signal: shutdownSignal });
 }
 
 if (import.meta.main) await run("http_client", main);

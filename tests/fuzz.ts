@@ -342,7 +342,7 @@ async function fuzzClient(random: Random, count: number, url: () => string): Pro
       writeSync: (octets: Uint8Array) => (said += toByteString(octets), octets.length),
       isTerminal: () => false,
     },
-    signal: new AbortController().signal,
+    signal: () => new AbortController().signal,
   };
   for (let done = 0; done < count; done++) {
     await rest(done);

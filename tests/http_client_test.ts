@@ -151,7 +151,7 @@ async function runHere(args: string[], isTerminal = false): Promise<Outcome> {
       writeSync: (octets) => (stderr += new TextDecoder().decode(octets), octets.length),
       isTerminal: () => isTerminal,
     },
-    signal: new AbortController().signal,
+    signal: () => new AbortController().signal,
   });
   return { code, stdout, stderr };
 }
@@ -426,6 +426,12 @@ const ROWS: Row[] = [
     sends: [[chunked("5\r\nhello\r\n0\r\nX: y\r\nContent-Length: 9\r\n\r\n")]],
     out: "hello",
   },
+  {
+    rule: "a NUL in a trailer",
+    sends: [[chunked("5\r\nhello\r\n0\r\nX: a\0b\r\n\r\n")]],
+    out: "hello",
+    code: 56,
+  },
   { rule: "LF alone in the coding", sends: [[chunked("5\nhello\n0\n\n")]], out: "hello" },
   { rule: "an empty body in chunks", sends: [[chunked("0\r\n\r\n")]], out: "" },
   {
@@ -634,6 +640,12 @@ const ROWS: Row[] = [
     out: /^/,
     code: 61,
   },
+  ...[1, 2, 3, 4, 5].map((size) => ({
+    rule: `nothing is made up for the last ${size} octets of a brotli stream`,
+    sends: [[coded("br", br("hello world".repeat(20)).slice(0, -size))]],
+    out: /^(hello world)*[helo wrd]{0,10}$/,
+    code: 61,
+  })),
   {
     rule: "brotli that is none",
     sends: [[coded("br", "\xff\xff\xff\xff\xff\xff")]],
@@ -1322,12 +1334,33 @@ const ROWS: Row[] = [
     hops: 3,
   },
   {
+    rule: "408 is tried again",
+    sends: [["HTTP/1.1 408 Slow\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nslow"], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: "done",
+    hops: 2,
+  },
+  {
+    rule: "the header shows once, with the body of another attempt",
+    sends: [[`${OK}Content-Length: 4\r\n\r\n`], [DONE]],
+    args: ["--retry", "1", "-i", "URL"],
+    out: DONE,
+    hops: 2,
+  },
+  {
     rule: "404 is not tried again",
     sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
     args: ["--retry", "2", "URL"],
     out: "sorr",
     hops: 1,
   },
+  ...["1.5", "-1", "soon 3"].map((value) => ({
+    rule: `Retry-After: ${value} says nothing`,
+    sends: [[`HTTP/1.1 503 B\r\nRetry-After: ${value}\r\nContent-Length: 0\r\n\r\n`], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: "done",
+    says: "again in 1 s",
+  })),
   {
     rule: "a wait of a day is none",
     sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 4\r\n\r\nbusy"]],
@@ -1484,10 +1517,11 @@ for (const cut of Object.keys(CUTS)) {
 
 // ---- What takes a server of another kind --------------------------------
 
-/** A server of node:net, which can reset a connection: says something, then resets it. */
-async function resetting(text: string, args: string[]): Promise<Outcome> {
+/** A server of node:net, which can reset a connection: says something, or null, then resets it. */
+async function resetting(text: string | null, args: string[]): Promise<Outcome> {
   const server = net.createServer((socket) => {
     socket.on("error", () => {});
+    if (text === null) return socket.resetAndDestroy();
     socket.once("data", () => {
       socket.pause();
       socket.write(octetsOf(text), () => setTimeout(() => socket.resetAndDestroy(), 100));
@@ -1523,6 +1557,11 @@ Deno.test("resets", async (t) => {
     assertEquals({ code, stdout }, { code: 56, stdout: out }, stderr);
     assertStringIncludes(stderr, "http_client: (56) ");
   });
+});
+
+Deno.test("a reset before the request is no empty answer", async () => {
+  const { code, stderr } = await resetting(null, []);
+  assertEquals(code, 56, stderr);
 });
 
 /** A TLS server of Python's, which can leave the close_notify out. */
@@ -1609,10 +1648,32 @@ Deno.test("-k: a slow reader gets what came before the end", async () => {
     writeSync: (octets: Uint8Array) => (said += toByteString(octets), octets.length),
     isTerminal: () => false,
   };
-  const { signal } = new AbortController();
+  const signal = () => new AbortController().signal;
   const args = ["-sk", `https://127.0.0.1:${server.port}/`];
   assertEquals(await fetchUrl(args, { stdout, stderr, signal }), 0, said);
   assertEquals(size, body.length);
+});
+
+Deno.test("--retry waits for what is being written yet", async () => {
+  const sends = [[`${OK}Content-Length: 5\r\n\r\nhe`, STAY], [
+    "HTTP/1.1 206 P\r\nContent-Range: bytes 2-4/5\r\nContent-Length: 3\r\n\r\nllo",
+  ]];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  let shown = "";
+  const stdout = {
+    async write(octets: Uint8Array) {
+      if (shown === "") await new Promise((done) => setTimeout(done, 4000));
+      shown += toByteString(octets);
+      return octets.length;
+    },
+    isTerminal: () => false,
+  };
+  const stderr = { writeSync: (octets: Uint8Array) => octets.length, isTerminal: () => false };
+  const signal = () => new AbortController().signal;
+  const args = ["-m", "0.5", "--retry", "1", "--no-compressed", `:${server.port}`];
+  assertEquals(await fetchUrl(args, { stdout, stderr, signal }), 0);
+  assertEquals(shown, "hello");
+  assertStringIncludes(server.requests[1] ?? "", "Range: bytes=2-\r\n");
 });
 
 /** Whether a program is there; a line says so where it is not. */
@@ -1699,6 +1760,23 @@ const TERMINAL: {
     shows: "ab\\x00cd",
   },
   {
+    rule: "half a character at the end shows",
+    sends: [[hello("X: y").replace("hello", "caf\xc3")]],
+    shows: /^caf\xef\xbf\xbd$/,
+  },
+  {
+    rule: "half a character of a body cut short, too",
+    sends: [[hello("Content-Length: 9").replace("hello", "caf\xc3")]],
+    code: 18,
+    shows: /^caf\xef\xbf\xbdhttp_client: \(18\)/,
+  },
+  {
+    rule: "304 has nothing to save",
+    sends: [["HTTP/1.1 304 Same\r\n\r\n"]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /^nothing new to save: The server answered 304 Same\r\n$/,
+  },
+  {
     rule: "a redirection is pointed at",
     sends: [["HTTP/1.1 302 F\r\nLocation: /\x1bx\r\nContent-Length: 0\r\n\r\n"]],
     shows: "302 -> /\\x1bx (use -L)",
@@ -1739,6 +1817,22 @@ const TERMINAL: {
       /5 bytes kept in [^]*; to resume: http_client\.ts -C - -o [^]*\r\nhttp_client: \(130\) Interrupted\r\n$/,
   },
   {
+    rule: "Ctrl-C at the prompt for a password",
+    sends: [[DONE]],
+    args: ["-u", "me", "URL"],
+    code: -2, // by the signal itself
+    interrupt: true,
+    shows: "Password for me: ",
+  },
+  {
+    rule: "Ctrl-C instead of a body to send",
+    sends: [[DONE]],
+    args: ["-d", "@-", "URL"],
+    code: -2,
+    interrupt: true,
+    shows: "^C",
+  },
+  {
     rule: "Ctrl-C before anything came",
     sends: [[STAY]],
     code: 130,
@@ -1762,14 +1856,25 @@ Deno.test("on a terminal", { ignore: !await has("python3") }, async (t) => {
   });
 });
 
+/** A copy of the client that waits two seconds where the client waits five minutes. */
+async function hurriedClient(): Promise<string> {
+  const source = await Deno.readTextFile(`${ROOT}http_client.ts`);
+  const hurried = source.replace("PATIENCE = 300_000", "PATIENCE = 2_000")
+    .replaceAll('"./protocol.ts"', `"file://${ROOT}protocol.ts"`);
+  const path = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(path, hurried);
+  return path;
+}
+
 /** Runs a line of shell with CLIENT and URL in it, for what only a shell can do to a program. */
-async function shell(line: string, sends: Step[][]): Promise<Outcome> {
+async function shell(line: string, sends: Step[][], hurried = ""): Promise<Outcome> {
   await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
   const client = `${Deno.execPath()} run --allow-all ${ROOT}http_client.ts`;
   const { code, stdout, stderr } = await new Deno.Command("sh", {
     args: [
       "-c",
       line.replaceAll("CLIENT", client).replaceAll("URL", `http://127.0.0.1:${server.port}/`)
+        .replaceAll("HURRIED", `${Deno.execPath()} run -A -c ${ROOT}deno.json ${hurried}`)
         .replaceAll("NET_ONLY", client.replace("--allow-all", "--no-prompt --allow-net")),
     ],
     env: { NO_COLOR: "1" },
@@ -1827,6 +1932,21 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
     err: /\(28\).*\n28\n/,
   },
   {
+    rule: "a server that falls silent",
+    line: "HURRIED URL; echo $?",
+    sends: [[`${OK}\r\nhello`, STAY]],
+    out: /^hello28\n$/,
+    err: /\(28\) The server was silent for 2 s/,
+  },
+  ...[`${OK}Content-Length: ${BIG.length}\r\n\r\n${BIG}`, chunked(`100000\r\n${BIG}\r\n0\r\n\r\n`)]
+    .map((response) => ({
+      rule: `a reader that rests is no silence of the server: ${response.slice(17, 35)}`,
+      line: "{ HURRIED URL; echo $? >&2; } | { sleep 6; wc -c; }",
+      sends: [[response]],
+      out: new RegExp(`^${BIG.length}\n$`),
+      err: /^0\n$/,
+    })),
+  {
     rule: "SIGINT between two attempts",
     line: interruptedAt("CLIENT --retry 3 URL", "again in"),
     sends: [["HTTP/1.1 503 B\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n"]],
@@ -1850,11 +1970,13 @@ const SHELL: { rule: string; line: string; sends: Step[][]; out: RegExp; err: Re
 ];
 
 Deno.test("in a shell", { ignore: Deno.build.os !== "linux" }, async (t) => {
+  const hurried = await hurriedClient();
   await inSteps(t, SHELL, ({ rule }) => rule, async ({ line, sends, out, err }) => {
-    const { stdout, stderr } = await shell(line, sends);
+    const { stdout, stderr } = await shell(line, sends, hurried);
     assert(out.test(stdout), stdout.slice(0, 500) + stderr);
     assert(err.test(stderr), stderr);
   });
+  await Deno.remove(hurried);
 });
 
 const SLOW = [
@@ -2021,6 +2143,13 @@ const FILES: FileRow[] = [
     code: 23,
   },
   { rule: "-o of a folder", sends: [[DONE]], args: ["-o", ".", "URL"], after: {}, code: 23 },
+  {
+    rule: "304 leaves the file",
+    sends: [["HTTP/1.1 304 Not Modified\r\n\r\n"]],
+    args: ["-H", 'If-None-Match: "a"', "-o", "f", "URL"],
+    before: { f: "old" },
+    after: { f: "old" },
+  },
   {
     rule: "a failure before the body leaves the file",
     sends: [[]],
@@ -2222,6 +2351,22 @@ const FILES: FileRow[] = [
     code: 33,
   },
   {
+    rule: "-C: 206 of more than the rest",
+    sends: [[part("bytes 3-8/9", "456789!")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123456789!" },
+    code: 18,
+    says: "1 bytes more than the 9 announced",
+  },
+  {
+    rule: "-C with -i: no header amid the file",
+    sends: [[part("bytes 3-8/9", "456789")]],
+    args: ["-i", ...resume],
+    before: { f: "123" },
+    after: { f: "123456789" },
+  },
+  {
     rule: "-C: 206 in lines",
     sends: [[part("lines 3-8/9", "456789")]],
     args: resume,
@@ -2370,6 +2515,48 @@ const FILES: FileRow[] = [
     asks: [/gzip, deflate/, /^Accept-Encoding: identity\r$/m],
   },
   {
+    rule: "--retry does not append what is another version",
+    sends: [[`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`], [
+      part("bytes 4-8/9", "56789", 'ETag: "v2"\r\n'),
+    ]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+  },
+  {
+    rule: "--retry keeps the condition of the first answer",
+    sends: [
+      [`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`],
+      [part("bytes 4-8/9", "56789").slice(0, -4)],
+      [part("bytes 5-8/9", "6789")],
+    ],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, /^If-Range: "v1"\r$/m, /^Range: bytes=5-\r\nIf-Range: "v1"\r$/m],
+  },
+  {
+    rule: "--retry of a range asks for the same again",
+    sends: [[part("bytes 2-5/9", "3456").slice(0, -2)], [part("bytes 2-5/9", "3456")]],
+    args: ["--retry", "1", "-r", "2-5", "-o", "f", "URL"],
+    after: { f: "3456" },
+    asks: [/^Range: bytes=2-5\r$/m, { not: /bytes=2-\r/ }],
+    hops: 2,
+  },
+  {
+    rule: "--retry does not go on with an error page",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nso"], [DONE]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "done" },
+    asks: [/./, { not: /Range/ }],
+  },
+  {
+    rule: "--retry does not ask for the rest of a POST",
+    sends: [[`${OK}Content-Length: 4\r\n\r\ndo`], [DONE]],
+    args: ["--retry", "1", "-d", "x", "-o", "f", "URL"],
+    after: { f: "done" },
+    asks: [/./, { not: /Range/ }],
+  },
+  {
     rule: "a weak ETag is no condition",
     sends: [[`${OK}ETag: W/"v1"\r\nContent-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
     args: ["--retry", "2", "-o", "f", "URL"],
@@ -2459,6 +2646,9 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
   { args: ["-d", "@/no/such/file", "u"], code: 2, says: "/no/such/file" },
   { args: ["ftp://h/"], code: 1, says: '"ftp"' },
   { args: ["file:///etc/passwd"], code: 1 },
+  { args: ["h/x", "80", "f"], code: 3, says: '"h/x": HOST is' },
+  { args: ["http://h", "80", "f"], code: 3, says: '"http://h": HOST is' },
+  { args: ["u:s3cret@h", "80", "f"], code: 3, says: /^(?!.*s3cret)/ },
   { args: ["http://"], code: 3 },
   { args: ["http:///x"], code: 3 },
   { args: ["http://?x"], code: 3 },
@@ -2475,7 +2665,11 @@ const COMMANDS: { args: string[]; code: number; says?: string | RegExp; out?: Re
   { args: [""], code: 3 },
   { args: ["http://no.such.host.invalid/"], code: 6, says: "no.such.host.invalid" },
   { args: ["http://bücher.invalid/"], code: 6, says: "xn--bcher-kva.invalid" },
-  { args: ["-v", "http://bücher.invalid/"], code: 6 },
+  {
+    args: ["-v", "http://bücher.invalid/"],
+    code: 6,
+    says: "* bücher.invalid is xn--bcher-kva.invalid to the DNS",
+  },
   { args: [`http://${"a".repeat(300)}/`], code: 6 },
   { args: ["-6", "http://127.0.0.1:1/"], code: 6 },
   { args: ["-4", "http://[::1]:1/"], code: 6 },
@@ -2530,10 +2724,12 @@ Deno.test("a missing --allow-write is named", async () => {
   assertEquals(code, 23);
 });
 
-Deno.test("-v wants no more permission than the name", async () => {
-  await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
-  const allow = ["--allow-net=localhost"];
-  const args = ["-v", `http://localhost:${server.port}/`];
-  const { code, stdout, stderr } = await runProgram("http_client.ts", args, { allow });
-  assertEquals({ code, stdout }, { code: 0, stdout: "done" }, stderr);
-});
+for (const option of ["-v", "--timing"]) {
+  Deno.test(`${option} wants no more permission than the name`, async () => {
+    await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
+    const allow = ["--allow-net=localhost"];
+    const args = [option, `http://localhost:${server.port}/`];
+    const { code, stdout, stderr } = await runProgram("http_client.ts", args, { allow });
+    assertEquals({ code, stdout }, { code: 0, stdout: "done" }, stderr);
+  });
+}
