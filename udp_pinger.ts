@@ -17,8 +17,9 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, pause, print, printable, readNumber, readProbability } from "./protocol.ts";
-import { run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { explain, openDatagrams, pause, percent, print, printable } from "./protocol.ts";
+import { readNumber, readProbability, receiveAll, run, showAddress } from "./protocol.ts";
+import { showTrace, shutdownSignal, spellOut, timeOfDay, toByteString } from "./protocol.ts";
 import { UsageError, VERSION } from "./protocol.ts";
 import type { Trace } from "./protocol.ts";
 
@@ -110,10 +111,12 @@ export interface Summary
 
 // ---- Numbers -------------------------------------------------------------
 
-/** The longest datagram, and more than that, so that nothing is ever cut; in octets. */
-const MAX_DATAGRAM = 65_536;
+/** What a datagram can hold, over IPv6; over IPv4 it is 20 octets less. */
+const MAX_SIZE = 65_527;
 /** How many probes are remembered, and how many round-trip times are kept for the percentiles. */
 const MEMORY = 65_536;
+/** How many octets of probes are remembered: of long ones, fewer. */
+const MEMORY_OCTETS = 64 * 1024 * 1024;
 /** So much later than asked for, in ms, and a pause was a stall: the socket is read before judging. */
 const STALL = { late: 5, drain: 20 } as const;
 /** How far behind its grid a probe is still sent, in ms; more is a stall, and skips what it missed. */
@@ -250,11 +253,6 @@ function micros(ms: number): number {
   return Number(ms.toFixed(3));
 }
 
-/** A part of the whole in per cent, with the digits of C's %g. */
-function percent(part: number): number {
-  return Number((100 * (part || 0)).toPrecision(6));
-}
-
 /** The nearest rank of the empirical distribution, RFC 2330 §11.3. */
 export function percentile(sorted: ArrayLike<number>, p: number): number {
   const rank = Math.ceil(p * sorted.length - 1e-9);
@@ -300,11 +298,6 @@ const encoder = new TextEncoder();
 const PLACES = "\trx=0000000000.000000\ttx=0000000000.000000\tn=0000000000";
 const ZERO = 0x30;
 const NINE = 0x39;
-
-/** The time of day as SECONDS.MICROS, from the clock that never goes back. */
-function timeOfDay(now: number): string {
-  return ((performance.timeOrigin + now) / 1000).toFixed(6);
-}
 
 /** Writes probes, each at its time: `sequence`, `time`, `id` of the session, `pad`, places. */
 export function composer(
@@ -361,11 +354,6 @@ function readSequence(reply: Uint8Array): number {
   return Number(/^sequence=(\d{1,15})(?:\t|$)/i.exec(toByteString(reply.subarray(0, 32)))?.[1]);
 }
 
-/** An address and port as a user would type them. */
-function authority(hostname: string, port: number): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-}
-
 /** Pings one server from one socket. The table of probes is all there is of state. */
 export class Pinger {
   /** What came of it so far. */
@@ -380,10 +368,10 @@ export class Pinger {
   #settled = 0; // all up to this number are
   #started = 0;
   #due = 0; // on the grid of the interval
-  readonly #window: number;
-  #credit: number; // how many more may fly in a flood
+  readonly #memory: number; // how many probes are remembered
+  readonly #window: number; // how many may fly in a flood
+  #credit: number; // how many more
   #slowest = 0;
-  #closed = false;
   #wake = () => {};
 
   /** Takes over an open socket. */
@@ -392,20 +380,23 @@ export class Pinger {
     this.#target = target;
     this.#options = options;
     this.#compose = composer(options.size, options.oneWay);
+    this.#memory = Math.min(MEMORY, Math.floor(MEMORY_OCTETS / (options.size ?? 1)));
     this.#credit = this.#window = Math.max(options.preload, FLOOD.window);
   }
 
   /** Pings until all probes are settled, the deadline, or the signal; closes the socket then. */
   async run(): Promise<void> {
-    const wake = () => this.#wake();
-    this.#options.signal.addEventListener("abort", wake);
-    const receiving = this.#receive();
+    const { signal } = this.#options;
+    const [end, wake] = [new AbortController(), () => this.#wake()];
+    signal.addEventListener("abort", wake);
+    const receiving = receiveAll(this.#socket, end.signal, (octets, from) => {
+      this.#take(octets, from, performance.now());
+    });
     try {
       await Promise.race([this.#send(), receiving]);
     } finally {
-      this.#options.signal.removeEventListener("abort", wake);
-      this.#closed = true;
-      this.#socket.close();
+      signal.removeEventListener("abort", wake);
+      end.abort();
       await receiving.catch(() => {}); // its error, if any, has won the race
     }
     this.#finish();
@@ -495,26 +486,11 @@ export class Pinger {
     }
   }
 
-  /** One endless loop with one call pending: an abandoned one would swallow the next datagram. */
-  async #receive(): Promise<void> {
-    const buffer = new Uint8Array(MAX_DATAGRAM);
-    while (!this.#closed) {
-      try {
-        const [octets, from] = await this.#socket.receive(buffer);
-        const now = performance.now();
-        if ("hostname" in from) this.#take(octets, from, now);
-      } catch (error) {
-        // Windows reports here that an earlier probe found nobody.
-        if (!this.#closed && !(error instanceof Deno.errors.ConnectionReset)) throw error;
-      }
-    }
-  }
-
   /** Judges a datagram. It is a reply only if source, sequence and octets are right. */
   #take(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
     const { oneWay, report, trace } = this.#options;
     const { counts } = this.tally;
-    const from = authority(hostname, port);
+    const from = showAddress(hostname, port);
     trace?.("<", `${octets.length} octets, ${from}: ${printable(toByteString(octets))}`);
     let probe = this.#probes.get(readSequence(octets));
     let reason = probe && difference(octets, probe.octets, oneWay);
@@ -591,7 +567,7 @@ export class Pinger {
     tally.inFlight = this.#open.size;
     for (let next; (next = this.#probes.get(this.#settled + 1)) && next.state !== "open";) {
       tally.settle(next.state !== "received");
-      this.#probes.delete(++this.#settled - MEMORY);
+      this.#probes.delete(++this.#settled - this.#memory);
     }
   }
 
@@ -619,12 +595,11 @@ export class Pinger {
 }
 
 /** Pings ourselves, for nothing: until the code is compiled, round trips take longer. */
-async function warmUp(loopback: string, oneWay: boolean): Promise<void> {
+async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
   if (Deno.permissions.querySync({ name: "net", host: loopback }).state !== "granted") return;
-  const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
+  const socket = openDatagrams(loopback);
   const target = socket.addr;
   if (!("hostname" in target)) return;
-  const { signal } = new AbortController();
   const fixed = { timeout: 100, deadline: 200, preload: 1, flood: false, report: () => {} };
   await new Pinger(socket, target, { count: WARM_UP, oneWay, signal, ...fixed }).run();
 }
@@ -660,7 +635,7 @@ export async function sendHeartbeats(
   for (let sequence = 1;; sequence++) {
     const last = signal.aborted || sequence >= count;
     const bye = last ? "\tbye=1" : "";
-    const line = `sequence=${sequence}\ttime=${timeOfDay(performance.now())}${fields}${bye}`;
+    const line = `sequence=${sequence}\ttime=${timeOfDay()}${fields}${bye}`;
     trace?.(">", printable(line));
     try {
       await socket.send(encoder.encode(line), target);
@@ -707,8 +682,7 @@ export function describeSummary(host: string, summary: Summary, flood = false): 
   const line = [
     ...[`${transmitted} packets transmitted`, `${received} received`],
     ...Object.entries(counts).flatMap(([word, count]) => count > 0 ? [`+${count} ${word}`] : []),
-    ...(transmitted > 0 ? [`${loss}% packet loss`] : []),
-    `time ${time}ms`,
+    ...(transmitted > 0 ? [`${loss}% packet loss`, `time ${time}ms`] : []),
   ];
   const lines = [`--- ${host} ping statistics ---`, line.join(", ")];
   if (rtt) {
@@ -864,6 +838,9 @@ function parseOptions(args: string[]) {
   }
   if (flag("ipv4") && flag("ipv6")) throw new UsageError("Cannot use -4 and -6 together");
   const [oneWay, heartbeat] = [flag("one-way"), flag("heartbeat")];
+  if (given.name !== undefined && !heartbeat) {
+    throw new UsageError('Option "--name" needs --heartbeat');
+  }
   const asked = whole("count", 0, 2 ** 31);
   const count = asked === 0 ? Infinity : asked ?? (heartbeat ? Infinity : DEFAULT_COUNT);
   return {
@@ -874,7 +851,7 @@ function parseOptions(args: string[]) {
     interval: time("interval", heartbeat ? 1 : 0),
     timeout: time("timeout", 1) ?? DEFAULT_TIMEOUT,
     deadline: time("deadline", 1),
-    size: whole("size", shortestProbe(count, oneWay), MAX_DATAGRAM - 9),
+    size: whole("size", shortestProbe(count, oneWay), MAX_SIZE),
     preload: whole("preload", 1, MAX_PRELOAD) ?? 1,
     failLoss: read("fail-loss", readProbability) ?? 1,
     failRtt:
@@ -932,7 +909,12 @@ function canonical(host: string): string | null {
 }
 
 /** Runs the probes and prints what comes of them. */
-async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
+async function ping(
+  socket: Deno.DatagramConn,
+  target: Deno.NetAddr,
+  signal: AbortSignal,
+  options: Options,
+): Promise<number> {
   const { host = "", port, json, quiet, timestamps, interval, flood } = options;
   const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
   let [dots, elsewhere] = [false, false];
@@ -945,12 +927,11 @@ async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Op
       return;
     }
     const text = describe(event);
-    const now = timeOfDay(performance.now());
+    const now = timeOfDay();
     const rtt = event.rtt === undefined ? {} : { rtt: micros(event.rtt) };
     const value = { ...event, ...rtt, ...(timestamps && { timestamp: Number(now) }) };
     if (json || text !== null) say(timestamps ? `[${now}] ${text}` : `${text}`, value);
   };
-  const signal = shutdownSignal();
   const trace = options.verbose ? showTrace : undefined;
   const pace = { interval: interval === 0 ? undefined : interval, flood: flood || interval === 0 };
   const pinger = new Pinger(socket, target, { ...options, ...pace, signal, report, trace });
@@ -961,7 +942,7 @@ async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Op
   await pinger.run();
   const summary = tally.summary();
   if (dots) print("\n");
-  const text = describeSummary(authority(host, port), summary, pace.flood);
+  const text = describeSummary(showAddress(host, port), summary, pace.flood);
   text.push(...hintsFor(summary, options, elsewhere));
   if (options.histogram && summary.rtt) text.push(...histogram(tally.sorted()));
   say(text.join("\n"), { event: "summary", ...summary, replay: replay(summary) });
@@ -981,14 +962,15 @@ function hintsFor(summary: Summary, { oneWay, port }: Options, elsewhere: boolea
 }
 
 /** The exit status, as ping(8) has it. */
-function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, options: Options) {
+function verdict({ transmitted, received, errors, loss, p95, rtt }: Summary, options: Options) {
   const { asked = 0, deadline, failLoss, failRtt } = options;
+  if (errors > 0 && errors === transmitted) return 2;
   if (received === 0 || (deadline !== undefined && received < asked)) return 1;
-  if (lost / transmitted > failLoss) {
+  if (loss > percent(failLoss)) {
     console.error(`udp_pinger: ${loss}% are lost, more than ${percent(failLoss)}%`);
     return 1;
   }
-  const slow = p95 ?? rtt?.max ?? p50 ?? 0;
+  const slow = p95 ?? rtt?.max ?? 0; // of fewer than 20 the 95th percentile is the maximum
   if (slow > failRtt) {
     console.error(`udp_pinger: The 95th percentile is ${fixed(slow)} ms, more than ${failRtt} ms`);
     return 1;
@@ -996,19 +978,26 @@ function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, 
   return 0;
 }
 
-async function beat(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
-  const { host = "", port, name, count, interval = DEFAULT_BEAT, json, quiet } = options;
-  const warn = (text: string) => console.error(`udp_pinger: ${text}`);
-  const where = authority(host, port);
+/** Sends heartbeats and says how many. */
+async function beat(
+  socket: Deno.DatagramConn,
+  target: Deno.NetAddr,
+  stop: AbortSignal,
+  options: Options,
+): Promise<number> {
+  const { host = "", port, name, count, deadline, interval = DEFAULT_BEAT, json, quiet } = options;
+  const where = showAddress(host, port);
   if (!quiet) console.error(`udp_pinger: heartbeats to ${where} every ${interval / 1000} s`);
+  const warn = (text: string) => console.error(`udp_pinger: ${text}`);
   const trace = options.verbose ? showTrace : undefined;
-  const signal = shutdownSignal();
+  const end = deadline === undefined ? [] : [AbortSignal.timeout(deadline)];
+  const signal = AbortSignal.any([stop, ...end]);
   const beats = { interval, name, count, signal, warn, trace };
   const result = await sendHeartbeats(socket, target, beats);
   socket.close();
   const text = `${result.sent} heartbeats sent to ${where}, ${result.errors} errors`;
   print(`${json ? JSON.stringify({ event: "summary", ...result }) : text}\n`);
-  return result.sent > 0 ? 0 : 1;
+  return result.sent > 0 ? 0 : 2;
 }
 
 async function main(args: string[]): Promise<number> {
@@ -1019,15 +1008,14 @@ async function main(args: string[]): Promise<number> {
   }
   if (options.host === undefined) throw new UsageError("Cannot ping without a HOST");
   try {
-    if (typeof Deno.listenDatagram !== "function") {
-      throw new Error("Deno offers no UDP without its flag; add --unstable-net");
-    }
     const hostname = await resolve(options.host, options.family);
+    const signal = shutdownSignal();
     const [any, loopback] = hostname.includes(":") ? ["::", "::1"] : ["0.0.0.0", "127.0.0.1"];
-    if (!options.heartbeat) await warmUp(loopback, options.oneWay);
-    const socket = Deno.listenDatagram({ transport: "udp", hostname: any, port: 0 });
+    const socket = openDatagrams(any);
     const target = { transport: "udp" as const, hostname, port: options.port };
-    return await (options.heartbeat ? beat : ping)(socket, target, options);
+    if (options.heartbeat) return await beat(socket, target, signal, options);
+    await warmUp(loopback, options.oneWay, signal).catch(() => {}); // the first probe is slow, then
+    return await ping(socket, target, signal, options);
   } catch (error) {
     const line = explain(error);
     if (line === null || error instanceof Deno.errors.BrokenPipe) throw error;
