@@ -613,6 +613,18 @@ const STATISTICS: Numbers[] = [
     ],
   },
   {
+    rule: "replies that jitter alone let overtake are no --reorder in the replay",
+    rtts: [10, 14, 6, 10, 12],
+    more: { outOfOrder: 1 },
+    time: 8,
+    want: [
+      "5 packets transmitted, 5 received, +1 out of order, 0% packet loss, time 8ms",
+      "rtt min/avg/max/mdev = 6.000/10.400/14.000/2.653 ms",
+      "jitter 4.500 ms",
+      "replay: udp_ping_server.ts --delay 10 --jitter 2 --loss 0",
+    ],
+  },
+  {
     rule: "percentiles from 20 replies on",
     rtts: ramp(20),
     want: [
