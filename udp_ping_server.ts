@@ -307,10 +307,10 @@ export class EchoServer {
       for (let copy = 0; copy < copies; copy++) this.#send(reply, to, copy);
     };
     const depart = () => {
-      client.waiting.push(send);
+      const first = client.waiting.push(send) === 1;
       if (!reordered) return client.release();
       // It lets the next reply go first, but does not wait for ever.
-      this.#later(MAX_REORDER, () => client.waiting.includes(send) && client.release());
+      if (first) this.#later(MAX_REORDER, () => client.waiting[0] === send && client.release());
     };
     const wait = Math.round(hold - TIMER_LATENESS);
     if (wait < 0) depart();
@@ -629,37 +629,36 @@ Example: deno run --allow-net --unstable-net udp_ping_server.ts --loss 30%
 Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.
 `;
 
+// deno-fmt-ignore (a table)
 const OPTIONS = {
-  string: [
-    ...["port", "bind", "loss", "burst", "delay", "jitter", "duplicate", "corrupt", "reorder"],
-    ...["rate", "seed", "interval", "timeout", "exec"],
-  ],
+  string: ["port", "bind", "loss", "burst", "delay", "jitter", "duplicate", "corrupt", "reorder",
+    "rate", "seed", "interval", "timeout", "exec"],
   boolean: ["upper", "heartbeat", "json", "quiet", "verbose", "help", "version"],
   short: { p: "port", b: "bind", host: "bind", q: "quiet", v: "verbose", h: "help", V: "version" },
-};
+} as const;
 
 /** Reads the command line; does nothing else. */
 function parseOptions(args: string[]) {
-  const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  if (Array.isArray(given._) && given._.length > 0) {
-    throw new UsageError(`Cannot use "${printable(String(given._[0]))}": expected options only`);
+  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
+  const [surplus] = flags._;
+  if (surplus !== undefined) {
+    throw new UsageError(`Cannot use "${printable(String(surplus))}": expected options only`);
   }
-  const flag = (name: string) => given[name] === true;
-  const read = <Value>(name: string, reader: (option: string, text: string) => Value) => {
-    const text = given[name];
-    return typeof text === "string" ? reader(`--${name}`, text) : undefined;
+  const astray = (["interval", "timeout", "exec"] as const).find((name) => flags[name]);
+  if (astray && !flags.heartbeat) throw new UsageError(`Option "--${astray}" needs --heartbeat`);
+  const empty = (["bind", "exec"] as const).find((name) => flags[name]?.trim() === "");
+  if (empty) throw new UsageError(`Option "--${empty}" needs a value`);
+  const number = (name: typeof OPTIONS.string[number], min: number, max: number, whole = false) => {
+    const text = flags[name];
+    return text === undefined ? undefined : readNumber(`--${name}`, text, { min, max, whole });
   };
-  const text = (name: string) =>
-    read(name, (option, text) => {
-      if (text.trim() === "") throw new UsageError(`Option "${option}" needs a value`);
-      return text;
-    });
-  const chance = (name: string) => read(name, readProbability) ?? 0;
-  const number = (name: string, min: number, max: number, whole = false) =>
-    read(name, (option, text) => readNumber(option, text, { min, max, whole }));
-  const seconds = (name: string) =>
-    read(name, (option, text) => 1000 * readNumber(option, text, { min: 0.001, max: 86_400 }));
-  const loss = read("loss", readProbability) ?? 4 / 11;
+  const seconds = (name: "interval" | "timeout") => {
+    const value = number(name, 0.001, 86_400);
+    return value === undefined ? undefined : value * 1000;
+  };
+  const chance = (name: "loss" | "duplicate" | "corrupt" | "reorder", unset: string) =>
+    readProbability(`--${name}`, flags[name] ?? unset);
+  const loss = chance("loss", "4/11");
   const burst = number("burst", 1, 1e6);
   // A burst ends before the next begins: that takes one datagram that is not lost.
   if (burst !== undefined && loss > burst / (burst + 1) + 1e-9) {
@@ -667,24 +666,20 @@ function parseOptions(args: string[]) {
       `Cannot lose ${percent(loss)}% in bursts of ${burst}: give a longer --burst`,
     );
   }
-  const astray = ["interval", "timeout", "exec"].find((name) => text(name) !== undefined);
-  if (astray && !flag("heartbeat")) throw new UsageError(`Option "--${astray}" needs --heartbeat`);
   return {
+    ...flags,
     port: number("port", 0, 65_535, true) ?? DEFAULT_PORT,
-    bind: text("bind")?.replace(/^\[(.*)\]$/, "$1"),
+    bind: flags.bind?.replace(/^\[(.*)\]$/, "$1"),
     echo: {
-      ...{ loss, burst, upper: flag("upper") },
-      ...{ duplicate: chance("duplicate"), corrupt: chance("corrupt"), reorder: chance("reorder") },
+      ...{ loss, burst, upper: flags.upper },
+      ...{ duplicate: chance("duplicate", "0"), corrupt: chance("corrupt", "0") },
+      reorder: chance("reorder", "0"),
       delay: number("delay", 0, 3_600_000) ?? 0,
       jitter: number("jitter", 0, 3_600_000) ?? 0,
       rate: number("rate", 0, 1e9) ?? DEFAULT_RATE,
       seed: number("seed", 0, 0xffff_ffff, true) ?? Math.floor(Math.random() * 1e6),
     },
-    heartbeat: flag("heartbeat"),
     monitor: { interval: seconds("interval"), timeout: seconds("timeout") },
-    exec: text("exec"),
-    ...{ json: flag("json"), quiet: flag("quiet"), verbose: flag("verbose") },
-    ...{ help: flag("help"), version: flag("version") },
   };
 }
 

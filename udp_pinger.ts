@@ -797,21 +797,16 @@ Example: deno run --allow-net --unstable-net udp_pinger.ts -i 0.2 127.0.0.1
 Exit status: 0 some reply, 1 none, 2 error.
 `;
 
+// deno-fmt-ignore (a table)
 const OPTIONS = {
-  string: [
-    ...["count", "interval", "timeout", "deadline", "size", "preload"],
-    ...["fail-loss", "fail-rtt", "name"],
-  ],
-  boolean: [
-    ...["flood", "ipv4", "ipv6", "timestamps", "one-way", "histogram", "heartbeat", "json"],
-    ...["quiet", "verbose", "help", "version"],
-  ],
-  short: {
-    ...{ c: "count", i: "interval", W: "timeout", w: "deadline", s: "size", l: "preload" },
-    ...{ f: "flood", 4: "ipv4", 6: "ipv6", D: "timestamps", T: "one-way" },
-    ...{ q: "quiet", v: "verbose", h: "help", V: "version" },
-  },
-};
+  string: ["count", "interval", "timeout", "deadline", "size", "preload", "fail-loss", "fail-rtt",
+    "name"],
+  boolean: ["flood", "ipv4", "ipv6", "timestamps", "one-way", "histogram", "heartbeat", "json",
+    "quiet", "verbose", "help", "version"],
+  short: { c: "count", i: "interval", W: "timeout", w: "deadline", s: "size", l: "preload",
+    f: "flood", 4: "ipv4", 6: "ipv6", D: "timestamps", T: "one-way", q: "quiet", v: "verbose",
+    h: "help", V: "version" },
+} as const;
 
 /** Reads a time in seconds, or with its unit; returns milliseconds. */
 function readTime(option: string, text: string, min: number): number {
@@ -822,58 +817,49 @@ function readTime(option: string, text: string, min: number): number {
 
 /** Reads the command line; does nothing else. */
 function parseOptions(args: string[]) {
-  const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  const flag = (name: string) => given[name] === true;
-  const read = <Value>(name: string, reader: (option: string, text: string) => Value) => {
-    const text = given[name];
-    const letter = Object.entries(OPTIONS.short).find(([, long]) => long === name)?.[0];
-    const option = letter === undefined ? `--${name}` : `-${letter}`;
-    return typeof text === "string" ? reader(option, text) : undefined;
-  };
-  const whole = (name: string, min: number, max: number) =>
-    read(name, (option, text) => readNumber(option, text, { min, max, whole: true }));
-  const time = (name: string, min: number) =>
-    read(name, (option, text) => readTime(option, text, min));
-  const [host, port = DEFAULT_PORT, surplus] = Array.isArray(given._) ? given._.map(String) : [];
+  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
+  const [host, port = String(DEFAULT_PORT), surplus] = flags._.map(String);
   if (surplus !== undefined) {
     throw new UsageError(`Cannot use "${printable(surplus)}": expected HOST [PORT]`);
   }
-  if (flag("ipv4") && flag("ipv6")) throw new UsageError("Cannot use -4 and -6 together");
-  const [oneWay, heartbeat] = [flag("one-way"), flag("heartbeat")];
-  if (given.name !== undefined && !heartbeat) {
-    throw new UsageError('Option "--name" needs --heartbeat');
+  const { heartbeat, name, ipv4, ipv6 } = flags;
+  if (ipv4 && ipv6) throw new UsageError("Cannot use -4 and -6 together");
+  if (name !== undefined && !heartbeat) throw new UsageError('Option "--name" needs --heartbeat');
+  if (name !== undefined && !/^[!-~]{1,64}$/.test(name)) { // it must not break the line of fields
+    const expected = "expected 1 to 64 visible ASCII characters";
+    throw new UsageError(`Cannot use --name "${printable(name)}": ${expected}`);
   }
-  const asked = whole("count", 0, 2 ** 31);
+  const whole = (letter: "c" | "s" | "l", min: number, max: number) => {
+    const text = flags[OPTIONS.short[letter]];
+    return text === undefined
+      ? undefined
+      : readNumber(`-${letter}`, text, { min, max, whole: true });
+  };
+  const time = (letter: "i" | "W" | "w", min: number) => {
+    const text = flags[OPTIONS.short[letter]];
+    return text === undefined ? undefined : readTime(`-${letter}`, text, min);
+  };
+  const asked = whole("c", 0, 2 ** 31);
   const count = asked === 0 ? Infinity : asked ?? (heartbeat ? Infinity : DEFAULT_COUNT);
+  const [failLoss = "1", failRtt] = [flags["fail-loss"], flags["fail-rtt"]];
   return {
-    ...{ oneWay, heartbeat, count, asked },
+    ...{ ...flags, asked, count, oneWay: flags["one-way"] },
     host: host?.replace(/^\[(.*)\]$/, "$1"),
-    port: readNumber("PORT", String(port), { min: 1, max: 65_535, whole: true }),
-    name: read("name", readName),
-    interval: time("interval", heartbeat ? 1 : 0),
-    timeout: time("timeout", 1) ?? DEFAULT_TIMEOUT,
-    deadline: time("deadline", 1),
-    size: whole("size", shortestProbe(count, oneWay), MAX_SIZE),
-    preload: whole("preload", 1, MAX_PRELOAD) ?? 1,
-    failLoss: read("fail-loss", readProbability) ?? 1,
-    failRtt:
-      read("fail-rtt", (option, text) => readNumber(option, text, { min: 0, max: Infinity })) ??
-        Infinity,
-    family: flag("ipv4") ? 4 : flag("ipv6") ? 6 : undefined,
-    ...{ flood: flag("flood"), timestamps: flag("timestamps"), histogram: flag("histogram") },
-    ...{ json: flag("json"), quiet: flag("quiet"), verbose: flag("verbose") },
-    ...{ help: flag("help"), version: flag("version") },
+    port: readNumber("PORT", port, { min: 1, max: 65_535, whole: true }),
+    interval: time("i", heartbeat ? 1 : 0),
+    timeout: time("W", 1) ?? DEFAULT_TIMEOUT,
+    deadline: time("w", 1),
+    size: whole("s", shortestProbe(count, flags["one-way"]), MAX_SIZE),
+    preload: whole("l", 1, MAX_PRELOAD) ?? 1,
+    failLoss: readProbability("--fail-loss", failLoss),
+    failRtt: failRtt === undefined
+      ? Infinity
+      : readNumber("--fail-rtt", failRtt, { min: 0, max: Infinity }),
+    family: ipv4 ? 4 : ipv6 ? 6 : undefined,
   };
 }
 
 type Options = ReturnType<typeof parseOptions>;
-
-/** Reads the name of a sender; it must not break the line of fields. */
-function readName(option: string, text: string): string {
-  if (/^[!-~]{1,64}$/.test(text)) return text;
-  const expected = "expected 1 to 64 visible ASCII characters";
-  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
-}
 
 /** Finds the address, once; IPv4 first, since the assignment's server knows nothing else. */
 async function resolve(host: string, family: number | undefined): Promise<string> {
