@@ -549,7 +549,10 @@ export class Pinger {
     const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/.exec(text) ?? [];
     const { timeOrigin } = performance;
     const [t2, t3] = [Number(rx) * 1000 - timeOrigin, Number(tx) * 1000 - timeOrigin];
-    if (Number(rx) > 0) this.tally.addTimes(sent, t2, t3, arrived, Number(n));
+    // A damaged digit passes for a filled place. What cannot be is left out: time spent at the
+    // server is part of the round trip (but for rounding), and it counted no more than we sent.
+    const possible = t3 >= t2 && t3 - t2 < arrived - sent + 0.01 && Number(n) <= this.tally.sent;
+    if (Number(rx) > 0 && possible) this.tally.addTimes(sent, t2, t3, arrived, Number(n));
   }
 
   /** Finds the probe that a reply without a good number must come from: almost all is the same. */

@@ -522,6 +522,24 @@ for (const { rule, actions, up, down } of ONE_WAY) {
   });
 }
 
+const DAMAGED_PLACES = [
+  { rule: "the time of arrival", place: /rx=\d{4}/, put: "rx=9999" },
+  { rule: "the time of departure", place: /tx=\d{4}/, put: "tx=9999" },
+  { rule: "the count", place: /n=0/, put: "n=4" },
+];
+for (const { rule, place, put } of DAMAGED_PLACES) {
+  Deno.test(`Pinger -T: a damaged digit in ${rule} is no measurement`, async () => {
+    const damage: Action = (visit) => {
+      const reply = (octets: Uint8Array) =>
+        visit.reply(octetsOf(toByteString(octets).replace(place, put)));
+      return stamp(2)({ ...visit, reply });
+    };
+    const { summary } = await runScript([stamp(1), damage, stamp(3)], { oneWay: true });
+    assertEquals([summary.received, summary.oneWay?.lostUp, summary.oneWay?.lostDown], [3, 0, 0]);
+    assertLess((summary.oneWay?.queueUp ?? 1e9) + (summary.oneWay?.queueDown ?? 1e9), 1000);
+  });
+}
+
 Deno.test("Pinger -T: a plain echo gives no one-way data", async () => {
   const { summary } = await runScript([echo], { oneWay: true });
   assertEquals(summary.oneWay, null);
