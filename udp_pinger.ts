@@ -356,7 +356,7 @@ function readSequence(reply: Uint8Array): number {
   return Number(/^sequence=(\d{1,15})(?:\t|$)/i.exec(toByteString(reply.subarray(0, 32)))?.[1]);
 }
 
-/** Pings one server from one socket. The table of probes is all there is of state. */
+/** Pings one server from one socket; what came of a probe stands in the table of probes. */
 export class Pinger {
   /** What came of it so far. */
   readonly tally = new Tally();

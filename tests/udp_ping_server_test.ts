@@ -341,6 +341,16 @@ Deno.test("--delay holds a hundred at once side by side", async () => {
   });
 });
 
+Deno.test("--delay holds a bounded number of replies, the rest is limited", async () => {
+  await serving({ delay: 60_000 }, async (server, client) => {
+    for (let sent = 0; sent < 16_400; sent += 50) {
+      for (let index = 0; index < 50; index++) await client.send("x");
+      await arrived(server, sent + 50);
+    }
+    assertEquals([server.counts.held, server.counts.limited], [16_384, 16]);
+  });
+});
+
 Deno.test("--jitter is uniform around the delay", async () => {
   await serving({ delay: 30, jitter: 20 }, async (server, client) => {
     const sent = new Map<string, number>();
