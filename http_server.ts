@@ -427,7 +427,9 @@ class AnswerTable {
     if (key === "" || key.includes("\ufffd") || answer.file) return;
     if (answer.lingers && !answer.persists) return;
     this.#expire();
-    if (since === this.#since) this.#answers.set(key, answer, key.length + answer.octets.length);
+    if (since !== this.#since) return;
+    // The fields of a request, which the log may want, take some eight times its octets.
+    this.#answers.set(key, answer, 8 * key.length + answer.octets.length);
   }
 
   /** Since when answers are kept, in milliseconds since 1970. */
@@ -1392,7 +1394,7 @@ const LAST_PORT = 8_019;
 
 const HELP = `Serves the files of one folder, or one file, over HTTP/1.1.
 
-Usage: http_server [options] [folder|file]       (default: the current folder)
+Usage: http_server.ts [options] [folder|file]     (default: the current folder)
 
   -p, --port N            listen here; 0 takes any free port (default: ${DEFAULT_PORT},
                           or the next free one up to ${LAST_PORT})
@@ -1419,7 +1421,7 @@ Usage: http_server [options] [folder|file]       (default: the current folder)
   -h, --help              show this text
   -V, --version           show the version
 
-Example: http_server -p 8080 ./public
+Example: http_server.ts -p 8080 ./public
 
 Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.`;
 

@@ -1,7 +1,7 @@
 /**
  * What the five programs share: errors that name the guilty, header fields, a
- * wire that is read with limits and one deadline, and the start and the stop of
- * a program. It knows octets, lines and fields; it knows no protocol.
+ * wire that is read with limits and one deadline, datagrams, and the start and
+ * the stop of a program. It knows octets, lines and fields; it knows no protocol.
  *
  * The programs open the sockets, here the octets become lines. No read is
  * without a limit, and nothing waits longer than the deadline allows.
@@ -400,6 +400,53 @@ export class Wire implements Disposable {
   }
 }
 
+// ---- Datagrams ---------------------------------------------------------
+
+/** The longest datagram, and more than that, so that nothing is ever cut; in octets. */
+const MAX_DATAGRAM = 65_536;
+
+/**
+ * Opens a socket for datagrams.
+ *
+ * @throws {Error} If the address or the port cannot be had, or Deno lacks its flag.
+ */
+export function openDatagrams(hostname: string, port = 0): Deno.DatagramConn {
+  if (typeof Deno.listenDatagram !== "function") {
+    throw new Error("Deno offers no UDP without its flag; add --unstable-net");
+  }
+  return Deno.listenDatagram({ transport: "udp", hostname, port });
+}
+
+/**
+ * Hands over each datagram until the signal aborts, and closes the socket then. The octets are a
+ * view of the one buffer: good until the handler is done. One call is pending at any time, for one
+ * that is abandoned would swallow the next datagram.
+ */
+export async function receiveAll(
+  socket: Deno.DatagramConn,
+  signal: AbortSignal,
+  handle: (octets: Uint8Array, from: Deno.NetAddr) => Promise<void> | void,
+): Promise<void> {
+  const buffer = new Uint8Array(MAX_DATAGRAM);
+  signal.addEventListener("abort", () => socket.close(), { once: true });
+  while (!signal.aborted) {
+    try {
+      const [octets, from] = await socket.receive(buffer);
+      const busy = "hostname" in from ? handle(octets, from) : undefined;
+      if (busy) await busy;
+    } catch (error) {
+      // Windows reports here that an earlier datagram found nobody.
+      if (!signal.aborted && !(error instanceof Deno.errors.ConnectionReset)) throw error;
+    }
+  }
+}
+
+/** An address and port as a user would type them; IPv4 inside IPv6 is shown as IPv4. */
+export function showAddress(hostname: string, port: number): string {
+  const host = hostname.replace(/^::ffff:(?=\d+\.[\d.]+$)/, "");
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 // ---- A program ---------------------------------------------------------
 
 /** The version of all five programs, for `--version`. */
@@ -536,6 +583,16 @@ export function readProbability(option: string, text: string): number {
   if (value >= 0 && value <= 1) return value;
   const expected = "expected a probability, as in 0.3, 30% or 4/11";
   throw new UsageError(`Cannot use ${option} ${quote(text)}: ${expected}`);
+}
+
+/** A part of the whole in per cent, with the six digits of C's %g; of nothing it is 0. */
+export function percent(part: number): number {
+  return Number((100 * (part || 0)).toPrecision(6));
+}
+
+/** The time of day as SECONDS.MICROS, by the clock of `performance.now()`, which never goes back. */
+export function timeOfDay(now: number = performance.now()): string {
+  return ((performance.timeOrigin + now) / 1000).toFixed(6);
 }
 
 /** Waits so many milliseconds, or until the signal aborts. */

@@ -867,7 +867,7 @@ pptx application/vnd.openxmlformats-officedocument.presentationml.presentation`;
 
 const HELP = `Sends mail through a submission server.
 
-Usage: smtp_client [options] < text
+Usage: smtp_client.ts [options] < text
 
   --server NAME         gmail, office365, outlook, yahoo, icloud, fastmail,
                         or HOST[:PORT]
@@ -899,7 +899,7 @@ Usage: smtp_client [options] < text
   -h, --help            show this text
   -V, --version         show the version
 
-Example: smtp_client --server gmail -u me@gmail.com -t bob@example.org -m Hi
+Example: smtp_client.ts --server gmail -u me@gmail.com -t bob@example.org -m Hi
 
 Exit status: 0 accepted for all, 2 usage, 65 cannot be sent here, 67 some
 recipients refused, 68 cannot connect, 69 refused, 75 try again, 76 TLS or

@@ -14,8 +14,9 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, pause, print, printable, readNumber, readProbability } from "./protocol.ts";
-import { run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { explain, openDatagrams, pause, percent, print, printable } from "./protocol.ts";
+import { readNumber, readProbability, receiveAll, run, showAddress } from "./protocol.ts";
+import { showTrace, shutdownSignal, spellOut, timeOfDay, toByteString } from "./protocol.ts";
 import { UsageError, VERSION } from "./protocol.ts";
 import type { Trace } from "./protocol.ts";
 
@@ -78,8 +79,6 @@ export type Beats = "received" | "lost" | "late" | "duplicates" | "stops";
 
 // ---- Numbers -------------------------------------------------------------
 
-/** The longest datagram, and more than that, so that nothing is ever cut; in octets. */
-const MAX_DATAGRAM = 65_536;
 /** How many clients, and how many senders of heartbeats, are remembered. */
 const MAX_CLIENTS = 10_000;
 /** Below are services, and an answer could start a storm; no client has such a port (RFC 6335). */
@@ -88,7 +87,9 @@ const FIRST_CLIENT_PORT = 1024;
 const MAX_UNSENT = 64;
 /** How late timers ring, in milliseconds: asked for that much earlier, they are right. */
 const TIMER_LATENESS = 1.2;
-/** How long a reordered reply waits for the next one, in milliseconds. */
+/** How many replies may be held; more requests than that are limited. */
+const MAX_HELD = 16_384;
+/** How long a reordered reply waits for one to overtake it, in milliseconds. */
 const MAX_REORDER = 500;
 /** How far back a sequence number can be told from one that came already. */
 const WINDOW = 1024;
@@ -106,29 +107,6 @@ const JUNK_EVERY = 60_000;
 const MAX_WAITING = 1000;
 
 // ---- Engine: the echo ----------------------------------------------------
-
-/**
- * Hands over each datagram until the signal aborts, and closes the socket then. The octets are a
- * view of the one buffer: good until the handler is done.
- */
-export async function receiveAll(
-  socket: Deno.DatagramConn,
-  signal: AbortSignal,
-  handle: (octets: Uint8Array, from: Deno.NetAddr) => Promise<void> | undefined,
-): Promise<void> {
-  const buffer = new Uint8Array(MAX_DATAGRAM);
-  signal.addEventListener("abort", () => socket.close(), { once: true });
-  while (!signal.aborted) {
-    try {
-      const [octets, from] = await socket.receive(buffer);
-      const busy = "hostname" in from ? handle(octets, from) : undefined;
-      if (busy) await busy;
-    } catch (error) {
-      // Windows reports here that an earlier reply found nobody.
-      if (!signal.aborted && !(error instanceof Deno.errors.ConnectionReset)) throw error;
-    }
-  }
-}
 
 /** Numbers from 0 to 1 by chance, yet always the same: a counter, well mixed (MurmurHash3). */
 export function generator(seed: number): () => number {
@@ -165,8 +143,8 @@ class SequenceWindow {
 
 /** One client: what chance has in store for it, its allowance, and what it has sent. */
 class Client {
-  /** Sends the reply that is held until the next one has left. */
-  release: (() => void) | undefined;
+  /** Sends of replies, each of which lets the one behind it go first. */
+  readonly waiting: (() => void)[] = [];
   readonly #options: EchoOptions;
   readonly #draw: Record<"loss" | "delay" | "twice" | "damage" | "order", () => number>;
   #lost: boolean | undefined;
@@ -194,6 +172,11 @@ class Client {
       where: this.#draw.damage(), // from 0, the first bit, to 1
       reordered: this.#draw.order() < reorder,
     };
+  }
+
+  /** Sends what waits, the last one first. */
+  release(): void {
+    for (let send; (send = this.waiting.pop());) send();
   }
 
   /** Gilbert's chain: a burst ends with probability 1/burst, and begins so that the mean is right. */
@@ -239,17 +222,6 @@ const PLACE = { rx: -51, tx: -30, n: -10, all: -55 } as const; // from the end
 
 function put(reply: Uint8Array, place: keyof typeof PLACE, text: string): void {
   encoder.encodeInto(text, reply.subarray(reply.length + PLACE[place]));
-}
-
-/** The time of day as SECONDS.MICROS, by the clock that never goes back. */
-function timeOfDay(): string {
-  return ((performance.timeOrigin + performance.now()) / 1000).toFixed(6);
-}
-
-/** An address and port as a user would type them; IPv4 inside IPv6 is shown as IPv4. */
-function authority({ hostname, port }: Deno.NetAddr): string {
-  const host = hostname.replace(/^::ffff:(?=[\d.]+$)/, "");
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Answers requests, never with more than was asked: one reply, two if told, none longer. */
@@ -299,7 +271,7 @@ export class EchoServer {
     const client = this.#client(`${from.hostname} ${from.port}`);
     const drawn = client.draw();
     if (drawn.lost) return "dropped";
-    if (!client.mayAnswer(performance.now())) return "limited";
+    if (!client.mayAnswer(performance.now()) || this.counts.held >= MAX_HELD) return "limited";
     this.#answer(octets.slice(), from, client, drawn);
     return "held";
   }
@@ -335,34 +307,23 @@ export class EchoServer {
       for (let copy = 0; copy < copies; copy++) this.#send(reply, to, copy);
     };
     const depart = () => {
-      if (reordered && !client.release) return this.#keepBack(client, send);
-      send();
-      client.release?.();
+      const first = client.waiting.push(send) === 1;
+      if (!reordered) return client.release();
+      // It lets the next reply go first, but does not wait for ever.
+      if (first) this.#later(MAX_REORDER, () => client.waiting[0] === send && client.release());
     };
     const wait = Math.round(hold - TIMER_LATENESS);
     if (wait < 0) depart();
     else this.#later(wait, depart);
   }
 
-  /** Holds a reply until the next one has left, but not for ever. */
-  #keepBack(client: Client, send: () => void): void {
-    const timer = this.#later(MAX_REORDER, () => client.release?.());
-    client.release = () => {
-      client.release = undefined;
-      clearTimeout(timer);
-      this.#timers.delete(timer);
-      send();
-    };
-  }
-
   /** Does something later, side by side with all the rest. */
-  #later(ms: number, act: () => void): ReturnType<typeof setTimeout> {
+  #later(ms: number, act: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       act();
     }, ms);
     this.#timers.add(timer);
-    return timer;
   }
 
   #send(reply: Uint8Array, to: Deno.NetAddr, copy: number): void {
@@ -394,7 +355,7 @@ export class EchoServer {
 /** A datagram for the trace: its length, its peer, and what is fit to be seen of it. */
 function show(octets: Uint8Array, peer: Deno.NetAddr): string {
   const text = printable(toByteString(octets.subarray(0, 200)));
-  return `${octets.length} octets, ${authority(peer)}: ${text}`;
+  return `${octets.length} octets, ${showAddress(peer.hostname, peer.port)}: ${text}`;
 }
 
 function upperCase(octets: Uint8Array): void {
@@ -465,7 +426,9 @@ export class Monitor {
     const text = toByteString(octets.subarray(0, WINDOW));
     const [, ours, theirs] = BEAT.exec(text) ?? [];
     const sequence = Number(ours ?? theirs ?? NaN);
-    const name = printable(/\tname=([^\t\r\n]{1,64})/.exec(text)?.[1] ?? authority(from));
+    const name = printable(
+      /\tname=([^\t\r\n]{1,64})/.exec(text)?.[1] ?? showAddress(from.hostname, from.port),
+    );
     const known = this.#senders.get(name);
     if (Number.isNaN(sequence) || (!known && this.#senders.size === MAX_CLIENTS)) {
       this.junk++;
@@ -500,7 +463,7 @@ export class Monitor {
     if (again) sender.window = new SequenceWindow(sequence);
     const lost = again ? 0 : sequence - next;
     counts.lost += lost;
-    const silence = (now - sender.heard) / 1000;
+    const silence = inSeconds(now - sender.heard);
     if (state === "left") this.#options.report({ event: "started", name });
     if (state === "stopped") this.#options.report({ event: "recovered", name, silence, lost });
     if (again && state !== "left") {
@@ -543,7 +506,7 @@ export class Monitor {
       if (sender.state !== "up" || quiet <= this.#patience(sender)) continue;
       sender.state = "stopped";
       sender.counts.stops++;
-      const silence = (now - sender.heard) / 1000;
+      const silence = inSeconds(now - sender.heard);
       this.#options.report({ event: "stopped", name: sender.name, silence });
     }
   }
@@ -567,6 +530,10 @@ export class Monitor {
   }
 }
 
+function inSeconds(ms: number): number {
+  return Number((ms / 1000).toFixed(3));
+}
+
 /** Lets the monitor hear and judge until the signal aborts. */
 export async function watch(
   socket: Deno.DatagramConn,
@@ -577,7 +544,6 @@ export async function watch(
   const hearing = receiveAll(socket, signal, (octets, from) => {
     trace?.("<", show(octets, from));
     monitor.take(octets, from, performance.now());
-    return undefined;
   });
   const judging = async () => {
     while (!signal.aborted) {
@@ -585,7 +551,7 @@ export async function watch(
       await pause(SWEEP.every, signal);
       // The monotonic clock stands still while the machine sleeps, the other one does not.
       const slept = Math.max(performance.now() - began, Date.now() - wall) - SWEEP.every;
-      if (slept > SWEEP.suspended) monitor.resume(performance.now(), slept / 1000);
+      if (slept > SWEEP.suspended) monitor.resume(performance.now(), inSeconds(slept));
       if (slept > SWEEP.late) await pause(SWEEP.every, signal); // what waits in the socket goes first
       if (!signal.aborted) monitor.sweep(performance.now());
     }
@@ -595,16 +561,18 @@ export async function watch(
 
 /**
  * Runs a command (words apart by spaces) for each change: one at a time, without a shell, the
- * change on its standard input. What it returns settles when the command has run.
+ * change on its standard input. What it returns settles when the command has run. The signal ends
+ * a command that runs.
  */
 export function hook(
   command: string,
   stdout: "inherit" | "null",
   warn: (error: unknown) => void,
+  signal: AbortSignal,
 ): (change: Change) => Promise<void> {
   const [program = "", ...args] = command.trim().split(/\s+/);
   const start = async (change: Change) => {
-    const child = new Deno.Command(program, { args, stdin: "piped", stdout }).spawn();
+    const child = new Deno.Command(program, { args, stdin: "piped", stdout, signal }).spawn();
     const writer = child.stdin.getWriter();
     const line = encoder.encode(`${JSON.stringify(change)}\n`);
     await writer.write(line).then(() => writer.close()).catch(() => {}); // it need not read
@@ -613,7 +581,10 @@ export function hook(
   };
   let [waiting, last] = [0, Promise.resolve()];
   return (change) => {
-    if (waiting === MAX_WAITING) return last;
+    if (waiting === MAX_WAITING) {
+      warn(new Error(`"${printable(command)}" is too slow: it will not hear of each change`));
+      return last;
+    }
     waiting++;
     return last = last.then(() => start(change)).catch(warn).finally(() => waiting--);
   };
@@ -658,33 +629,36 @@ Example: deno run --allow-net --unstable-net udp_ping_server.ts --loss 30%
 Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.
 `;
 
+// deno-fmt-ignore (a table)
 const OPTIONS = {
-  string: [
-    ...["port", "bind", "loss", "burst", "delay", "jitter", "duplicate", "corrupt", "reorder"],
-    ...["rate", "seed", "interval", "timeout", "exec"],
-  ],
+  string: ["port", "bind", "loss", "burst", "delay", "jitter", "duplicate", "corrupt", "reorder",
+    "rate", "seed", "interval", "timeout", "exec"],
   boolean: ["upper", "heartbeat", "json", "quiet", "verbose", "help", "version"],
   short: { p: "port", b: "bind", host: "bind", q: "quiet", v: "verbose", h: "help", V: "version" },
-};
+} as const;
 
 /** Reads the command line; does nothing else. */
 function parseOptions(args: string[]) {
-  const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  if (Array.isArray(given._) && given._.length > 0) {
-    throw new UsageError(`Cannot use "${printable(String(given._[0]))}": expected options only`);
+  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
+  const [surplus] = flags._;
+  if (surplus !== undefined) {
+    throw new UsageError(`Cannot use "${printable(String(surplus))}": expected options only`);
   }
-  const flag = (name: string) => given[name] === true;
-  const read = <Value>(name: string, reader: (option: string, text: string) => Value) => {
-    const text = given[name];
-    return typeof text === "string" ? reader(`--${name}`, text) : undefined;
+  const astray = (["interval", "timeout", "exec"] as const).find((name) => flags[name]);
+  if (astray && !flags.heartbeat) throw new UsageError(`Option "--${astray}" needs --heartbeat`);
+  const empty = (["bind", "exec"] as const).find((name) => flags[name]?.trim() === "");
+  if (empty) throw new UsageError(`Option "--${empty}" needs a value`);
+  const number = (name: typeof OPTIONS.string[number], min: number, max: number, whole = false) => {
+    const text = flags[name];
+    return text === undefined ? undefined : readNumber(`--${name}`, text, { min, max, whole });
   };
-  const text = (name: string) => read(name, (_, text) => text);
-  const chance = (name: string) => read(name, readProbability) ?? 0;
-  const number = (name: string, min: number, max: number, whole = false) =>
-    read(name, (option, text) => readNumber(option, text, { min, max, whole }));
-  const seconds = (name: string) =>
-    read(name, (option, text) => 1000 * readNumber(option, text, { min: 0.001, max: 86_400 }));
-  const loss = read("loss", readProbability) ?? 4 / 11;
+  const seconds = (name: "interval" | "timeout") => {
+    const value = number(name, 0.001, 86_400);
+    return value === undefined ? undefined : value * 1000;
+  };
+  const chance = (name: "loss" | "duplicate" | "corrupt" | "reorder", unset: string) =>
+    readProbability(`--${name}`, flags[name] ?? unset);
+  const loss = chance("loss", "4/11");
   const burst = number("burst", 1, 1e6);
   // A burst ends before the next begins: that takes one datagram that is not lost.
   if (burst !== undefined && loss > burst / (burst + 1) + 1e-9) {
@@ -692,31 +666,27 @@ function parseOptions(args: string[]) {
       `Cannot lose ${percent(loss)}% in bursts of ${burst}: give a longer --burst`,
     );
   }
-  const astray = ["interval", "timeout", "exec"].find((name) => text(name) !== undefined);
-  if (astray && !flag("heartbeat")) throw new UsageError(`Option "--${astray}" needs --heartbeat`);
   return {
+    ...flags,
     port: number("port", 0, 65_535, true) ?? DEFAULT_PORT,
-    bind: text("bind")?.replace(/^\[(.*)\]$/, "$1"),
+    bind: flags.bind?.replace(/^\[(.*)\]$/, "$1"),
     echo: {
-      ...{ loss, burst, upper: flag("upper") },
-      ...{ duplicate: chance("duplicate"), corrupt: chance("corrupt"), reorder: chance("reorder") },
+      ...{ loss, burst, upper: flags.upper },
+      ...{ duplicate: chance("duplicate", "0"), corrupt: chance("corrupt", "0") },
+      reorder: chance("reorder", "0"),
       delay: number("delay", 0, 3_600_000) ?? 0,
       jitter: number("jitter", 0, 3_600_000) ?? 0,
       rate: number("rate", 0, 1e9) ?? DEFAULT_RATE,
       seed: number("seed", 0, 0xffff_ffff, true) ?? Math.floor(Math.random() * 1e6),
     },
-    heartbeat: flag("heartbeat"),
     monitor: { interval: seconds("interval"), timeout: seconds("timeout") },
-    exec: text("exec"),
-    ...{ json: flag("json"), quiet: flag("quiet"), verbose: flag("verbose") },
-    ...{ help: flag("help"), version: flag("version") },
   };
 }
 
 /** Opens the socket; IPv6's "every address" takes IPv4 too, if the machine has IPv6. */
 function open(hostname: string | undefined, port: number): Deno.DatagramConn {
   try {
-    return Deno.listenDatagram({ transport: "udp", hostname: hostname ?? "::", port });
+    return openDatagrams(hostname ?? "::", port);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
       throw new Error(
@@ -730,11 +700,6 @@ function open(hostname: string | undefined, port: number): Deno.DatagramConn {
     }
     throw new Error(`Cannot listen on ${hostname ?? "::"} port ${port}: ${error.message}`);
   }
-}
-
-/** A part of the whole in per cent, with the digits of C's %g. */
-function percent(part: number): number {
-  return Number((100 * (part || 0)).toPrecision(6));
 }
 
 /** Says what will happen to datagrams. */
@@ -822,16 +787,15 @@ async function main(args: string[]): Promise<number> {
     print(options.help ? HELP : `udp_ping_server ${VERSION}\n`);
     return 0;
   }
-  if (typeof Deno.listenDatagram !== "function") {
-    throw new Error("Deno offers no UDP without its flag; add --unstable-net");
-  }
   if (exec !== undefined) requireRun(exec);
   const socket = open(bind, port);
   const signal = shutdownSignal();
   const trace = options.verbose ? showTrace : undefined;
   const warn = (error: unknown) => console.error(`udp_ping_server: ${explain(error) ?? error}`);
   const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
-  const command = exec === undefined ? undefined : hook(exec, json ? "null" : "inherit", warn);
+  const end = new AbortController();
+  const stdout = json ? "null" : "inherit";
+  const command = exec === undefined ? undefined : hook(exec, stdout, warn, end.signal);
   let commands: Promise<void> | undefined;
   const report = (change: Change) => {
     if (!quiet) say(describe(change), change);
@@ -854,7 +818,8 @@ async function main(args: string[]): Promise<number> {
   }
   const serving = heartbeat ? watch(socket, monitor, signal, trace) : server.serve();
   await Promise.race([serving, atQuit(showSummary)]);
-  await Promise.race([commands, pause(LAST_RUN, new AbortController().signal)]);
+  await Promise.race([commands, pause(LAST_RUN, end.signal)]);
+  end.abort();
   showSummary();
   return 0;
 }

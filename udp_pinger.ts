@@ -17,8 +17,9 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, pause, print, printable, readNumber, readProbability } from "./protocol.ts";
-import { run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
+import { explain, openDatagrams, pause, percent, print, printable } from "./protocol.ts";
+import { readNumber, readProbability, receiveAll, run, showAddress } from "./protocol.ts";
+import { showTrace, shutdownSignal, spellOut, timeOfDay, toByteString } from "./protocol.ts";
 import { UsageError, VERSION } from "./protocol.ts";
 import type { Trace } from "./protocol.ts";
 
@@ -110,10 +111,12 @@ export interface Summary
 
 // ---- Numbers -------------------------------------------------------------
 
-/** The longest datagram, and more than that, so that nothing is ever cut; in octets. */
-const MAX_DATAGRAM = 65_536;
+/** What a datagram can hold, over IPv6; over IPv4 it is 20 octets less. */
+const MAX_SIZE = 65_527;
 /** How many probes are remembered, and how many round-trip times are kept for the percentiles. */
 const MEMORY = 65_536;
+/** How many octets of probes are remembered: of long ones, fewer. */
+const MEMORY_OCTETS = 64 * 1024 * 1024;
 /** So much later than asked for, in ms, and a pause was a stall: the socket is read before judging. */
 const STALL = { late: 5, drain: 20 } as const;
 /** How far behind its grid a probe is still sent, in ms; more is a stall, and skips what it missed. */
@@ -250,11 +253,6 @@ function micros(ms: number): number {
   return Number(ms.toFixed(3));
 }
 
-/** A part of the whole in per cent, with the digits of C's %g. */
-function percent(part: number): number {
-  return Number((100 * (part || 0)).toPrecision(6));
-}
-
 /** The nearest rank of the empirical distribution, RFC 2330 §11.3. */
 export function percentile(sorted: ArrayLike<number>, p: number): number {
   const rank = Math.ceil(p * sorted.length - 1e-9);
@@ -288,7 +286,9 @@ export function replay(summary: Summary): string | null {
   const share = (count: number, of: number) => round(Math.min(count / of, 1));
   if (duplicates > 0) options.push(`--duplicate ${share(duplicates, received)}`);
   if (corrupted > 0) options.push(`--corrupt ${share(corrupted, received + corrupted)}`);
-  if (outOfOrder > 0) options.push(`--reorder ${share(outOfOrder, received)}`);
+  // Jitter wider than the gap from probe to probe overtakes by itself (in whole ms: by timers).
+  const overtakes = 2 * jitter > Math.max(summary.time / (transmitted - 1), 1);
+  if (outOfOrder > 0 && !overtakes) options.push(`--reorder ${share(outOfOrder, received)}`);
   return `udp_ping_server.ts ${options.join(" ")}`;
 }
 
@@ -300,11 +300,6 @@ const encoder = new TextEncoder();
 const PLACES = "\trx=0000000000.000000\ttx=0000000000.000000\tn=0000000000";
 const ZERO = 0x30;
 const NINE = 0x39;
-
-/** The time of day as SECONDS.MICROS, from the clock that never goes back. */
-function timeOfDay(now: number): string {
-  return ((performance.timeOrigin + now) / 1000).toFixed(6);
-}
 
 /** Writes probes, each at its time: `sequence`, `time`, `id` of the session, `pad`, places. */
 export function composer(
@@ -361,12 +356,7 @@ function readSequence(reply: Uint8Array): number {
   return Number(/^sequence=(\d{1,15})(?:\t|$)/i.exec(toByteString(reply.subarray(0, 32)))?.[1]);
 }
 
-/** An address and port as a user would type them. */
-function authority(hostname: string, port: number): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-}
-
-/** Pings one server from one socket. The table of probes is all there is of state. */
+/** Pings one server from one socket; what came of a probe stands in the table of probes. */
 export class Pinger {
   /** What came of it so far. */
   readonly tally = new Tally();
@@ -380,10 +370,10 @@ export class Pinger {
   #settled = 0; // all up to this number are
   #started = 0;
   #due = 0; // on the grid of the interval
-  readonly #window: number;
-  #credit: number; // how many more may fly in a flood
+  readonly #memory: number; // how many probes are remembered
+  readonly #window: number; // how many may fly in a flood
+  #credit: number; // how many more
   #slowest = 0;
-  #closed = false;
   #wake = () => {};
 
   /** Takes over an open socket. */
@@ -392,20 +382,23 @@ export class Pinger {
     this.#target = target;
     this.#options = options;
     this.#compose = composer(options.size, options.oneWay);
+    this.#memory = Math.min(MEMORY, Math.floor(MEMORY_OCTETS / (options.size ?? 1)));
     this.#credit = this.#window = Math.max(options.preload, FLOOD.window);
   }
 
   /** Pings until all probes are settled, the deadline, or the signal; closes the socket then. */
   async run(): Promise<void> {
-    const wake = () => this.#wake();
-    this.#options.signal.addEventListener("abort", wake);
-    const receiving = this.#receive();
+    const { signal } = this.#options;
+    const [end, wake] = [new AbortController(), () => this.#wake()];
+    signal.addEventListener("abort", wake);
+    const receiving = receiveAll(this.#socket, end.signal, (octets, from) => {
+      this.#take(octets, from, performance.now());
+    });
     try {
       await Promise.race([this.#send(), receiving]);
     } finally {
-      this.#options.signal.removeEventListener("abort", wake);
-      this.#closed = true;
-      this.#socket.close();
+      signal.removeEventListener("abort", wake);
+      end.abort();
       await receiving.catch(() => {}); // its error, if any, has won the race
     }
     this.#finish();
@@ -495,26 +488,11 @@ export class Pinger {
     }
   }
 
-  /** One endless loop with one call pending: an abandoned one would swallow the next datagram. */
-  async #receive(): Promise<void> {
-    const buffer = new Uint8Array(MAX_DATAGRAM);
-    while (!this.#closed) {
-      try {
-        const [octets, from] = await this.#socket.receive(buffer);
-        const now = performance.now();
-        if ("hostname" in from) this.#take(octets, from, now);
-      } catch (error) {
-        // Windows reports here that an earlier probe found nobody.
-        if (!this.#closed && !(error instanceof Deno.errors.ConnectionReset)) throw error;
-      }
-    }
-  }
-
   /** Judges a datagram. It is a reply only if source, sequence and octets are right. */
   #take(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
     const { oneWay, report, trace } = this.#options;
     const { counts } = this.tally;
-    const from = authority(hostname, port);
+    const from = showAddress(hostname, port);
     trace?.("<", `${octets.length} octets, ${from}: ${printable(toByteString(octets))}`);
     let probe = this.#probes.get(readSequence(octets));
     let reason = probe && difference(octets, probe.octets, oneWay);
@@ -571,7 +549,10 @@ export class Pinger {
     const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/.exec(text) ?? [];
     const { timeOrigin } = performance;
     const [t2, t3] = [Number(rx) * 1000 - timeOrigin, Number(tx) * 1000 - timeOrigin];
-    if (Number(rx) > 0) this.tally.addTimes(sent, t2, t3, arrived, Number(n));
+    // A damaged digit passes for a filled place. What cannot be is left out: time spent at the
+    // server is part of the round trip (but for rounding), and it counted no more than we sent.
+    const possible = t3 >= t2 && t3 - t2 < arrived - sent + 0.01 && Number(n) <= this.tally.sent;
+    if (Number(rx) > 0 && possible) this.tally.addTimes(sent, t2, t3, arrived, Number(n));
   }
 
   /** Finds the probe that a reply without a good number must come from: almost all is the same. */
@@ -591,7 +572,7 @@ export class Pinger {
     tally.inFlight = this.#open.size;
     for (let next; (next = this.#probes.get(this.#settled + 1)) && next.state !== "open";) {
       tally.settle(next.state !== "received");
-      this.#probes.delete(++this.#settled - MEMORY);
+      this.#probes.delete(++this.#settled - this.#memory);
     }
   }
 
@@ -619,12 +600,11 @@ export class Pinger {
 }
 
 /** Pings ourselves, for nothing: until the code is compiled, round trips take longer. */
-async function warmUp(loopback: string, oneWay: boolean): Promise<void> {
+async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
   if (Deno.permissions.querySync({ name: "net", host: loopback }).state !== "granted") return;
-  const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
+  const socket = openDatagrams(loopback);
   const target = socket.addr;
   if (!("hostname" in target)) return;
-  const { signal } = new AbortController();
   const fixed = { timeout: 100, deadline: 200, preload: 1, flood: false, report: () => {} };
   await new Pinger(socket, target, { count: WARM_UP, oneWay, signal, ...fixed }).run();
 }
@@ -660,7 +640,7 @@ export async function sendHeartbeats(
   for (let sequence = 1;; sequence++) {
     const last = signal.aborted || sequence >= count;
     const bye = last ? "\tbye=1" : "";
-    const line = `sequence=${sequence}\ttime=${timeOfDay(performance.now())}${fields}${bye}`;
+    const line = `sequence=${sequence}\ttime=${timeOfDay()}${fields}${bye}`;
     trace?.(">", printable(line));
     try {
       await socket.send(encoder.encode(line), target);
@@ -707,8 +687,7 @@ export function describeSummary(host: string, summary: Summary, flood = false): 
   const line = [
     ...[`${transmitted} packets transmitted`, `${received} received`],
     ...Object.entries(counts).flatMap(([word, count]) => count > 0 ? [`+${count} ${word}`] : []),
-    ...(transmitted > 0 ? [`${loss}% packet loss`] : []),
-    `time ${time}ms`,
+    ...(transmitted > 0 ? [`${loss}% packet loss`, `time ${time}ms`] : []),
   ];
   const lines = [`--- ${host} ping statistics ---`, line.join(", ")];
   if (rtt) {
@@ -821,21 +800,16 @@ Example: deno run --allow-net --unstable-net udp_pinger.ts -i 0.2 127.0.0.1
 Exit status: 0 some reply, 1 none, 2 error.
 `;
 
+// deno-fmt-ignore (a table)
 const OPTIONS = {
-  string: [
-    ...["count", "interval", "timeout", "deadline", "size", "preload"],
-    ...["fail-loss", "fail-rtt", "name"],
-  ],
-  boolean: [
-    ...["flood", "ipv4", "ipv6", "timestamps", "one-way", "histogram", "heartbeat", "json"],
-    ...["quiet", "verbose", "help", "version"],
-  ],
-  short: {
-    ...{ c: "count", i: "interval", W: "timeout", w: "deadline", s: "size", l: "preload" },
-    ...{ f: "flood", 4: "ipv4", 6: "ipv6", D: "timestamps", T: "one-way" },
-    ...{ q: "quiet", v: "verbose", h: "help", V: "version" },
-  },
-};
+  string: ["count", "interval", "timeout", "deadline", "size", "preload", "fail-loss", "fail-rtt",
+    "name"],
+  boolean: ["flood", "ipv4", "ipv6", "timestamps", "one-way", "histogram", "heartbeat", "json",
+    "quiet", "verbose", "help", "version"],
+  short: { c: "count", i: "interval", W: "timeout", w: "deadline", s: "size", l: "preload",
+    f: "flood", 4: "ipv4", 6: "ipv6", D: "timestamps", T: "one-way", q: "quiet", v: "verbose",
+    h: "help", V: "version" },
+} as const;
 
 /** Reads a time in seconds, or with its unit; returns milliseconds. */
 function readTime(option: string, text: string, min: number): number {
@@ -846,55 +820,49 @@ function readTime(option: string, text: string, min: number): number {
 
 /** Reads the command line; does nothing else. */
 function parseOptions(args: string[]) {
-  const given: Record<string, unknown> = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  const flag = (name: string) => given[name] === true;
-  const read = <Value>(name: string, reader: (option: string, text: string) => Value) => {
-    const text = given[name];
-    const letter = Object.entries(OPTIONS.short).find(([, long]) => long === name)?.[0];
-    const option = letter === undefined ? `--${name}` : `-${letter}`;
-    return typeof text === "string" ? reader(option, text) : undefined;
-  };
-  const whole = (name: string, min: number, max: number) =>
-    read(name, (option, text) => readNumber(option, text, { min, max, whole: true }));
-  const time = (name: string, min: number) =>
-    read(name, (option, text) => readTime(option, text, min));
-  const [host, port = DEFAULT_PORT, surplus] = Array.isArray(given._) ? given._.map(String) : [];
+  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
+  const [host, port = String(DEFAULT_PORT), surplus] = flags._.map(String);
   if (surplus !== undefined) {
     throw new UsageError(`Cannot use "${printable(surplus)}": expected HOST [PORT]`);
   }
-  if (flag("ipv4") && flag("ipv6")) throw new UsageError("Cannot use -4 and -6 together");
-  const [oneWay, heartbeat] = [flag("one-way"), flag("heartbeat")];
-  const asked = whole("count", 0, 2 ** 31);
+  const { heartbeat, name, ipv4, ipv6 } = flags;
+  if (ipv4 && ipv6) throw new UsageError("Cannot use -4 and -6 together");
+  if (name !== undefined && !heartbeat) throw new UsageError('Option "--name" needs --heartbeat');
+  if (name !== undefined && !/^[!-~]{1,64}$/.test(name)) { // it must not break the line of fields
+    const expected = "expected 1 to 64 visible ASCII characters";
+    throw new UsageError(`Cannot use --name "${printable(name)}": ${expected}`);
+  }
+  const whole = (letter: "c" | "s" | "l", min: number, max: number) => {
+    const text = flags[OPTIONS.short[letter]];
+    return text === undefined
+      ? undefined
+      : readNumber(`-${letter}`, text, { min, max, whole: true });
+  };
+  const time = (letter: "i" | "W" | "w", min: number) => {
+    const text = flags[OPTIONS.short[letter]];
+    return text === undefined ? undefined : readTime(`-${letter}`, text, min);
+  };
+  const asked = whole("c", 0, 2 ** 31);
   const count = asked === 0 ? Infinity : asked ?? (heartbeat ? Infinity : DEFAULT_COUNT);
+  const [failLoss = "1", failRtt] = [flags["fail-loss"], flags["fail-rtt"]];
   return {
-    ...{ oneWay, heartbeat, count, asked },
+    ...{ ...flags, asked, count, oneWay: flags["one-way"] },
     host: host?.replace(/^\[(.*)\]$/, "$1"),
-    port: readNumber("PORT", String(port), { min: 1, max: 65_535, whole: true }),
-    name: read("name", readName),
-    interval: time("interval", heartbeat ? 1 : 0),
-    timeout: time("timeout", 1) ?? DEFAULT_TIMEOUT,
-    deadline: time("deadline", 1),
-    size: whole("size", shortestProbe(count, oneWay), MAX_DATAGRAM - 9),
-    preload: whole("preload", 1, MAX_PRELOAD) ?? 1,
-    failLoss: read("fail-loss", readProbability) ?? 1,
-    failRtt:
-      read("fail-rtt", (option, text) => readNumber(option, text, { min: 0, max: Infinity })) ??
-        Infinity,
-    family: flag("ipv4") ? 4 : flag("ipv6") ? 6 : undefined,
-    ...{ flood: flag("flood"), timestamps: flag("timestamps"), histogram: flag("histogram") },
-    ...{ json: flag("json"), quiet: flag("quiet"), verbose: flag("verbose") },
-    ...{ help: flag("help"), version: flag("version") },
+    port: readNumber("PORT", port, { min: 1, max: 65_535, whole: true }),
+    interval: time("i", heartbeat ? 1 : 0),
+    timeout: time("W", 1) ?? DEFAULT_TIMEOUT,
+    deadline: time("w", 1),
+    size: whole("s", shortestProbe(count, flags["one-way"]), MAX_SIZE),
+    preload: whole("l", 1, MAX_PRELOAD) ?? 1,
+    failLoss: readProbability("--fail-loss", failLoss),
+    failRtt: failRtt === undefined
+      ? Infinity
+      : readNumber("--fail-rtt", failRtt, { min: 0, max: Infinity }),
+    family: ipv4 ? 4 : ipv6 ? 6 : undefined,
   };
 }
 
 type Options = ReturnType<typeof parseOptions>;
-
-/** Reads the name of a sender; it must not break the line of fields. */
-function readName(option: string, text: string): string {
-  if (/^[!-~]{1,64}$/.test(text)) return text;
-  const expected = "expected 1 to 64 visible ASCII characters";
-  throw new UsageError(`Cannot use ${option} "${printable(text)}": ${expected}`);
-}
 
 /** Finds the address, once; IPv4 first, since the assignment's server knows nothing else. */
 async function resolve(host: string, family: number | undefined): Promise<string> {
@@ -932,7 +900,12 @@ function canonical(host: string): string | null {
 }
 
 /** Runs the probes and prints what comes of them. */
-async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
+async function ping(
+  socket: Deno.DatagramConn,
+  target: Deno.NetAddr,
+  signal: AbortSignal,
+  options: Options,
+): Promise<number> {
   const { host = "", port, json, quiet, timestamps, interval, flood } = options;
   const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
   let [dots, elsewhere] = [false, false];
@@ -945,12 +918,11 @@ async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Op
       return;
     }
     const text = describe(event);
-    const now = timeOfDay(performance.now());
+    const now = timeOfDay();
     const rtt = event.rtt === undefined ? {} : { rtt: micros(event.rtt) };
     const value = { ...event, ...rtt, ...(timestamps && { timestamp: Number(now) }) };
     if (json || text !== null) say(timestamps ? `[${now}] ${text}` : `${text}`, value);
   };
-  const signal = shutdownSignal();
   const trace = options.verbose ? showTrace : undefined;
   const pace = { interval: interval === 0 ? undefined : interval, flood: flood || interval === 0 };
   const pinger = new Pinger(socket, target, { ...options, ...pace, signal, report, trace });
@@ -961,7 +933,7 @@ async function ping(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Op
   await pinger.run();
   const summary = tally.summary();
   if (dots) print("\n");
-  const text = describeSummary(authority(host, port), summary, pace.flood);
+  const text = describeSummary(showAddress(host, port), summary, pace.flood);
   text.push(...hintsFor(summary, options, elsewhere));
   if (options.histogram && summary.rtt) text.push(...histogram(tally.sorted()));
   say(text.join("\n"), { event: "summary", ...summary, replay: replay(summary) });
@@ -981,14 +953,15 @@ function hintsFor(summary: Summary, { oneWay, port }: Options, elsewhere: boolea
 }
 
 /** The exit status, as ping(8) has it. */
-function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, options: Options) {
+function verdict({ transmitted, received, errors, loss, p95, rtt }: Summary, options: Options) {
   const { asked = 0, deadline, failLoss, failRtt } = options;
+  if (errors > 0 && errors === transmitted) return 2;
   if (received === 0 || (deadline !== undefined && received < asked)) return 1;
-  if (lost / transmitted > failLoss) {
+  if (loss > percent(failLoss)) {
     console.error(`udp_pinger: ${loss}% are lost, more than ${percent(failLoss)}%`);
     return 1;
   }
-  const slow = p95 ?? rtt?.max ?? p50 ?? 0;
+  const slow = p95 ?? rtt?.max ?? 0; // of fewer than 20 the 95th percentile is the maximum
   if (slow > failRtt) {
     console.error(`udp_pinger: The 95th percentile is ${fixed(slow)} ms, more than ${failRtt} ms`);
     return 1;
@@ -996,19 +969,26 @@ function verdict({ received, loss, lost, transmitted, p50, p95, rtt }: Summary, 
   return 0;
 }
 
-async function beat(socket: Deno.DatagramConn, target: Deno.NetAddr, options: Options) {
-  const { host = "", port, name, count, interval = DEFAULT_BEAT, json, quiet } = options;
-  const warn = (text: string) => console.error(`udp_pinger: ${text}`);
-  const where = authority(host, port);
+/** Sends heartbeats and says how many. */
+async function beat(
+  socket: Deno.DatagramConn,
+  target: Deno.NetAddr,
+  stop: AbortSignal,
+  options: Options,
+): Promise<number> {
+  const { host = "", port, name, count, deadline, interval = DEFAULT_BEAT, json, quiet } = options;
+  const where = showAddress(host, port);
   if (!quiet) console.error(`udp_pinger: heartbeats to ${where} every ${interval / 1000} s`);
+  const warn = (text: string) => console.error(`udp_pinger: ${text}`);
   const trace = options.verbose ? showTrace : undefined;
-  const signal = shutdownSignal();
+  const end = deadline === undefined ? [] : [AbortSignal.timeout(deadline)];
+  const signal = AbortSignal.any([stop, ...end]);
   const beats = { interval, name, count, signal, warn, trace };
   const result = await sendHeartbeats(socket, target, beats);
   socket.close();
   const text = `${result.sent} heartbeats sent to ${where}, ${result.errors} errors`;
   print(`${json ? JSON.stringify({ event: "summary", ...result }) : text}\n`);
-  return result.sent > 0 ? 0 : 1;
+  return result.sent > 0 ? 0 : 2;
 }
 
 async function main(args: string[]): Promise<number> {
@@ -1019,15 +999,14 @@ async function main(args: string[]): Promise<number> {
   }
   if (options.host === undefined) throw new UsageError("Cannot ping without a HOST");
   try {
-    if (typeof Deno.listenDatagram !== "function") {
-      throw new Error("Deno offers no UDP without its flag; add --unstable-net");
-    }
     const hostname = await resolve(options.host, options.family);
+    const signal = shutdownSignal();
     const [any, loopback] = hostname.includes(":") ? ["::", "::1"] : ["0.0.0.0", "127.0.0.1"];
-    if (!options.heartbeat) await warmUp(loopback, options.oneWay);
-    const socket = Deno.listenDatagram({ transport: "udp", hostname: any, port: 0 });
+    const socket = openDatagrams(any);
     const target = { transport: "udp" as const, hostname, port: options.port };
-    return await (options.heartbeat ? beat : ping)(socket, target, options);
+    if (options.heartbeat) return await beat(socket, target, signal, options);
+    await warmUp(loopback, options.oneWay, signal).catch(() => {}); // the first probe is slow, then
+    return await ping(socket, target, signal, options);
   } catch (error) {
     const line = explain(error);
     if (line === null || error instanceof Deno.errors.BrokenPipe) throw error;

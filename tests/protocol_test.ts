@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assertStringIncludes, assertThrows } from "@std/assert";
 import {
   ClosedError,
   DeadlineError,
@@ -12,16 +13,21 @@ import {
   Fields,
   LimitError,
   MalformedError,
+  openDatagrams,
   pause,
+  percent,
   printable,
   readNumber,
   readProbability,
+  receiveAll,
+  showAddress,
   spellOut,
+  timeOfDay,
   toByteString,
   UsageError,
   Wire,
 } from "../protocol.ts";
-import { CUTS, LOCAL, receive, send } from "./helpers.ts";
+import { CUTS, LOCAL, octetsOf, receive, send } from "./helpers.ts";
 
 /** Two ends of one connection. */
 async function socketPair(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
@@ -458,6 +464,53 @@ for (const { text, want } of PROBABILITIES) {
     else assertThrows(() => readProbability("--loss", text), UsageError, want);
   });
 }
+
+const PERCENT = [[0.3, 30], [1 / 3, 33.3333], [4 / 11, 36.3636], [0.005, 0.5], [0 / 0, 0]] as const;
+for (const [part, want] of PERCENT) {
+  Deno.test(`percent(${part})`, () => assertEquals(percent(part), want));
+}
+
+const ADDRESSES = [
+  ["127.0.0.1", "127.0.0.1:80"],
+  ["::ffff:127.0.0.1", "127.0.0.1:80"],
+  ["::ffff:1", "[::ffff:1]:80"],
+  ["::1", "[::1]:80"],
+  ["localhost", "localhost:80"],
+] as const;
+for (const [hostname, want] of ADDRESSES) {
+  Deno.test(`showAddress("${hostname}", 80)`, () => assertEquals(showAddress(hostname, 80), want));
+}
+
+Deno.test("timeOfDay is seconds with six decimals, by the monotonic clock", () => {
+  assertEquals(timeOfDay(1500), ((performance.timeOrigin + 1500) / 1000).toFixed(6));
+  assertMatch(timeOfDay(), /^\d{10}\.\d{6}$/);
+});
+
+Deno.test("receiveAll hands over datagrams whole and in order, waits for the handler, and closes", async () => {
+  const socket = openDatagrams(LOCAL.hostname);
+  const stop = new AbortController();
+  const sent = ["", "x", "y".repeat(65_507)];
+  const seen: string[] = [];
+  const receiving = receiveAll(socket, stop.signal, async (octets, { hostname }) => {
+    await pause(1, stop.signal); // the octets must stay until then
+    seen.push(toByteString(octets));
+    assertEquals(hostname, LOCAL.hostname);
+    if (seen.length === sent.length) stop.abort();
+  });
+  for (const text of sent) await socket.send(octetsOf(text), socket.addr);
+  await receiving;
+  assertEquals(seen, sent);
+});
+
+Deno.test("receiveAll rejects with what the handler throws", async () => {
+  const socket = openDatagrams(LOCAL.hostname);
+  const receiving = receiveAll(socket, new AbortController().signal, () => {
+    throw new RangeError("gone");
+  });
+  await socket.send(octetsOf("x"), socket.addr);
+  await assertRejects(() => receiving, RangeError, "gone");
+  socket.close();
+});
 
 Deno.test("pause ends with its signal, also with one that has aborted before", async () => {
   const stop = new AbortController();

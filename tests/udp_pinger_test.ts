@@ -522,6 +522,24 @@ for (const { rule, actions, up, down } of ONE_WAY) {
   });
 }
 
+const DAMAGED_PLACES = [
+  { rule: "the time of arrival", place: /rx=\d{4}/, put: "rx=9999" },
+  { rule: "the time of departure", place: /tx=\d{4}/, put: "tx=9999" },
+  { rule: "the count", place: /n=0/, put: "n=4" },
+];
+for (const { rule, place, put } of DAMAGED_PLACES) {
+  Deno.test(`Pinger -T: a damaged digit in ${rule} is no measurement`, async () => {
+    const damage: Action = (visit) => {
+      const reply = (octets: Uint8Array) =>
+        visit.reply(octetsOf(toByteString(octets).replace(place, put)));
+      return stamp(2)({ ...visit, reply });
+    };
+    const { summary } = await runScript([stamp(1), damage, stamp(3)], { oneWay: true });
+    assertEquals([summary.received, summary.oneWay?.lostUp, summary.oneWay?.lostDown], [3, 0, 0]);
+    assertLess((summary.oneWay?.queueUp ?? 1e9) + (summary.oneWay?.queueDown ?? 1e9), 1000);
+  });
+}
+
 Deno.test("Pinger -T: a plain echo gives no one-way data", async () => {
   const { summary } = await runScript([echo], { oneWay: true });
   assertEquals(summary.oneWay, null);
@@ -613,6 +631,18 @@ const STATISTICS: Numbers[] = [
     ],
   },
   {
+    rule: "replies that jitter alone let overtake are no --reorder in the replay",
+    rtts: [10, 14, 6, 10, 12],
+    more: { outOfOrder: 1 },
+    time: 8,
+    want: [
+      "5 packets transmitted, 5 received, +1 out of order, 0% packet loss, time 8ms",
+      "rtt min/avg/max/mdev = 6.000/10.400/14.000/2.653 ms",
+      "jitter 4.500 ms",
+      "replay: udp_ping_server.ts --delay 10 --jitter 2 --loss 0",
+    ],
+  },
+  {
     rule: "percentiles from 20 replies on",
     rtts: ramp(20),
     want: [
@@ -696,7 +726,7 @@ Deno.test("statistics: a flood shows pipe and ipg/ewma as ping(8) does", () => {
 Deno.test("statistics: nothing was sent", () => {
   assertEquals(describeSummary("h", new Tally().summary()), [
     "--- h ping statistics ---",
-    "0 packets transmitted, 0 received, time 0ms",
+    "0 packets transmitted, 0 received",
   ]);
 });
 
@@ -881,7 +911,8 @@ const REFUSED = [
   { args: ["h", "1", "2"], says: 'Cannot use "2": expected HOST [PORT]' },
   { args: ["--fail-loss", "2", "h"], says: 'Cannot use --fail-loss "2"' },
   { args: ["-4", "-6", "h"], says: "Cannot use -4 and -6 together" },
-  { args: ["--name", "a b", "h"], says: 'Cannot use --name "a b"' },
+  { args: ["--heartbeat", "--name", "a b", "h"], says: 'Cannot use --name "a b"' },
+  { args: ["--name", "web1", "h"], says: 'Option "--name" needs --heartbeat' },
   { args: ["--jsn", "h"], says: 'Unknown option "--jsn": did you mean --json?' },
   { args: ["-c"], says: 'Option "-c" needs a value' },
 ];
@@ -906,6 +937,12 @@ const COMMANDS = [
     args: ["--heartbeat", "-c1", "-i.01", "127.0.0.1"],
     code: 0,
     stdout: /^1 heartbeats/,
+    stderr: /./,
+  },
+  {
+    args: ["--heartbeat", "-w.05", "-i60", "127.0.0.1"],
+    code: 0,
+    stdout: /^2 heartbeats/,
     stderr: /./,
   },
 ];
@@ -1023,18 +1060,18 @@ Deno.test("command line: -T, --histogram and -v", async () => {
   assertMatch((await runPinger(["-T", "-c1"])).stdout, /\nplain echo server: no one-way data\n/);
 });
 
-const HINTS: { what: string; actions: Action[]; args?: string[]; hint: RegExp }[] = [
+const HINTS: { what: string; actions: Action[]; args?: string[]; hint: RegExp; code?: number }[] = [
   { what: "silence", actions: [drop], hint: /^all lost: nothing answers on port \d+, or UDP/ },
   { what: "junk", actions: [say("hello")], hint: /^all lost: nothing answers on port \d+/ },
   { what: "upper case", actions: [upperCase], hint: /^all lost: the server answers, but not/ },
   { what: "another port", actions: [otherPort], hint: /^all lost: answered by another .* --host$/ },
-  { what: "an error", actions: [echo], args: ["-s65508"], hint: /^loss in 1 bursts/ },
+  { what: "an error", actions: [echo], args: ["-s65508"], hint: /^loss in 1 bursts/, code: 2 },
 ];
-for (const { what, actions, args = [], hint } of HINTS) {
+for (const { what, actions, args = [], hint, code = 1 } of HINTS) {
   Deno.test(`command line: the last line after ${what} alone`, async () => {
-    const { code, stdout } = await runPinger(["-c1", "-W.1", ...args], actions);
-    assertEquals(code, 1);
-    assertMatch(stdout.trimEnd().split("\n").at(-1) ?? "", hint);
+    const result = await runPinger(["-c1", "-W.1", ...args], actions);
+    assertEquals(result.code, code);
+    assertMatch(result.stdout.trimEnd().split("\n").at(-1) ?? "", hint);
   });
 }
 
