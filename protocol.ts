@@ -406,15 +406,13 @@ export class Wire implements Disposable {
 const MAX_DATAGRAM = 65_536;
 
 /**
- * Opens a socket for datagrams.
+ * Makes sure that Deno has sockets for datagrams.
  *
- * @throws {Error} If the address or the port cannot be had, or Deno lacks its flag.
+ * @throws {Error} If it was started without the flag that brings them.
  */
-export function openDatagrams(hostname: string, port = 0): Deno.DatagramConn {
-  if (typeof Deno.listenDatagram !== "function") {
-    throw new Error("Deno offers no UDP without its flag; add --unstable-net");
-  }
-  return Deno.listenDatagram({ transport: "udp", hostname, port });
+export function requireDatagrams(): void {
+  if (typeof Deno.listenDatagram === "function") return;
+  throw new Error("Deno offers no UDP without its flag; add --unstable-net");
 }
 
 /**

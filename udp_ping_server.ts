@@ -14,7 +14,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, openDatagrams, pause, percent, print, printable } from "./protocol.ts";
+import { explain, pause, percent, print, printable, requireDatagrams } from "./protocol.ts";
 import { readNumber, readProbability, receiveAll, run, showAddress } from "./protocol.ts";
 import { showTrace, shutdownSignal, spellOut, timeOfDay, toByteString } from "./protocol.ts";
 import { UsageError, VERSION } from "./protocol.ts";
@@ -686,7 +686,7 @@ function parseOptions(args: string[]) {
 /** Opens the socket; IPv6's "every address" takes IPv4 too, if the machine has IPv6. */
 function open(hostname: string | undefined, port: number): Deno.DatagramConn {
   try {
-    return openDatagrams(hostname ?? "::", port);
+    return Deno.listenDatagram({ transport: "udp", hostname: hostname ?? "::", port });
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
       throw new Error(
@@ -698,7 +698,9 @@ function open(hostname: string | undefined, port: number): Deno.DatagramConn {
     if (hostname === undefined && code !== "EADDRINUSE" && code !== "EACCES") {
       return open("0.0.0.0", port);
     }
-    throw new Error(`Cannot listen on ${hostname ?? "::"} port ${port}: ${error.message}`);
+    throw new Error(
+      `Cannot listen on "${printable(hostname ?? "::")}" port ${port}: ${error.message}`,
+    );
   }
 }
 
@@ -787,6 +789,7 @@ async function main(args: string[]): Promise<number> {
     print(options.help ? HELP : `udp_ping_server ${VERSION}\n`);
     return 0;
   }
+  requireDatagrams();
   if (exec !== undefined) requireRun(exec);
   const socket = open(bind, port);
   const signal = shutdownSignal();

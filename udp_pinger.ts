@@ -17,7 +17,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { explain, openDatagrams, pause, percent, print, printable } from "./protocol.ts";
+import { explain, pause, percent, print, printable, requireDatagrams } from "./protocol.ts";
 import { readNumber, readProbability, receiveAll, run, showAddress } from "./protocol.ts";
 import { showTrace, shutdownSignal, spellOut, timeOfDay, toByteString } from "./protocol.ts";
 import { UsageError, VERSION } from "./protocol.ts";
@@ -602,7 +602,7 @@ export class Pinger {
 /** Pings ourselves, for nothing: until the code is compiled, round trips take longer. */
 async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
   if (Deno.permissions.querySync({ name: "net", host: loopback }).state !== "granted") return;
-  const socket = openDatagrams(loopback);
+  const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
   const target = socket.addr;
   if (!("hostname" in target)) return;
   const fixed = { timeout: 100, deadline: 200, preload: 1, flood: false, report: () => {} };
@@ -999,10 +999,11 @@ async function main(args: string[]): Promise<number> {
   }
   if (options.host === undefined) throw new UsageError("Cannot ping without a HOST");
   try {
+    requireDatagrams();
     const hostname = await resolve(options.host, options.family);
     const signal = shutdownSignal();
     const [any, loopback] = hostname.includes(":") ? ["::", "::1"] : ["0.0.0.0", "127.0.0.1"];
-    const socket = openDatagrams(any);
+    const socket = Deno.listenDatagram({ transport: "udp", hostname: any, port: 0 });
     const target = { transport: "udp" as const, hostname, port: options.port };
     if (options.heartbeat) return await beat(socket, target, signal, options);
     await warmUp(loopback, options.oneWay, signal).catch(() => {}); // the first probe is slow, then

@@ -13,7 +13,6 @@ import {
   Fields,
   LimitError,
   MalformedError,
-  openDatagrams,
   pause,
   percent,
   printable,
@@ -487,7 +486,7 @@ Deno.test("timeOfDay is seconds with six decimals, by the monotonic clock", () =
 });
 
 Deno.test("receiveAll hands over datagrams whole and in order, waits for the handler, and closes", async () => {
-  const socket = openDatagrams(LOCAL.hostname);
+  const socket = Deno.listenDatagram({ ...LOCAL, transport: "udp" });
   const stop = new AbortController();
   const sent = ["", "x", "y".repeat(65_507)];
   const seen: string[] = [];
@@ -503,7 +502,7 @@ Deno.test("receiveAll hands over datagrams whole and in order, waits for the han
 });
 
 Deno.test("receiveAll rejects with what the handler throws", async () => {
-  const socket = openDatagrams(LOCAL.hostname);
+  const socket = Deno.listenDatagram({ ...LOCAL, transport: "udp" });
   const receiving = receiveAll(socket, new AbortController().signal, () => {
     throw new RangeError("gone");
   });
