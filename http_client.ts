@@ -1295,7 +1295,7 @@ async function readData(parts: string[]): Promise<Octets | null> {
         : await Deno.readFile(part.slice(1));
       return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
     } catch (error) {
-      throw new UsageError(`Cannot read ${part.slice(1)}: ${explain(error)}`);
+      throw new UsageError(`Cannot read "${part.slice(1)}": ${explain(error)}`);
     }
   };
   const pieces: Octets[] = [];
@@ -1322,7 +1322,7 @@ function readCertificates(path: string): string {
     if (octets.length > 0 && octets.every(([tag]) => tag === 0x30)) return text; // DER: a SEQUENCE
   } catch (error) {
     if (!(error instanceof SyntaxError)) {
-      throw new Failure(77, `Cannot read ${path}: ${explain(error)}`);
+      throw new Failure(77, `Cannot read "${path}": ${explain(error)}`);
     }
   }
   throw new Failure(77, `Cannot use --cacert "${path}": no PEM certificate in it`);

@@ -1048,7 +1048,7 @@ async function readLogin(flags: Flags, hostname: string, tls: string, around: Su
 function readSender(flags: Flags, env: Surroundings["env"]): Mailbox {
   const text = flags.from ??
     (env.SMTP_FROM || (flags.user?.includes("@") ? flags.user : undefined));
-  demand(text !== undefined, "No sender: give --from, or set SMTP_FROM");
+  demand(text !== undefined, "No sender: give --from, or set SMTP_FROM and grant --allow-env");
   const [sender, ...others] = readMailboxes("--from", [text]);
   usable(sender && others.length === 0, "--from", text, "one address");
   return sender;

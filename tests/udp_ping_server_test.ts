@@ -1,3 +1,9 @@
+/**
+ * The echo server: each fault as often as it says, nothing that it could be abused for; the monitor
+ * of heartbeats; the command line; then both ends, ours and the assignment's in Python.
+ *
+ * @module
+ */
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { toByteString } from "../protocol.ts";
 import {

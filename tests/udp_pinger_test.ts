@@ -1,3 +1,9 @@
+/**
+ * The pinger: against a responder that does as it is told, its statistics as tables, heartbeats,
+ * and the command line as its user runs it.
+ *
+ * @module
+ */
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { printable, toByteString } from "../protocol.ts";
 import {
