@@ -583,7 +583,7 @@ function decode(challenge: string): Uint8Array<ArrayBuffer> {
 /** What a challenge says, fit for a terminal; nothing, if it is not base64. */
 function fromBase64(challenge: string): string {
   try {
-    return printable(toByteString(Uint8Array.fromBase64(challenge)));
+    return printable(toByteString(decode(challenge)));
   } catch {
     return "";
   }
