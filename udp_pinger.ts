@@ -601,7 +601,8 @@ export class Pinger {
 
 /** Pings ourselves, for nothing: until the code is compiled, round trips take longer. */
 async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
-  if (Deno.permissions.querySync({ name: "net", host: loopback }).state !== "granted") return;
+  const permission = { name: "net", host: showAddress(loopback, 0) } as const;
+  if (Deno.permissions.querySync(permission).state !== "granted") return;
   const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
   const target = socket.addr;
   if (!("hostname" in target)) return;
@@ -1006,7 +1007,8 @@ async function main(args: string[]): Promise<number> {
     const socket = Deno.listenDatagram({ transport: "udp", hostname: any, port: 0 });
     const target = { transport: "udp" as const, hostname, port: options.port };
     if (options.heartbeat) return await beat(socket, target, signal, options);
-    await warmUp(loopback, options.oneWay, signal).catch(() => {}); // the first probe is slow, then
+    // Where it cannot be, only the first probe is slower.
+    await warmUp(loopback, options.oneWay, signal).catch(() => {});
     return await ping(socket, target, signal, options);
   } catch (error) {
     const line = explain(error);
