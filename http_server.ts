@@ -381,18 +381,12 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     connection.state = "answering";
     const started = site.log ? performance.now() : 0;
 
-    const { buffered, received } = wire;
+    const { buffered } = wire;
     const key = buffered.length <= MAX_KEY ? keyDecoder.decode(buffered) : "";
     let answer = site.answers.find(key);
-    const { since } = site.answers;
-    if (answer) {
-      wire.skip(buffered.length);
-    } else {
-      answer = await answerNext(wire, site);
-      if (answer === undefined) return;
-      const keyIsRequest = wire.received === received && wire.buffered.length === 0;
-      if (keyIsRequest && !site.trace) site.answers.keep(key, answer, since);
-    }
+    if (answer) wire.skip(buffered.length);
+    else answer = await answerNext(wire, key, site);
+    if (answer === undefined) return;
     await send(answer, connection, site, started);
     if (answer.persists && !site.signal.aborted) continue;
     connection.state = "hanging up";
@@ -411,9 +405,10 @@ const keyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
  * write.
  */
 class AnswerTable {
-  #since = 0;
+  #since = 0; // when this second began, in milliseconds since 1970
   #date = "";
   readonly #answers = new Store<Answer>();
+  readonly #making = new Map<string, Promise<Answer>>();
 
   /** The answer to exactly these octets, if it was given within this second. */
   find(key: string): Answer | undefined {
@@ -421,20 +416,35 @@ class AnswerTable {
     return this.#answers.get(key);
   }
 
-  /** Keeps an answer of this time that is all in memory, to a request that is all in the key. */
-  keep(key: string, answer: Answer, since: number): void {
-    // Octets that are not UTF-8 would share a key.
-    if (key === "" || key.includes("\ufffd") || answer.file) return;
+  /**
+   * Makes an answer to these octets, which are a request and no more; keeps it, if it is all in
+   * memory. Who wants the same meanwhile waits for it: at the turn of a second many do.
+   */
+  async share(key: string, make: () => Promise<Answer>): Promise<Answer> {
+    const making = this.#making.get(key);
+    if (making) {
+      await making.catch(() => {});
+      return this.find(key) ?? await make();
+    }
+    const since = this.#since;
+    try {
+      const made = make();
+      this.#making.set(key, made);
+      const answer = await made;
+      this.#keep(key, answer, since);
+      return answer;
+    } finally {
+      this.#making.delete(key);
+    }
+  }
+
+  #keep(key: string, answer: Answer, since: number): void {
+    if (key.includes("\ufffd") || answer.file) return; // octets that are not UTF-8 would share a key
     if (answer.lingers && !answer.persists) return;
     this.#expire();
     if (since !== this.#since) return;
     // The fields of a request, which the log may want, take some eight times its octets.
     this.#answers.set(key, answer, 8 * key.length + answer.octets.length);
-  }
-
-  /** Since when answers are kept, in milliseconds since 1970. */
-  get since(): number {
-    return this.#since;
   }
 
   /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
@@ -474,8 +484,13 @@ class Store<T> {
   }
 }
 
-/** Reads one request and makes its answer; undefined if the client hung up before it began. */
-async function answerNext(wire: Wire, site: Site): Promise<Answer | undefined> {
+/**
+ * Reads one request and makes its answer; undefined if the client hung up before it began.
+ *
+ * @param key What has come of it already.
+ */
+async function answerNext(wire: Wire, key: string, site: Site): Promise<Answer | undefined> {
+  const { received } = wire;
   let line: string | undefined;
   try {
     const lines = await readHead(wire);
@@ -484,7 +499,9 @@ async function answerNext(wire: Wire, site: Site): Promise<Answer | undefined> {
     for (const each of lines) site.trace?.("<", printable(hideCredentials(each)));
     const request = parseRequest(lines, site.secure ?? false);
     const ended = await dropBody(wire, request);
-    return compose(await respond(request, site), request, ended, site);
+    const make = async () => compose(await respond(request, site), request, ended, site);
+    const keyIsRequest = wire.received === received && wire.buffered.length === 0;
+    return await (key && keyIsRequest && !site.trace ? site.answers.share(key, make) : make());
   } catch (error) {
     line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
     // The end of such a request cannot be told, so the connection ends with the answer.

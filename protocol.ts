@@ -159,6 +159,9 @@ const LF = 0x0a;
 /** The first size of a receive buffer, in octets: small, for the idle thousands. */
 const FIRST_BUFFER = 2048;
 
+/** Why a wire is closed, mostly; to make one for each takes a twentieth of a short connection. */
+const CLOSED = new ClosedError("The wire was closed");
+
 /** How many octets `hangUp` reads and drops before it closes all the same. */
 const MAX_DRAINED = 1 << 26;
 
@@ -229,18 +232,17 @@ export class Wire implements Disposable {
     }, Math.min(ms, 0x7fff_ffff));
   }
 
-  /** Waits for more octets; false when the peer sends no more. The rung below all reads. */
-  async fill(): Promise<boolean> {
-    if (this.#start === this.#end) {
-      this.#start = this.#end = 0;
-    } else if (this.#end === this.#buffer.length) {
-      this.#makeRoom();
-    }
+  /** Waits for more octets, and tells how many came; 0 when the peer sends no more. */
+  fill(): Promise<number> {
+    return this.#read();
+  }
+
+  /** Where in the buffer the next octets go. */
+  #room(): Uint8Array<ArrayBuffer> {
+    if (this.#start === this.#end) this.#start = this.#end = 0;
+    else if (this.#end === this.#buffer.length) this.#makeRoom();
     // a view costs 0.1 µs, and this is on the way of every request
-    const room = this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end);
-    const count = await this.#read(room);
-    this.#end += count;
-    return count > 0;
+    return this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end);
   }
 
   #makeRoom(): void {
@@ -251,10 +253,12 @@ export class Wire implements Disposable {
     this.#end = octets.length;
   }
 
-  async #read(target: Uint8Array): Promise<number> {
+  /** Reads into the target, or else into the buffer. The rung below all reads. */
+  async #read(target?: Uint8Array): Promise<number> {
     if (this.#reason) throw this.#reason;
     try {
-      const count = await this.#conn.read(target) ?? 0;
+      const count = await this.#conn.read(target ?? this.#room()) ?? 0;
+      if (!target) this.#end += count;
       this.#received += count;
       return count;
     } catch (error) {
@@ -387,7 +391,7 @@ export class Wire implements Disposable {
   }
 
   /** Closes the connection; what is in progress, and what follows, rejects with the reason. */
-  close(reason: WireError = new ClosedError("The wire was closed")): void {
+  close(reason: WireError = CLOSED): void {
     if (this.#reason) return;
     this.#reason = reason;
     clearTimeout(this.#timer);
