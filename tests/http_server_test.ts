@@ -2751,6 +2751,26 @@ Deno.test("connections: 300 at once, and each gets what it asked for", async () 
   }));
 });
 
+Deno.test("connections: the same request at once from 40, some of whom leave", async () => {
+  using folder = new Folder({ "small.txt": "small", "large.bin": LARGE });
+  await using service = start({ root: folder.root });
+  const wanted = { "/small.txt": "small", "/large.bin": LARGE, "/nothing": "404 Not Found\n" };
+  for (const [target, body] of Object.entries(wanted)) {
+    for (let round = 0; round < 3; round++) {
+      const text = request(`${target}?${round}`, ["Connection: close"]);
+      const clients = await Promise.all(
+        Array.from({ length: 40 }, () => Client.open(service.port)),
+      );
+      await Promise.all(clients.map((client) => client.send(text)));
+      for (const client of clients.splice(0, 10)) client[Symbol.dispose]();
+      for (const client of clients) {
+        assert(readAnswers(await client.until())[0]?.body === body, target);
+        client[Symbol.dispose]();
+      }
+    }
+  }
+});
+
 Deno.test("connections: resets, before and after accept, stop nothing", async () => {
   const { connect } = await import("node:net");
   await using service = start();
