@@ -120,17 +120,26 @@ function serveWithDeno(port: number, root: string): void {
   });
 }
 
-/** The limit: a read and a write for each request, and nothing understood. */
+/**
+ * The limit: a read and a write for each request, and nothing understood but the first letter of
+ * the path, which tells what the others answer: small.html, unchanged.html, missing.html.
+ */
 async function serveBare(port: number): Promise<void> {
-  const fields = "Server: none\r\n".repeat(20); // as long a header as ours
-  const answer = new TextEncoder().encode(
-    `HTTP/1.1 200 OK\r\n${fields}Content-Length: 1024\r\n\r\n${"x".repeat(1_024)}`,
-  );
+  const answer = (status: string, content: number) => {
+    const fields = "Server: none\r\n".repeat(content > 1_000 ? 20 : 12); // about as long as ours
+    const head = `HTTP/1.1 ${status}\r\n${fields}Content-Length: ${content}\r\n\r\n`;
+    return new TextEncoder().encode(head + "x".repeat(content));
+  };
+  const whole = answer("200 OK", 1_024);
+  const others = new Map([
+    ["u".charCodeAt(0), answer("304 Not Modified", 0)],
+    ["m".charCodeAt(0), answer("404 Not Found", 14)],
+  ]);
   for await (const conn of Deno.listen({ port, hostname: "127.0.0.1" })) {
     conn.setNoDelay();
     const request = new Uint8Array(4_096);
     const answerAll = async () => {
-      while (await conn.read(request)) await conn.write(answer);
+      while (await conn.read(request)) await conn.write(others.get(request[5] ?? 0) ?? whole);
     };
     answerAll().catch(() => {}).finally(() => conn[Symbol.dispose]());
   }

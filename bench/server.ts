@@ -93,8 +93,10 @@ const SCENARIOS: Scenario[] = [
     fields: BROWSER },
   { name: "close", label: "  a connection a request", wanted: 0.9, path: SMALL,
     fields: ["Connection: close"] },
-  { name: "304", label: "  304 Not Modified", wanted: 1.3, path: SMALL, status: 304 },
-  { name: "404", label: "  404 Not Found", wanted: 1.1, path: "/missing.html", status: 404 },
+  { name: "304", label: "  304 Not Modified", wanted: 1.3, path: "/unchanged.html", status: 304,
+    peers: ALL },
+  { name: "404", label: "  404 Not Found", wanted: 1.1, path: "/missing.html", status: 404,
+    peers: ALL },
   { name: "mixed", label: "1,000 files, 1 to 100 KiB", wanted: 0.8, path: "/mixed/" },
   { name: "big", label: "100 MB file, in MB", wanted: 0.9, path: "/big.bin" },
   ...[1, 10, 100, 1_000].map((connections) => ({ name: "connections", path: SMALL, connections,
@@ -158,14 +160,17 @@ request = function()
 end
 `;
 
+/** The field that a client sends who has the file already. */
+async function condition(port: number, path: string): Promise<string> {
+  const { fields } = await ask(port, path);
+  const etag = fields.get("ETag");
+  return etag ? `If-None-Match: ${etag}` : `If-Modified-Since: ${fields.get("Last-Modified")}`;
+}
+
 /** Lets wrk make requests, once it is sure that they are answered as they should be. */
 async function load(server: Running, scenario: Scenario, { seconds, etc }: Task): Promise<Measure> {
   const { path, status = 200, connections = CONNECTIONS, threads } = scenario;
-  const { fields: known } = await ask(server.port, SMALL);
-  const condition = known.get("ETag")
-    ? `If-None-Match: ${known.get("ETag")}`
-    : `If-Modified-Since: ${known.get("Last-Modified")}`;
-  const fields = status === 304 ? [condition] : scenario.fields ?? [];
+  const fields = status === 304 ? [await condition(server.port, path)] : scenario.fields ?? [];
   const probe = await ask(server.port, path.endsWith("/") ? `${path}0.html` : path, fields);
   if (probe.status !== status) throw new Error(`${server.name} answers ${probe.status} to ${path}`);
 
@@ -404,7 +409,7 @@ function layOut(root: string): void {
   const create = (path: string, octets: number) =>
     Deno.writeFileSync(`${root}/${path}`, new Uint8Array(octets).fill(0x61));
   for (const name of ["mixed", "ten", "many"]) Deno.mkdirSync(`${root}/${name}`);
-  for (const name of ["small", "ten/file", "many/file"]) create(`${name}.html`, 1_024);
+  for (const name of ["small", "unchanged", "ten/file", "many/file"]) create(`${name}.html`, 1_024);
   for (let each = 1; each < 10; each++) create(`ten/${each}`, 0);
   for (let each = 1; each < 100_000; each++) create(`many/${each}`, 0);
   for (let each = 0; each < MIXED_FILES; each++) {
