@@ -125,15 +125,15 @@ function serveWithDeno(port: number, root: string): void {
  * the path, which tells what the others answer: small.html, unchanged.html, missing.html.
  */
 async function serveBare(port: number): Promise<void> {
-  const answer = (status: string, content: number) => {
-    const fields = "Server: none\r\n".repeat(content > 1_000 ? 20 : 12); // about as long as ours
-    const head = `HTTP/1.1 ${status}\r\n${fields}Content-Length: ${content}\r\n\r\n`;
+  const answer = (status: string, fields: number, content: number) => {
+    const padding = "Server: none\r\n".repeat(fields); // as long a header as ours
+    const head = `HTTP/1.1 ${status}\r\n${padding}Content-Length: ${content}\r\n\r\n`;
     return new TextEncoder().encode(head + "x".repeat(content));
   };
-  const whole = answer("200 OK", 1_024);
+  const whole = answer("200 OK", 20, 1_024);
   const others = new Map([
-    ["u".charCodeAt(0), answer("304 Not Modified", 0)],
-    ["m".charCodeAt(0), answer("404 Not Found", 14)],
+    ["u".charCodeAt(0), answer("304 Not Modified", 12, 0)],
+    ["m".charCodeAt(0), answer("404 Not Found", 12, 14)],
   ]);
   for await (const conn of Deno.listen({ port, hostname: "127.0.0.1" })) {
     conn.setNoDelay();

@@ -287,6 +287,11 @@ const RATIOS = [16, 8, 10, 12, 7, 8, 11];
 const PLAIN = [28, 20, 20];
 const REST = [12, 8, 10, 12, 8, 8, 10];
 
+/** The server that ratios are taken to: nginx, or else ours. */
+function baseOf(servers: readonly { name: string }[]): string {
+  return servers.some(({ name }) => name === "nginx") ? "nginx" : "http_server";
+}
+
 /** Runs a scenario in rounds; returns its line of ratios, and its line of plain numbers. */
 async function compare(scenario: Scenario, servers: readonly Running[], task: Task) {
   const measure = scenario.name === "big" ? download : load;
@@ -302,7 +307,8 @@ async function compare(scenario: Scenario, servers: readonly Running[], task: Ta
     }
   }
   const all = (name: string, key: keyof Measure) => found.get(name)?.map((each) => each[key]) ?? [];
-  const base = all("nginx", "rate");
+  const against = baseOf(servers);
+  const base = all(against, "rate");
   const ratios = (name: string) => all(name, "rate").map((rate, at) => rate / (base[at] ?? NaN));
   const ours = ratios("http_server");
   const spread = `${Math.min(...ours).toFixed(2)}–${Math.max(...ours).toFixed(2)}`;
@@ -311,12 +317,12 @@ async function compare(scenario: Scenario, servers: readonly Running[], task: Ta
     count: all(name, "errors").reduce((sum, each) => sum + each, 0),
   })).filter(({ count }) => count > 0);
   const numbers = (key: keyof Measure) =>
-    [...TWO, "bare loop"].filter((name) => found.has(name))
+    [...TWO, ...found.has("bare loop") ? ["bare loop"] : []]
       .map((name) => show(median(all(name, key)))).join(" / ");
   return {
     ratios: row(scenario.label, [
       `${median(ours).toFixed(2)} ${spread}`,
-      scenario.wanted?.toFixed(1) ?? "",
+      against === "nginx" ? scenario.wanted?.toFixed(1) ?? "" : "",
       ...ALL.slice(2).map((name) => found.has(name) ? show(median(ratios(name))) : ""),
     ], RATIOS) + errors.map(({ name, count }) => `    ${count} errors of ${name}\n`).join(""),
     plain: row(scenario.label, [numbers("rate"), numbers("p99"), numbers("cost")], PLAIN),
@@ -327,7 +333,8 @@ async function printRates(task: Task, peers: readonly Peer[], servers: readonly 
   const { rounds, seconds, only, signal } = task;
   const chosen = SCENARIOS.filter(({ name }) => name.includes(only));
   if (chosen.length === 0) return;
-  print(`Requests a second, nginx = 1: median of ${rounds} rounds of ${seconds} s, least–most\n\n`);
+  const rated = `Requests a second, ${baseOf(peers)} = 1`;
+  print(`${rated}: median of ${rounds} rounds of ${seconds} s, least–most\n\n`);
   print(row("", ["http_server", "wanted", ...ALL.slice(2)], RATIOS));
   const plain = ["http_server / nginx / bare", "p99 in ms", "CPU in µs"];
   const asides = [`\n${row("In numbers, a second", plain, PLAIN)}`];
