@@ -103,6 +103,8 @@ const DEFAULT_INTERVAL = 5000;
 const LAST_RUN = 2000;
 /** How often junk is mentioned, in milliseconds. */
 const JUNK_EVERY = 60_000;
+/** How much of a heartbeat is read, in octets. */
+const MAX_BEAT = 1024;
 /** How many changes may wait for the command of `--exec`. */
 const MAX_WAITING = 1000;
 
@@ -272,7 +274,7 @@ export class EchoServer {
     const drawn = client.draw();
     if (drawn.lost) return "dropped";
     if (!client.mayAnswer(performance.now()) || this.counts.held >= MAX_HELD) return "limited";
-    this.#answer(octets.slice(), from, client, drawn);
+    this.#answer(octets.slice(), from, client, drawn); // a copy: the next datagram overwrites them
     return "held";
   }
 
@@ -423,7 +425,7 @@ export class Monitor {
 
   /** Takes a datagram. */
   take(octets: Uint8Array, from: Deno.NetAddr, now: number): void {
-    const text = toByteString(octets.subarray(0, WINDOW));
+    const text = toByteString(octets.subarray(0, MAX_BEAT));
     const [, ours, theirs] = BEAT.exec(text) ?? [];
     const sequence = Number(ours ?? theirs ?? NaN);
     const name = printable(
@@ -450,10 +452,12 @@ export class Monitor {
   #beat(sender: Sender, sequence: number, now: number): void {
     const { name, window, state, counts } = sender;
     const next = window.highest + 1;
-    const isNew = window.add(sequence);
-    const again = !isNew && (sequence < next - 1 || state !== "up") &&
-      (sequence <= 1 || sequence < next - RESTART);
-    if (!isNew && !again) return void counts.duplicates++;
+    const seen = !window.add(sequence);
+    // A number seen before is a duplicate, but for a sender that began again: with its first
+    // numbers, or far behind. The last beat of one that is up is never that.
+    const isLast = state === "up" && sequence >= next - 1;
+    const again = seen && !isLast && (sequence <= 1 || sequence < next - RESTART);
+    if (seen && !again) return void counts.duplicates++;
     counts.received++;
     if (!again && sequence < next) {
       counts.late++;
