@@ -1,0 +1,273 @@
+/**
+ * What the tests of the pinger share: a UDP server that answers each datagram as a script says,
+ * and the pinger run against it.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { toByteString } from "../protocol.ts";
+import {
+  describe,
+  describeSummary,
+  Pinger,
+  type PingEvent,
+  sendHeartbeats,
+} from "../udp_pinger.ts";
+import { LOCAL, octetsOf, type Outcome, ROOT, runProgram } from "./helpers.ts";
+
+// ---- A responder that follows a script -----------------------------------
+
+/** Opens a UDP socket on a free port. */
+export const udp = (hostname: string = LOCAL.hostname): Deno.DatagramConn =>
+  Deno.listenDatagram({ transport: "udp", hostname, port: 0 });
+/** The address of a socket. */
+export const addressOf = (socket: Deno.DatagramConn): Deno.NetAddr => socket.addr as Deno.NetAddr;
+
+/** A second address of this machine. Its tests are skipped without permission for it. */
+export const ELSEWHERE = "127.0.0.2";
+/** Whether tests may use {@linkcode ELSEWHERE}. */
+export const elsewhere: boolean =
+  Deno.permissions.querySync({ name: "net", host: ELSEWHERE }).state === "granted";
+if (!elsewhere) console.log(`skipped: replies from another address (no --allow-net=${ELSEWHERE})`);
+
+/** One datagram at the responder, and the ways to answer it. */
+export interface Visit {
+  octets: Uint8Array;
+  to: Deno.NetAddr;
+  /** All datagrams so far, including this one. */
+  before: Uint8Array[];
+  reply: (octets: Uint8Array) => Promise<unknown>;
+  replyFrom: (socket: "other port" | "other address", octets: Uint8Array) => Promise<unknown>;
+  later: (ms: number, octets: Uint8Array) => void;
+  hold: (octets: Uint8Array) => void;
+}
+/** What the responder does with one datagram. */
+export type Action = (visit: Visit) => unknown;
+
+export const echo: Action = ({ reply, octets }) => reply(octets);
+export const drop: Action = () => {};
+export const twice: Action = async ({ reply, octets }) => {
+  await reply(octets);
+  await reply(octets);
+};
+export const thrice: Action = async ({ reply, octets }) => {
+  for (let copy = 0; copy < 3; copy++) await reply(octets);
+};
+export const after = (ms: number): Action => ({ later, octets }) => later(ms, octets);
+export const twiceLater = (ms: number): Action => ({ later, octets }) => {
+  later(ms, octets);
+  later(ms + 1, octets);
+};
+export const hold: Action = ({ hold, octets }) => hold(octets);
+export const flip = (at: number, bits = 1): Action => ({ reply, octets }) =>
+  reply(octets.map((octet, index) => index === at ? octet ^ bits : octet));
+export const flipThenEcho = (at: number): Action => async (visit) => {
+  await flip(at)(visit);
+  await echo(visit);
+};
+export const cut = (length: number): Action => ({ reply, octets }) =>
+  reply(octets.subarray(0, length));
+export const longer: Action = ({ reply, octets }) => reply(new Uint8Array([...octets, 0x21]));
+export const say = (text: string): Action => ({ reply }) => reply(octetsOf(text));
+export const sayThenEcho = (text: string): Action => async (visit) => {
+  await say(text)(visit);
+  await echo(visit);
+};
+export const otherPort: Action = ({ replyFrom, octets }) => replyFrom("other port", octets);
+export const otherAddress: Action = ({ replyFrom, octets }) => replyFrom("other address", octets);
+export const strangersJunk: Action = async (visit) => {
+  await visit.replyFrom("other port", octetsOf("hello"));
+  await echo(visit);
+};
+export const replayFirst: Action = async (visit) => {
+  await visit.reply(visit.before[0] ?? new Uint8Array());
+  await echo(visit);
+};
+export const junkThenEcho: Action = async (visit) => {
+  for (let copy = 0; copy < 3; copy++) await visit.reply(visit.octets.map(() => 0x7a));
+  await echo(visit);
+};
+export const upperCase: Action = ({ reply, octets }) =>
+  reply(octetsOf(toByteString(octets).toUpperCase()));
+export const stamp = (n: number): Action => ({ reply, octets }) => {
+  const now = ((performance.timeOrigin + performance.now()) / 1000).toFixed(6);
+  const text = toByteString(octets)
+    .replace(/rx=[\d.]+/, `rx=${now}`).replace(/tx=[\d.]+/, `tx=${now}`)
+    .replace(/n=\d{10}$/, `n=${String(n).padStart(10, "0")}`);
+  return reply(octetsOf(text));
+};
+
+export const stampAndFlip = (at: number): Action => (visit) => {
+  const reply = (octets: Uint8Array) =>
+    visit.reply(octets.map((octet, index) => index === at ? octet ^ 4 : octet));
+  return stamp(1)({ ...visit, reply });
+};
+
+/** Answers the n-th datagram with the n-th action, all further ones with the last action. */
+export function respond(socket: Deno.DatagramConn, actions: Action[]) {
+  const timers: ReturnType<typeof setTimeout>[] = [];
+  const others = new Map<string, Deno.DatagramConn>();
+  const other = (which: string) => {
+    const found = others.get(which) ?? udp(which === "other port" ? "127.0.0.1" : ELSEWHERE);
+    others.set(which, found);
+    return found;
+  };
+  const before: Uint8Array[] = [];
+  let held: Uint8Array | undefined;
+  const serving = (async () => {
+    for await (const [view, from] of socket) {
+      const to = from as Deno.NetAddr;
+      const octets = view.slice();
+      before.push(octets);
+      const reply = (octets: Uint8Array) => socket.send(octets, to);
+      const action = actions[Math.min(before.length, actions.length) - 1] ?? echo;
+      await action({
+        octets,
+        to,
+        before,
+        reply,
+        replyFrom: (which, octets) => other(which).send(octets, to),
+        later: (ms, octets) => timers.push(setTimeout(() => reply(octets).catch(() => {}), ms)),
+        hold: (octets) => held = octets,
+      });
+      if (held && action !== hold) {
+        await reply(held);
+        held = undefined;
+      }
+    }
+  })();
+  return {
+    before,
+    async stop() {
+      timers.forEach(clearTimeout);
+      socket.close();
+      for (const socket of others.values()) socket.close();
+      await serving;
+    },
+  };
+}
+
+/** Runs a pinger against a script. Returns the lines and the counts as the user sees them. */
+export async function runScript(actions: Action[], more: Record<string, unknown> = {}) {
+  const server = udp();
+  const { hostname, port } = addressOf(server);
+  const responder = respond(server, actions);
+  const events: PingEvent[] = [];
+  const options = {
+    count: actions.length,
+    timeout: 150,
+    preload: 1,
+    flood: false,
+    oneWay: false,
+    signal: new AbortController().signal,
+    report: (event: PingEvent) => events.push(event),
+    ...more,
+  };
+  const target = { transport: "udp" as const, hostname, port };
+  const pinger = new Pinger(udp("0.0.0.0"), target, options);
+  await pinger.run().finally(() => responder.stop());
+  const summary = pinger.tally.summary();
+  const lines = events.map(describe).filter((line) => line !== null).map(mask);
+  const [, counts = ""] = describeSummary("h", summary);
+  return { lines, counts: counts.replace(/, time \d+ms/, ""), summary, events, responder };
+}
+
+/** Replaces times and addresses in a line. */
+const mask = (line: string) =>
+  line.replace(/time=[\d.]+ ms/, "OK").replace(/^\d+ bytes from 127.0.0.1:\d+: /, "")
+    .replace(/^\d+ bytes from 127.0.0.2:\d+: /, "elsewhere: ").replace(/:\d+$/, ":P");
+/** A script for the responder, and what the user of the pinger then sees. */
+export interface Script {
+  /** The name of the test. */
+  rule: string;
+  actions: Action[];
+  options?: Record<string, unknown>;
+  lines: string[];
+  counts: string;
+}
+
+/** Registers a test for each script. */
+export function testScripts(scripts: Script[]): void {
+  for (const { rule, actions, options, lines, counts } of scripts) {
+    const name = rule.startsWith("RFC") ? rule : `Pinger: ${rule}`;
+    const ignore = actions.includes(otherAddress) && !elsewhere;
+    Deno.test({ name, ignore }, async () => {
+      const result = await runScript(actions, options);
+      const masked = result.lines.map((line) => line.replace(/0x\w\w/g, "0x__"));
+      assertEquals(masked, lines);
+      assertEquals(result.counts, counts);
+    });
+  }
+}
+
+// ---- The program ---------------------------------------------------------
+
+/** Runs the program against a responder. */
+export async function runPinger(
+  args: string[],
+  actions: Action[] = [echo],
+  allow?: string[],
+): Promise<Outcome & { port: number; before: Uint8Array[] }> {
+  const server = udp();
+  const { hostname, port } = addressOf(server);
+  const responder = respond(server, actions);
+  const outcome = await runProgram("udp_pinger.ts", [...args, hostname, String(port)], {
+    ...(allow && { allow }),
+  });
+  await responder.stop();
+  return { ...outcome, port, before: responder.before };
+}
+
+/** Starts the program against a responder and calls `act` while it runs. */
+export async function during(
+  args: string[],
+  actions: Action[],
+  act: (child: Deno.ChildProcess, lines: () => Promise<string>) => Promise<void>,
+): Promise<Outcome> {
+  const server = udp();
+  const { hostname, port } = addressOf(server);
+  const responder = respond(server, actions);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", `${ROOT}udp_pinger.ts`, ...args, hostname, String(port)],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let stdout = "";
+  const more = async () => {
+    const { value } = await reader.read();
+    stdout += value ?? "";
+    return value ?? "";
+  };
+  await act(child, more);
+  while (await more() !== "");
+  const [{ code }, stderr] = await Promise.all([child.status, new Response(child.stderr).text()]);
+  await reader.cancel();
+  await responder.stop();
+  return { code, stdout, stderr };
+}
+
+// ---- Heartbeats ----------------------------------------------------------
+
+/** Sends heartbeats to a socket. Returns what arrived there, until a beat with bye=1. */
+export async function beats(options: Record<string, unknown>, stopAfter = Infinity) {
+  const monitor = udp();
+  const stop = new AbortController();
+  const heard: string[] = [];
+  const hearing = (async () => {
+    for await (const [octets] of monitor) {
+      heard.push(toByteString(octets));
+      if (heard.length === stopAfter) stop.abort();
+      if (heard.at(-1)?.includes("bye=1")) return;
+    }
+  })();
+  const sender = udp();
+  const warn = () => {};
+  const fixed = { interval: 20, count: Infinity, signal: stop.signal, warn };
+  const began = performance.now();
+  const result = await sendHeartbeats(sender, addressOf(monitor), { ...fixed, ...options });
+  await hearing;
+  sender.close();
+  monitor.close();
+  return { heard, result, took: performance.now() - began };
+}

@@ -1,0 +1,142 @@
+/**
+ * Tests of the pinger that wait for real time.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import {
+  type Action,
+  after,
+  beats,
+  drop,
+  echo,
+  runPinger,
+  runScript,
+  testScripts,
+  twiceLater,
+} from "./udp_pinger_helpers.ts";
+
+testScripts([
+  {
+    rule: "two dropped probes are 100 % loss",
+    actions: [drop, drop],
+    lines: ["seq=1 timeout", "seq=2 timeout"],
+    counts: "2 packets transmitted, 0 received, 100% packet loss",
+  },
+  {
+    rule: "a late reply stays lost and is not credited to the probe in flight",
+    actions: [after(225), after(125)],
+    lines: ["seq=1 timeout", "seq=1 OK (late)", "seq=2 OK"],
+    counts: "2 packets transmitted, 1 received, +1 late, 50% packet loss",
+  },
+  {
+    rule: "the second copy of a late reply is a duplicate",
+    actions: [twiceLater(225), after(125)],
+    lines: ["seq=1 timeout", "seq=1 OK (late)", "seq=1 OK (DUP!)", "seq=2 OK"],
+    counts: "2 packets transmitted, 1 received, +1 duplicates, +1 late, 50% packet loss",
+  },
+  {
+    rule: "a flood continues when nothing comes back",
+    actions: [...Array.from({ length: 70 }, () => drop), echo],
+    options: { flood: true, timeout: 600 },
+    lines: [
+      "seq=71 OK",
+      ...Array.from({ length: 70 }, (_, index) => `seq=${index + 1} timeout`),
+    ],
+    counts: "71 packets transmitted, 1 received, 98.5915% packet loss",
+  },
+]);
+
+Deno.test("RFC 2681 §2.4: round-trip time is from sending to the reply", async () => {
+  const { summary } = await runScript([after(30), after(30), after(30)], { timeout: 1000 });
+  assert((summary.rtt?.min ?? 0) >= 29, `${summary.rtt?.min} ms`);
+  assertLess(summary.rtt?.avg ?? 1e9, 90);
+});
+
+Deno.test("Pinger: -i sends on a fixed schedule, whatever comes back", async () => {
+  const { summary, events } = await runScript(Array.from({ length: 20 }, () => drop), {
+    interval: 10,
+    timeout: 50,
+  });
+  assertEquals(events.filter(({ event }) => event === "probe").length, 20);
+  assert(summary.time >= 185, `${summary.time} ms`);
+  assertLess(summary.time, 570);
+});
+
+Deno.test("Pinger: without an interval the next probe waits for the reply", async () => {
+  const { summary } = await runScript([after(40), after(40), echo], { timeout: 1000 });
+  assert(summary.time >= 78, `${summary.time} ms`);
+});
+
+Deno.test("Pinger: after a stall, the socket is read before probes count as lost", async () => {
+  const stall: Action = async (visit) => {
+    await echo(visit);
+    const end = performance.now() + 150; // nothing in this process moves: the reply waits
+    while (performance.now() < end);
+  };
+  const { lines } = await runScript([stall, echo], { timeout: 60 });
+  assertEquals(lines, ["seq=1 OK", "seq=2 OK"]);
+});
+
+Deno.test("Pinger: after a stall, missed probes are skipped, not sent in a burst", async () => {
+  const stall: Action = async (visit) => {
+    await echo(visit);
+    const end = performance.now() + 200;
+    while (performance.now() < end);
+  };
+  const { summary } = await runScript([stall, echo, echo, echo], { interval: 40, timeout: 1000 });
+  assert(summary.time >= 200 + 2 * 35, `${summary.time} ms`);
+  assertEquals(summary.received, 4);
+});
+
+Deno.test("Pinger: the signal ends the run at once, and the probe in flight is not counted", async () => {
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(), 50);
+  const began = performance.now();
+  const { counts } = await runScript([echo, drop], { signal: stop.signal, timeout: 20_000 });
+  clearTimeout(timer);
+  assertLess(performance.now() - began, 5000);
+  assertEquals(counts, "1 packets transmitted, 1 received, 0% packet loss");
+});
+
+Deno.test("heartbeat: beats follow a fixed schedule", async () => {
+  const { took } = await beats({ interval: 10, count: 21 });
+  assert(took >= 195, `${took} ms`);
+  assertLess(took, 600);
+});
+
+Deno.test("heartbeat: after a stall, missed beats are skipped", async () => {
+  const sleepy = setTimeout(() => {
+    const end = performance.now() + 200;
+    while (performance.now() < end);
+  }, 5);
+  const { took } = await beats({ interval: 20, count: 5 });
+  clearTimeout(sleepy);
+  assert(took >= 230, `${took} ms`);
+});
+
+Deno.test("command line: times are seconds, or milliseconds with the unit ms", async () => {
+  const seconds = await runPinger(["-q", "--json", "-c2", "-W.3"], [drop]);
+  const { time } = JSON.parse(seconds.stdout);
+  assert(time >= 298 && time < 900, `${time} ms`);
+  const { stdout } = await runPinger(["-q", "--json", "-c3", "-i50ms"]);
+  assert(JSON.parse(stdout).time >= 98, stdout);
+});
+
+Deno.test("command line: --fail-loss and --fail-rtt set the exit status", async () => {
+  const lossy = [echo, drop];
+  assertEquals((await runPinger(["-c2", "-W.05", "--fail-loss", "50%"], lossy)).code, 0);
+  assertEquals((await runPinger(["-c2", "-W.05", "--fail-loss", "0.4"], lossy)).code, 1);
+  assertEquals((await runPinger(["-c1", "--fail-rtt", "10"], [after(50)])).code, 1);
+  assertEquals((await runPinger(["-c1", "--fail-rtt", "10000"], [echo])).code, 0);
+});
+
+Deno.test("command line: -c with -w needs all replies, as ping(8)", async () => {
+  assertEquals((await runPinger(["-c2", "-w.2", "-W5"], [echo, drop])).code, 1);
+  assertEquals((await runPinger(["-c2", "-w5"], [echo, echo])).code, 0);
+});
+
+Deno.test("command line: -f prints a dot for each loss", async () => {
+  const { stdout } = await runPinger(["-f", "-c3", "-W.05"], [echo, drop, drop]);
+  assertMatch(stdout, /^\.\.\n--- /);
+});

@@ -1,0 +1,252 @@
+/**
+ * Tests of the statistics: summaries of given round-trip times and losses, without a network.
+ *
+ * @module
+ */
+import { assertEquals, assertLess } from "@std/assert";
+import {
+  describeStatus,
+  describeSummary,
+  histogram,
+  percentile,
+  replay,
+  Tally,
+  wilson,
+} from "../udp_pinger.ts";
+// ---- Statistics ----------------------------------------------------------
+
+interface Numbers {
+  rule: string;
+  /** In order of sequence: a round-trip time, or null for a loss. */
+  rtts: (number | null)[];
+  more?: Partial<Record<"duplicates" | "late" | "corrupted" | "outOfOrder" | "errors", number>>;
+  time?: number;
+  want: string[];
+}
+const ramp = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
+const STATISTICS: Numbers[] = [
+  {
+    rule: "mdev is the population standard deviation",
+    rtts: [1, 2, 3, 4],
+    time: 3004,
+    want: [
+      "4 packets transmitted, 4 received, 0% packet loss, time 3004ms",
+      "rtt min/avg/max/mdev = 1.000/2.500/4.000/1.118 ms",
+      "jitter 1.000 ms",
+      "replay: udp_ping_server.ts --delay 2 --jitter 2 --loss 0",
+    ],
+  },
+  {
+    rule: "one reply has no jitter and no deviation",
+    rtts: [0.142],
+    want: [
+      "1 packets transmitted, 1 received, 0% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 0.142/0.142/0.142/0.000 ms",
+      "replay: udp_ping_server.ts --delay 0.142 --jitter 0 --loss 0",
+    ],
+  },
+  {
+    rule: "no rtt line and no replay when nothing came",
+    rtts: [null, null],
+    want: [
+      "2 packets transmitted, 0 received, 100% packet loss, time 0ms",
+      "loss in 1 bursts, longest 2, 95% interval 34% to 100%",
+    ],
+  },
+  {
+    rule: "3 of 10 lost in two bursts",
+    rtts: [null, 1, 1, null, null, 1, 1, 1, 1, 1],
+    time: 3802,
+    want: [
+      "10 packets transmitted, 7 received, 30% packet loss, time 3802ms",
+      "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
+      "jitter 0.000 ms; loss in 2 bursts, longest 2, 95% interval 11% to 60%",
+      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0.3 --burst 1.5",
+    ],
+  },
+  {
+    rule: "replay does not count a corrupted reply as lost",
+    rtts: [null, 1, null, 1, 1],
+    more: { corrupted: 1 },
+    want: [
+      "5 packets transmitted, 3 received, +1 corrupted, 40% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
+      "jitter 0.000 ms; loss in 2 bursts, longest 1, 95% interval 12% to 77%",
+      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0.2 --burst 1 --corrupt 0.25",
+    ],
+  },
+  {
+    rule: "counters come in a fixed order",
+    rtts: [1, 1, null],
+    more: { duplicates: 1, corrupted: 2, errors: 3, late: 4, outOfOrder: 5 },
+    want: [
+      "3 packets transmitted, 2 received, +1 duplicates, +2 corrupted, +3 errors, +4 late, " +
+      "+5 out of order, 33.3333% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
+      "jitter 0.000 ms; loss in 1 bursts, longest 1, 95% interval 6.1% to 79%",
+      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0 " +
+      "--duplicate 0.5 --corrupt 0.5 --reorder 1",
+    ],
+  },
+  {
+    rule: "replay has no --reorder where jitter alone reorders",
+    rtts: [10, 14, 6, 10, 12],
+    more: { outOfOrder: 1 },
+    time: 8,
+    want: [
+      "5 packets transmitted, 5 received, +1 out of order, 0% packet loss, time 8ms",
+      "rtt min/avg/max/mdev = 6.000/10.400/14.000/2.653 ms",
+      "jitter 4.500 ms",
+      "replay: udp_ping_server.ts --delay 10 --jitter 2 --loss 0",
+    ],
+  },
+  {
+    rule: "95th percentile from 20 replies on",
+    rtts: ramp(20),
+    want: [
+      "20 packets transmitted, 20 received, 0% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 1.000/10.500/20.000/5.766 ms",
+      "jitter 1.000 ms, p50/p95 = 10.000/19.000 ms",
+      "replay: udp_ping_server.ts --delay 10 --jitter 10 --loss 0",
+    ],
+  },
+  {
+    rule: "no percentiles from 19 replies",
+    rtts: ramp(19),
+    want: [
+      "19 packets transmitted, 19 received, 0% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 1.000/10.000/19.000/5.477 ms",
+      "jitter 1.000 ms",
+      "replay: udp_ping_server.ts --delay 10 --jitter 10 --loss 0",
+    ],
+  },
+  {
+    rule: "99th percentile from 100 replies on",
+    rtts: ramp(100),
+    want: [
+      "100 packets transmitted, 100 received, 0% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 1.000/50.500/100.000/28.866 ms",
+      "jitter 1.000 ms, p50/p95/p99 = 50.000/95.000/99.000 ms",
+      "replay: udp_ping_server.ts --delay 50 --jitter 50 --loss 0",
+    ],
+  },
+  {
+    rule: "1 of 200 lost is 0.5%",
+    rtts: [null, ...Array.from({ length: 199 }, () => 2)],
+    want: [
+      "200 packets transmitted, 199 received, 0.5% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 2.000/2.000/2.000/0.000 ms",
+      "jitter 0.000 ms, p50/p95/p99 = 2.000/2.000/2.000 ms; " +
+      "loss in 1 bursts, longest 1, 95% interval 0.088% to 2.8%",
+      "replay: udp_ping_server.ts --delay 2 --jitter 0 --loss 0.005 --burst 1",
+    ],
+  },
+  {
+    rule: "replay raises --burst to the shortest that can lose so much",
+    rtts: [null, 1, null, 1, null],
+    want: [
+      "5 packets transmitted, 2 received, 60% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
+      "jitter 0.000 ms; loss in 3 bursts, longest 1, 95% interval 23% to 88%",
+      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0.6 --burst 1.5",
+    ],
+  },
+];
+
+function tally({ rtts, more = {}, time = 0 }: Pick<Numbers, "rtts" | "more" | "time">): Tally {
+  const tally = new Tally();
+  for (const rtt of rtts) {
+    tally.sent++;
+    if (rtt !== null) tally.add(rtt);
+    tally.settle(rtt === null);
+  }
+  Object.assign(tally.counts, more);
+  return Object.assign(tally, { time });
+}
+
+for (const { rule, want, ...numbers } of STATISTICS) {
+  Deno.test(`statistics: ${rule}`, () => {
+    const lines = describeSummary("127.0.0.1:12000", tally(numbers).summary());
+    assertEquals(lines, ["--- 127.0.0.1:12000 ping statistics ---", ...want]);
+  });
+}
+
+Deno.test("statistics: a flood shows pipe and ipg/ewma as ping(8) does", () => {
+  const flood = tally({ rtts: [1, 9], time: 5 });
+  flood.pipe = 2;
+  const [, , line] = describeSummary("h", flood.summary(), true);
+  assertEquals(
+    line,
+    "rtt min/avg/max/mdev = 1.000/5.000/9.000/4.000 ms, pipe 2, ipg/ewma 5.000/2.000 ms",
+  );
+});
+
+Deno.test("statistics: nothing was sent", () => {
+  assertEquals(describeSummary("h", new Tally().summary()), [
+    "--- h ping statistics ---",
+    "0 packets transmitted, 0 received",
+  ]);
+});
+
+Deno.test("statistics: the status line of SIGQUIT", () => {
+  const rtts = [0.025, 0.029, null, 0.03, 0.027];
+  assertEquals(
+    describeStatus(tally({ rtts }).summary()),
+    "4/5 packets, 20% loss, min/avg/ewma/max = 0.025/0.028/0.026/0.030 ms",
+  );
+  assertEquals(describeStatus(tally({ rtts: [null] }).summary()), "0/1 packets, 100% loss");
+});
+
+const QUANTILES = [
+  { of: [7], p: 0.5, want: 7 },
+  { of: [1, 2], p: 0.5, want: 1 },
+  { of: [1, 2, 3], p: 0.5, want: 2 },
+  { of: ramp(20), p: 0.95, want: 19 },
+  { of: ramp(21), p: 0.95, want: 20 },
+  { of: ramp(100), p: 0.99, want: 99 },
+  { of: ramp(100), p: 1, want: 100 },
+  { of: ramp(100), p: 0, want: 1 },
+];
+for (const { of, p, want } of QUANTILES) {
+  Deno.test(`RFC 2330 §11.3: percentile ${p} of ${of.length}`, () => {
+    assertEquals(percentile(of, p), want);
+  });
+}
+
+const INTERVALS = [
+  { lost: 0, sent: 10, want: "0 to 28" },
+  { lost: 1, sent: 10, want: "1.8 to 40" },
+  { lost: 3, sent: 10, want: "11 to 60" },
+  { lost: 10, sent: 10, want: "72 to 100" },
+  { lost: 0, sent: 100, want: "0 to 3.7" },
+  { lost: 0, sent: 0, want: "0 to 100" },
+];
+for (const { lost, sent, want } of INTERVALS) {
+  Deno.test(`statistics: Wilson interval of ${lost} lost in ${sent}`, () => {
+    assertEquals(wilson(lost, sent).map((end) => Number(end.toPrecision(2))).join(" to "), want);
+  });
+}
+
+Deno.test("statistics: percentiles of more replies than are kept come from a sample", () => {
+  const many = new Tally();
+  for (let index = 0; index < 200_000; index++) many.add(1 + (index * 7919 % 1000) / 1000);
+  many.sent = 200_000;
+  const { p50, rtt } = many.summary();
+  assertLess(Math.abs((p50 ?? 0) - 1.5), 0.02);
+  assertEquals(rtt?.min, 1);
+});
+
+Deno.test("replay: no options when nothing came", () => {
+  assertEquals(replay(new Tally().summary()), null);
+});
+
+Deno.test("histogram: rows of equal ratio hold every reply", () => {
+  const lines = histogram([1, 1, 1, 2, 4, 8, 16], 4, 3);
+  assertEquals(lines, [
+    "     1.000 ms |###| 3",
+    "     2.000 ms |#  | 1",
+    "     4.000 ms |#  | 1",
+    "     8.000 ms |## | 2",
+  ]);
+  assertEquals(histogram([3]).length, 1);
+});
