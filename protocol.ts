@@ -27,10 +27,24 @@ export class ClosedError extends WireError {}
 /** The peer took longer than the deadline allowed. */
 export class DeadlineError extends WireError {}
 
-/** The user asked for something that makes no sense: exit status 2. */
+/** The command line is wrong: exit status 2. */
 export class UsageError extends Error {
   /** The name of the class. */
   override name = "UsageError";
+}
+
+/** A program failed for a reason that has an exit status of its own. */
+export class ExitError extends Error {
+  /** The name of the class. */
+  override name = "ExitError";
+  /** The exit status. */
+  readonly status: number;
+
+  /** Takes the exit status and one line for the user; an empty one is not printed. */
+  constructor(status: number, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+  }
 }
 
 // ---- Header fields -----------------------------------------------------

@@ -1,0 +1,327 @@
+/** Tests of cli.ts: the table of options, its parser and help, and how a program ends. */
+import { assert, assertEquals, assertThrows } from "jsr:@std/assert@^1.0.19";
+import {
+  decimal,
+  describeError,
+  flag,
+  formatHelp,
+  LineWriter,
+  list,
+  negatable,
+  nonEmpty,
+  oneOf,
+  option,
+  parseCommandLine,
+  plural,
+  probability,
+  readNumber,
+  reasonOf,
+  refuseTogether,
+  requireWith,
+  seconds,
+  suggestion,
+  text,
+  VERSION,
+  versionFault,
+  wholeNumber,
+} from "../cli.ts";
+import { ExitError, UsageError } from "../protocol.ts";
+import deno from "../deno.json" with { type: "json" };
+
+const OPTIONS = {
+  port: option("-p, --port N", "listen on this port; 0 takes a free one", wholeNumber(0, 9), "8"),
+  bind: option("-b, --bind, --host ADDR", "listen on this address", text),
+  range: option("-r, --range RANGE", "0-99, 100- or -100", text),
+  header: list("-H, --header 'N: V'", "add a field", nonEmpty),
+  auth: option("--auth USER:PASSWORD", "the login", oneOf("a:b"), undefined, { isSecret: true }),
+  silent: flag("-s, --silent", "no output"),
+  location: flag("-L, --location", "follow redirects"),
+  ipv4: flag("-4, --ipv4", "IPv4 only"),
+  listing: negatable("--no-listing", "404 for a folder", true),
+  compressed: negatable("--compressed, --no-compressed", "decode", undefined),
+};
+const COMMAND = {
+  name: "program",
+  summary: "Does something.",
+  usage: ["[options] URL", "[options] HOST PORT"],
+  options: OPTIONS,
+  notes: ["Times are seconds."],
+  example: "deno run program.ts -p 1",
+  exitStatuses: "0 done, 2 usage",
+};
+const parse = (...args: string[]) => parseCommandLine(COMMAND, args);
+
+/** What the options are without any argument. */
+const UNSET = {
+  ...{ port: 8, bind: undefined, range: undefined, header: [], auth: undefined, silent: false },
+  ...{ location: false, ipv4: false, listing: true, compressed: undefined },
+};
+
+for (
+  const [name, args, options, operands = []] of [
+    ["no argument gives the defaults", [], {}],
+    ["a short option takes the next word", ["-p", "1"], { port: 1 }],
+    ["a short option takes an attached value", ["-p1"], { port: 1 }],
+    ["a long option takes the next word", ["--port", "1"], { port: 1 }],
+    ["a long option takes a value after =", ["--port=1"], { port: 1 }],
+    ["another spelling sets the same option", ["--host", "::1"], { bind: "::1" }],
+    ["the last value counts", ["-p1", "--port=2"], { port: 2 }],
+    ["letters can be bundled", ["-sL"], { silent: true, location: true }],
+    ["a bundle ends with a value", ["-sp3"], { silent: true, port: 3 }],
+    ["-4 is an option", ["-4"], { ipv4: true }],
+    ["-4 after an option with a value is its value", ["-r", "-4"], { range: "-4" }],
+    ["a value begins with a dash", ["-r", "-100"], { range: "-100" }],
+    ["a value is empty", ["--bind="], { bind: "" }],
+    ["a value has an equals sign", ["--bind=a=b"], { bind: "a=b" }],
+    ["a value has a line break", ["--bind=a\nb"], { bind: "a\nb" }],
+    ["a list keeps its order", ["-H", "a", "--header=b"], { header: ["a", "b"] }],
+    ["a --no- flag turns off", ["--no-listing"], { listing: false }],
+    ["a flag with both spellings: on", ["--no-compressed", "--compressed"], { compressed: true }],
+    ["a flag with both spellings: off", ["--no-compressed"], { compressed: false }],
+    ["operands stand anywhere", ["a", "-s", "b"], { silent: true }, ["a", "b"]],
+    ["-- ends the options", ["--", "-s", "--", "0x10"], {}, ["-s", "--", "0x10"]],
+    ["- is an operand", ["-"], {}, ["-"]],
+    ["an operand that looks like a number stays text", ["007"], {}, ["007"]],
+  ] as [string, string[], Record<string, unknown>, string[]?][]
+) {
+  Deno.test(`command line: ${name}`, () => {
+    const line = parse(...args);
+    assertEquals(line.options as unknown, { ...UNSET, ...options });
+    assertEquals(line.operands, operands);
+  });
+}
+
+for (
+  const [name, args, message] of [
+    ["an unknown option near another", ["--prot"], 'Unknown option "--prot": did you mean --port?'],
+    ["an unknown option", ["--cookie"], 'Unknown option "--cookie": see --help'],
+    ["an unknown letter in a bundle", ["-sx"], 'Unknown option "-x": see --help'],
+    ["an unknown letter near another", ["-P"], 'Unknown option "-P": did you mean -p?'],
+    ["a missing value at the end", ["-p"], 'Option "-p" needs a value'],
+    ["an option instead of a value", ["--port", "-s"], 'Option "--port" needs a value'],
+    ["an option with a value instead of a value", ["-b", "--port=1"], 'Option "-b" needs a value'],
+    ["a value for a flag", ["--silent=1"], 'Option "--silent" takes no value'],
+    ["a wrong value", ["-p", "x"], 'Cannot use -p "x": expected a whole number from 0 to 9'],
+    ["a wrong value, other spelling", ["--port=x"], 'Cannot use --port "x": expected'],
+    ["a wrong value of a list", ["-Ha", "--header="], 'Cannot use --header "": expected'],
+    ["a secret is not quoted", ["--auth=a:c"], "Cannot use --auth: expected a:b"],
+  ] as [string, string[], string][]
+) {
+  Deno.test(`command line: refuses ${name}`, () => {
+    assertThrows(() => parse(...args), UsageError, message);
+  });
+}
+
+Deno.test("command line: tells how an option was spelled the last time", () => {
+  const line = parse("-b", "a", "--host", "b");
+  assertEquals([line.spelling("bind"), line.spelling("port")], ["--host", undefined]);
+});
+
+Deno.test("command line: refuses two options that exclude each other", () => {
+  refuseTogether(parse("-s"), "silent", "location");
+  const refuse = () => refuseTogether(parse("-Ls"), "silent", "location");
+  assertThrows(refuse, UsageError, "Cannot use -s with -L");
+});
+
+Deno.test("command line: refuses an option without the one that it needs", () => {
+  requireWith(parse("-s", "-L"), "silent", "location", OPTIONS);
+  requireWith(parse(), "silent", "location", OPTIONS);
+  const refuse = () => requireWith(parse("-s"), "silent", "location", OPTIONS);
+  assertThrows(refuse, UsageError, 'Option "-s" needs --location');
+});
+
+for (
+  const [typed, expected] of [
+    ["--prot", "--port"],
+    ["--prto", "--port"],
+    ["--por", "--port"],
+    ["-port", "--port"],
+    ["--location-", "--location"],
+    ["--comp", "--compressed"],
+    ["--hots", "--host"],
+    ["--cookie", undefined],
+    ["--json", undefined],
+    ["--x", undefined],
+    ["--", undefined],
+  ] as const
+) {
+  Deno.test(`suggestion: ${typed} gives ${expected}`, () => {
+    const spellings = Object.values(OPTIONS).flatMap(({ spellings }) => spellings);
+    assertEquals(suggestion(typed, spellings), expected);
+  });
+}
+
+Deno.test("help: fits 80 columns, ends in one newline, names every spelling and default", () => {
+  const help = formatHelp(COMMAND);
+  assert(help.split("\n").every((line) => line.length <= 80), help);
+  assert(/[^\n]\n$/.test(help));
+  const spellings = Object.values(OPTIONS).flatMap(({ spellings }) => spellings);
+  for (const spelling of [...spellings, "-h", "--version"]) {
+    assert(help.includes(spelling), spelling);
+  }
+  assert(help.includes("  -p, --port N"));
+  assert(help.includes("free one (default: 8)"));
+  assert(help.includes("\nExample: deno run program.ts -p 1\n"));
+  assert(help.endsWith("\nExit status: 0 done, 2 usage.\n"));
+  assert(help.startsWith("Does something.\n\nUsage: program.ts [options] URL\n       program.ts "));
+});
+
+for (
+  const [text, range, value] of [
+    ["0", { min: 0, max: 9 }, 0],
+    ["9", { min: 0, max: 9 }, 9],
+    ["-1", { min: 0, max: 9 }, null],
+    ["10", { min: 0, max: 9 }, null],
+    ["1.5", { min: 0, max: 9 }, 1.5],
+    [".5", { min: 0, max: 9 }, 0.5],
+    ["1.5", { min: 0, max: 9, isWhole: true }, null],
+    ["+1", { min: 0, max: 9, isWhole: true }, 1],
+    ...["", " ", "1e0", "0x1", "1 ", "١", "Infinity", "--1"]
+      .map((text) => [text, { min: 0, max: 9 }, null] as const),
+  ] as const
+) {
+  Deno.test(`readNumber: ${JSON.stringify([text, range])} gives ${value}`, () => {
+    if (value !== null) return assertEquals(readNumber(text, range), value);
+    assertThrows(() => readNumber(text, range), UsageError, "expected a");
+  });
+}
+
+Deno.test("readNumber: the message names the range", () => {
+  const read = (max: number) => () => readNumber("x", { min: 1, max });
+  assertThrows(read(2), UsageError, "expected a number from 1 to 2");
+  assertThrows(read(Infinity), UsageError, "expected a number of at least 1");
+});
+
+for (
+  const [name, read, text, value] of [
+    ["seconds", seconds(0.001, 10), "2.5", 2500],
+    ["seconds", seconds(0.001, 10), "20ms", 20],
+    ["seconds", seconds(0.001, 10), "10s", 10_000],
+    ["seconds", seconds(0.001, 10), "1ms", 1],
+    ["seconds", seconds(0.001, 10), "0.9ms", null],
+    ["seconds", seconds(0.001, 10), "10.001", null],
+    ["seconds", seconds(0.001, 10), "ms", null],
+    ["probability", probability, "0.3", 0.3],
+    ["probability", probability, "30%", 0.3],
+    ["probability", probability, "4/11", 4 / 11],
+    ["probability", probability, "1", 1],
+    ["probability", probability, "100%", 1],
+    ["probability", probability, "1.1", null],
+    ["probability", probability, "101%", null],
+    ["probability", probability, "1/0", null],
+    ["probability", probability, "0/0", null],
+    ["probability", probability, "", null],
+    ["probability", probability, "4/11%", null],
+    ["oneOf", oneOf("short", "OFF"), "off", "OFF"],
+    ["oneOf", oneOf("short", "OFF"), "of", null],
+    ["nonEmpty", nonEmpty, " ", null],
+    ["decimal", decimal(0, 1), "0.5", 0.5],
+  ] as const
+) {
+  Deno.test(`reader: ${name} of ${JSON.stringify(text)} gives ${value}`, () => {
+    if (value !== null) return assertEquals<unknown>(read(text), value);
+    assertThrows(() => read(text), UsageError, "expected ");
+  });
+}
+
+Deno.test("plural: one is singular, everything else is plural", () => {
+  const shown = [0, 1, 2].map((count) => plural(count, "packet"));
+  assertEquals(shown, ["0 packets", "1 packet", "2 packets"]);
+  assertEquals(plural(2, "loss", "losses"), "2 losses");
+});
+
+Deno.test("version: cli.ts and deno.json agree", () => assertEquals(VERSION, deno.version));
+
+for (
+  const [version, fault] of [
+    ["2.4.4", "needs Deno 2.5 or later, this is 2.4.4: deno upgrade"],
+    ["1.46.3", "needs Deno 2.5 or later, this is 1.46.3: deno upgrade"],
+    ["2.5.0", undefined],
+    ["2.10.1", undefined],
+    ["3.0.0-rc.1", undefined],
+  ] as const
+) {
+  Deno.test(`version: Deno ${version} ${fault === undefined ? "is new enough" : "is too old"}`, () => {
+    assertEquals(versionFault(version), fault);
+  });
+}
+
+Deno.test("errors: a permission names the flag that is enough", () => {
+  const error = new Deno.errors.NotCapable('Requires read access to "./public", run again with …');
+  assertEquals(
+    describeError(error),
+    "Deno was not allowed to read ./public; add --allow-read=./public",
+  );
+});
+
+Deno.test("errors: words of the system without their numbers; null for a bug", () => {
+  const error = new Deno.errors.NotFound("No such file or directory (os error 2): open 'x'");
+  assertEquals(describeError(error), "No such file or directory: open 'x'");
+  assertEquals(reasonOf(error), "no such file or directory");
+  assertEquals(describeError(new ExitError(7, "Cannot connect")), "Cannot connect");
+  assertEquals(describeError(new TypeError("x is undefined")), null);
+  assertEquals(describeError("thrown"), null);
+});
+
+/** A stream that does with each write what its step says. */
+function stream(...steps: (number | Error | Promise<number>)[]) {
+  const written: string[] = [];
+  const write = async (octets: Uint8Array) => {
+    const step = steps.shift() ?? octets.length;
+    if (step instanceof Error) throw step;
+    const count = await step;
+    written.push(new TextDecoder().decode(octets.subarray(0, count)));
+    return count;
+  };
+  return { written, write };
+}
+
+Deno.test("LineWriter: gathers lines, and writes all of them", async () => {
+  const output = stream(3);
+  const writer = new LineWriter(output, { delay: 0 });
+  writer.write("one\n");
+  writer.write("two\n");
+  await writer.end(5000);
+  assertEquals(output.written, ["one", "\ntwo\n"]);
+});
+
+Deno.test("LineWriter: a full disk loses lines, is reported once, and is tried again", async () => {
+  const full = new Error("No space left on device (os error 28)");
+  const output = stream(full, full);
+  const lost: string[] = [];
+  const writer = new LineWriter(output, { delay: 0, onLost: (reason) => lost.push(reason) });
+  for (const line of ["one\n", "two\n", "three\n"]) {
+    writer.write(line);
+    await writer.end(5000);
+  }
+  assertEquals(output.written, ["three\n"]);
+  assertEquals(lost, ["no space left on device"]);
+});
+
+Deno.test("LineWriter: a closed pipe is reported, and nothing is written after it", async () => {
+  const output = stream(new Deno.errors.BrokenPipe("Broken pipe (os error 32)"));
+  let closed = 0;
+  const writer = new LineWriter(output, { delay: 0, onClosed: () => closed++ });
+  writer.write("one\n");
+  await writer.end(5000);
+  writer.write("two\n");
+  await writer.end(5000);
+  assertEquals([closed, output.written], [1, []]);
+});
+
+Deno.test("LineWriter: a stuck reader costs lines beyond the limit, and end() does not wait", async () => {
+  const stuck = Promise.withResolvers<number>();
+  const output = stream(stuck.promise);
+  const lost: string[] = [];
+  const writer = new LineWriter(output, {
+    ...{ delay: 0, maxWaiting: 8, onLost: (reason: string) => lost.push(reason) },
+  });
+  writer.write("first\n");
+  await writer.end(20);
+  writer.write("12345678");
+  writer.write("9");
+  assertEquals(lost, ["its reader is too slow"]);
+  stuck.resolve(6);
+  await writer.end(5000);
+  assertEquals(output.written, ["first\n", "12345678"]);
+});
