@@ -1,0 +1,321 @@
+// deno-lint-ignore-file no-control-regex no-regex-spaces
+/**
+ * The command line: options, exit statuses, what is shown, and the client in a shell and on a terminal.
+ *
+ * @module
+ */
+import { assert, assertStringIncludes } from "@std/assert";
+import { ROOT, runProgram } from "./helpers.ts";
+import {
+  DONE,
+  has,
+  hello,
+  interruptedAt,
+  OK,
+  type Row,
+  STAY,
+  testCommands,
+  testRows,
+  testShell,
+  testTerminal,
+} from "./http_client_helpers.ts";
+
+/** Which responses -f makes a failure. */
+const FAILURES: Row[] = [
+  {
+    rule: "-f: without it 404 is exit 0",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    out: "sorr",
+  },
+  {
+    rule: "-f: 404 is exit 22 and no body",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["-f", "URL"],
+    code: 22,
+    says: "404 No",
+  },
+  {
+    rule: "-f: does not wait for the body",
+    sends: [["HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\n", STAY]],
+    args: ["-f", "URL"],
+    code: 22,
+  },
+  {
+    rule: "-f: 399 is no failure",
+    sends: [["HTTP/1.1 399 Hm\r\nContent-Length: 2\r\n\r\nok"]],
+    args: ["-f", "URL"],
+    out: "ok",
+  },
+  {
+    rule: "--fail-with-body: 400 is exit 22 after the body",
+    sends: [["HTTP/1.1 400 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["--fail-with-body", "URL"],
+    out: "sorr",
+    code: 22,
+  },
+  {
+    rule: "--fail-with-body: a body cut short is exit 18",
+    sends: [["HTTP/1.1 400 No\r\nContent-Length: 9\r\n\r\nsorr"]],
+    args: ["--fail-with-body", "URL"],
+    out: "sorr",
+    code: 18,
+  },
+  {
+    rule: "-f: ESC in a reason phrase is shown escaped",
+    sends: [["HTTP/1.1 404 \x1b]0;x\x07\r\n\r\n"]],
+    args: ["-f", "URL"],
+    code: 22,
+    says: "\\x1b]0;x\\x07",
+    hides: "\x1b",
+  },
+  {
+    rule: "-f: with -i the header is printed",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["-fi", "URL"],
+    out: "HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\n",
+    code: 22,
+  },
+];
+
+/** Which responses are tried again. */
+const RETRIES: Row[] = [
+  {
+    rule: "RFC 9110 §10.2.3: 503 is tried again after Retry-After in seconds",
+    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy"], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: "done",
+    says: "(22)",
+    hops: 2,
+  },
+  {
+    rule: "RFC 9110 §10.2.3: 429 is tried again after Retry-After as a date",
+    sends: [[
+      "HTTP/1.1 429 Slow\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n",
+    ], [DONE]],
+    args: ["-s", "--retry", "1", "URL"],
+    out: "done",
+    hides: /./,
+    hops: 2,
+  },
+  {
+    rule: "--retry: the last response is printed",
+    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy"]],
+    args: ["--retry", "2", "URL"],
+    out: "busy",
+    hops: 3,
+  },
+  {
+    rule: "--retry: 408 is tried again",
+    sends: [["HTTP/1.1 408 Slow\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nslow"], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: "done",
+    hops: 2,
+  },
+  {
+    rule: "--retry: 404 is not tried again",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["--retry", "2", "URL"],
+    out: "sorr",
+    hops: 1,
+  },
+  {
+    rule: "RFC 9110 §10.2.3: a Retry-After of a day is not waited for",
+    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 4\r\n\r\nbusy"]],
+    args: ["--retry", "2", "URL"],
+    out: "busy",
+    hops: 1,
+  },
+  {
+    rule: "RFC 9110 §10.2.3: a Retry-After of a day is exit 22 with -f",
+    sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 4\r\n\r\nbusy"]],
+    args: ["--retry", "2", "-f", "URL"],
+    code: 22,
+    hops: 1,
+  },
+];
+
+/** What is shown of a conversation. */
+const SHOWN: Row[] = [
+  {
+    rule: "--timing prints five phases in ms",
+    sends: [[DONE]],
+    args: ["--timing", "URL"],
+    out: "done",
+    says: /^dns \d+\.\d  connect \d+\.\d  tls \d+\.\d  first-byte \d+\.\d  total \d+\.\d ms\n$/,
+  },
+  {
+    rule: "-v shows request, header and notes",
+    sends: [[hello("Content-Length: 5")]],
+    args: ["-v", "URL"],
+    out: "hello",
+    says:
+      /^\* connected to 127\.0\.0\.1 port \d+\n> GET \/ HTTP\/1\.1\n[^]*\n> \n< HTTP\/1\.1 200 OK\n< Content-Length: 5\n< \n\* /,
+  },
+  {
+    rule: "the bundle -fsSL is four options",
+    sends: [[DONE]],
+    args: ["-fsSL", "URL"],
+    out: "done",
+    hides: /./,
+  },
+  { rule: "-- ends the options", sends: [[DONE]], args: ["-s", "--", "URL"], out: "done" },
+  { rule: "-o - is standard output", sends: [[DONE]], args: ["-o", "-", "URL"], out: "done" },
+];
+
+testRows([FAILURES, RETRIES, SHOWN].flat());
+
+testCommands("options", [
+  { args: ["--help"], code: 0, out: /^Fetches one URL[^]*130 Ctrl-C\.\n$/ },
+  { args: ["-h"], code: 0, out: /--max-filesize/ },
+  { args: ["--version"], code: 0, out: /^http_client \d+\.\d+\.\d+\n$/ },
+  { args: ["-V"], code: 0, out: /^http_client/ },
+  { args: [], code: 2, says: "expected URL" },
+  { args: ["a", "b"], code: 2, says: "expected URL" },
+  { args: ["a", "80", "b", "c"], code: 2 },
+  { args: ["h", "http", "f"], code: 2, says: '"http"' },
+  { args: ["h", "0", "f"], code: 2, says: '"0"' },
+  { args: ["h", "65536", "f"], code: 2 },
+  { args: ["--prot", "u"], code: 2, says: 'Unknown option "--prot"' },
+  { args: ["-Z", "u"], code: 2, says: 'Unknown option "-Z"' },
+  { args: ["-o"], code: 2, says: 'Option "-o" needs a value' },
+  { args: ["--max-time", "soon", "u"], code: 2, says: '"soon"' },
+  { args: ["-m", "-1", "u"], code: 2, says: '"-1"' },
+  { args: ["-m", "1e3", "u"], code: 2, says: '"1e3"' },
+  { args: ["--max-redirs", "x", "u"], code: 2 },
+  { args: ["--max-filesize", "0x10", "u"], code: 2 },
+  { args: ["--retry", "1.5", "u"], code: 2 },
+  { args: ["-r", "abc", "u"], code: 2, says: '"abc"' },
+  { args: ["-C", "5", "-o", "f", "u"], code: 2, says: '"5"' },
+  { args: ["-C", "-", "u"], code: 2, says: "-C without" },
+  { args: ["-C", "-", "-o", "f", "-r", "0-1", "u"], code: 2 },
+  { args: ["-f", "--fail-with-body", "u"], code: 2 },
+  { args: ["-46", "u"], code: 2 },
+  { args: ["-I", "-d", "x", "u"], code: 2 },
+  { args: ["-o", "f", "-O", "u"], code: 2 },
+  { args: ["-X", "G T", "u"], code: 2, says: '"G T"' },
+  { args: ["-H", "X: a\r\nY: b", "u"], code: 2, says: "X: a\\x0d\\x0aY: b" },
+  { args: ["-A", "a\r\nX: y", "u"], code: 2, says: "a\\x0d\\x0aX: y" },
+  { args: ["-H", "no colon", "u"], code: 2 },
+  { args: ["-H", "A B: c", "u"], code: 2 },
+  { args: ["-H", "Content-Length: 7", "-d", "x", "u"], code: 2 },
+  { args: ["-H", "Transfer-Encoding: chunked", "u"], code: 2 },
+  { args: ["-d", "@/no/such/file", "u"], code: 2, says: "/no/such/file" },
+]);
+
+Deno.test("the help names every option, in 80 columns", async () => {
+  const { stdout } = await runProgram("http_client.ts", ["--help"]);
+  for (const line of stdout.split("\n")) assert(line.length <= 80, line);
+  const source = await Deno.readTextFile(`${ROOT}http_client.ts`);
+  const options = source.slice(source.indexOf("const OPTIONS"), source.indexOf("negatable: ["));
+  for (const [, name] of options.matchAll(/"([a-z0-9-]+)"/g)) {
+    if (name !== "show-error") assertStringIncludes(stdout, `--${name}`);
+  }
+});
+
+testTerminal([
+  {
+    rule: "terminal: control characters of a body are shown escaped",
+    sends: [[hello("X: y").replace("hello", "a\x1b[2Jb\x07\xc2\x9bc\r\n\td\x9be\xc3\xa9")]],
+    shows: "a\\x1b[2Jb\\x07\\x9bc\r\n\td\xef\xbf\xbde\xc3\xa9",
+    hides: /\x1b/,
+  },
+  {
+    rule: "terminal: control characters of a header are shown escaped",
+    sends: [[hello("X: \x1b]0;t\x07")]],
+    args: ["-i", "URL"],
+    shows: "X: \\x1b]0;t\\x07\r\n",
+    hides: /\x1b/,
+  },
+  {
+    rule: "terminal: a binary body is refused",
+    sends: [[`${OK}\r\nab\0cd`]],
+    code: 23,
+    shows: "(23) Binary body",
+  },
+  {
+    rule: "terminal: -o - prints a binary body, escaped",
+    sends: [[`${OK}\r\nab\0cd`]],
+    args: ["-o", "-", "URL"],
+    shows: "ab\\x00cd",
+  },
+  {
+    rule: "terminal: half a character at the end of a body is shown",
+    sends: [[hello("X: y").replace("hello", "caf\xc3")]],
+    shows: /^caf\xef\xbf\xbd$/,
+  },
+  {
+    rule: "terminal: half a character at the end of a body cut short is shown",
+    sends: [[hello("Content-Length: 9").replace("hello", "caf\xc3")]],
+    code: 18,
+    shows: /^caf\xef\xbf\xbdhttp_client: \(18\)/,
+  },
+  {
+    rule: "terminal: 304 has nothing to save",
+    sends: [["HTTP/1.1 304 Same\r\n\r\n"]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /^nothing new to save: The server answered 304 Same\r\n$/,
+  },
+  {
+    rule: "terminal: a redirection without -L is pointed out",
+    sends: [["HTTP/1.1 302 F\r\nLocation: /\x1bx\r\nContent-Length: 0\r\n\r\n"]],
+    shows: "302 -> /\\x1bx (use -L)",
+    hides: /\x1b/,
+  },
+  {
+    rule: "terminal: the saved file is named",
+    sends: [[DONE]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /saved \/dev\/null  4 B in \d\.\d s/,
+  },
+  {
+    rule: "terminal: -s prints nothing",
+    sends: [[DONE]],
+    args: ["-s", "-o", "/dev/null", "URL"],
+    shows: /^$/,
+  },
+], !await has("python3"));
+
+testShell([
+  {
+    rule: "shell: a full disk is exit 23",
+    line: "CLIENT -o /dev/full URL; echo $?",
+    sends: [[DONE]],
+    out: /^23\n$/,
+    err: /\(23\) .*\/dev\/full.*space/i,
+  },
+  {
+    rule: "shell: a full disk at standard output is exit 23",
+    line: "CLIENT URL > /dev/full; echo $?",
+    sends: [[DONE]],
+    out: /^23\n$/,
+    err: /\(23\) .*standard output.*space/i,
+  },
+  {
+    rule: "shell: SIGINT is exit 130",
+    line: interruptedAt("CLIENT -v URL", "^> $"),
+    sends: [[STAY]],
+    out: /^130\n$/,
+    err: /\(130\) Interrupted/,
+  },
+  {
+    rule: "shell: SIGINT ends the pause before the next attempt",
+    line: interruptedAt("CLIENT --retry 3 URL", "again in"),
+    sends: [["HTTP/1.1 503 B\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n"]],
+    out: /^130\n$/,
+    err: /again in 30 s, 3 left\n[^]*\(130\) Interrupted/,
+  },
+  {
+    rule: "shell: -d @- needs no --allow-read",
+    line: "{ printf 'a='; sleep 0.1; printf 'b\\n'; } | NET_ONLY -v -d @- URL",
+    sends: [[DONE]],
+    out: /^done$/,
+    err: /> Content-Length: 3\n/,
+  },
+  {
+    rule: "shell: a closed standard error does not stop the download",
+    line: "exec 3>&1; { CLIENT -v URL 2>&1 >&3; echo $? >&3; } | true; CLIENT -v URL 2> /dev/full",
+    sends: [[50, DONE]],
+    out: /^done0\ndone$/,
+    err: /^$/,
+  },
+]);

@@ -1,0 +1,285 @@
+/**
+ * Names, addresses, TCP and TLS: how a connection is made, trusted and ended.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { LOCAL, ROOT, runProgram, TLS } from "./helpers.ts";
+import {
+  BLIND,
+  chunked,
+  DONE,
+  has,
+  OK,
+  RESET,
+  resetting,
+  type Row,
+  runHere,
+  ScriptedServer,
+  STAY,
+  testCommands,
+  testRows,
+} from "./http_client_helpers.ts";
+
+/** RFC 9110 §4.3.4 and RFC 8446: certificates and handshakes. */
+const TRUST: Row[] = [
+  {
+    rule: "RFC 9110 §4.3.4: --cacert adds a CA",
+    tls: "localhost",
+    sends: [[DONE]],
+    args: ["--cacert", `${TLS}ca.pem`, "URL"],
+    out: "done",
+  },
+  {
+    rule: "RFC 9110 §4.3.4: a certificate of an unknown CA is exit 60",
+    tls: "localhost",
+    sends: [[DONE]],
+    code: 60,
+    says: /127\.0\.0\.1.*nobody known/,
+  },
+  {
+    rule: "RFC 9110 §4.3.4: a self-signed certificate is exit 60",
+    tls: "selfsigned",
+    sends: [[DONE]],
+    args: ["--cacert", `${TLS}ca.pem`, "URL"],
+    code: 60,
+  },
+  {
+    rule: "RFC 9110 §4.3.4: a certificate for another name is exit 60",
+    tls: "other",
+    sends: [[DONE]],
+    args: ["--cacert", `${TLS}ca.pem`, "URL"],
+    code: 60,
+    says: /127\.0\.0\.1.*other\.example/,
+  },
+  {
+    rule: "RFC 9110 §4.3.4: an expired certificate is exit 60",
+    tls: "expired",
+    sends: [[DONE]],
+    args: ["--cacert", `${TLS}ca.pem`, "URL"],
+    code: 60,
+    says: /expired on .*2021/,
+  },
+  {
+    rule: "RFC 9110 §4.3.4: a certificate that is not yet valid is exit 60",
+    tls: "future",
+    sends: [[DONE]],
+    args: ["--cacert", `${TLS}ca.pem`, "URL"],
+    code: 60,
+    says: /not valid before .*2100/,
+  },
+  ...["localhost", "other", "expired", "future", "selfsigned"].map((tls) => (
+    {
+      rule: `-k: accepts the certificate "${tls}" with a warning`,
+      tls,
+      sends: [[DONE]],
+      args: ["-k", "URL"],
+      out: "done",
+      says: "warning",
+    }
+  )),
+  {
+    rule: "-k: does not warn with -s",
+    tls: "other",
+    sends: [[DONE]],
+    args: ["-sk", "URL"],
+    out: "done",
+    hides: /./,
+  },
+  {
+    rule: "RFC 9112 §9.8: a framed body needs no close_notify",
+    tls: "localhost",
+    sends: [[DONE, STAY]],
+    args: ["--cacert", `${TLS}ca.pem`, "URL"],
+    out: "done",
+  },
+  {
+    rule: "RFC 8446: a server without TLS is exit 35",
+    sends: [[BLIND, "HTTP/1.1 400 No\r\n\r\n", STAY]],
+    args: ["-m", "5", "https://127.0.0.1:PORT/"],
+    code: 35,
+  },
+  {
+    rule: "RFC 8446: a connection closed in the handshake is exit 35",
+    sends: [[BLIND, 50, RESET]],
+    args: ["https://127.0.0.1:PORT/"],
+    code: 35,
+  },
+];
+
+testRows(TRUST);
+
+testCommands("connection", [
+  { args: ["http://no.such.host.invalid/"], code: 6, says: "no.such.host.invalid" },
+  { args: ["http://bücher.invalid/"], code: 6, says: "xn--bcher-kva.invalid" },
+  { args: [`http://${"a".repeat(300)}/`], code: 6 },
+  { args: ["-6", "http://127.0.0.1:1/"], code: 6 },
+  { args: ["-4", "http://[::1]:1/"], code: 6 },
+  { args: ["http://127.0.0.1:1/"], code: 7, says: "127.0.0.1 port 1" },
+  { args: ["http://127.0.0.1:0/"], code: 7 },
+  { args: ["--cacert", "/no/such/ca", "https://h/"], code: 77, says: "/no/such/ca" },
+  { args: ["--cacert", `${ROOT}deno.json`, "https://h/"], code: 77, says: "no PEM certificate" },
+  { args: ["--cacert", `${TLS}localhost.key`, "https://h/"], code: 77 },
+  {
+    args: ["-v", "http://bücher.invalid/"],
+    code: 6,
+    says: "* bücher.invalid is xn--bcher-kva.invalid to the DNS",
+  },
+]);
+
+const RESETS = [
+  { rule: "RFC 9112 §8: a reset before the header is exit 56", text: "", out: "" },
+  { rule: "RFC 9112 §8: a reset inside the header is exit 56", text: `${OK}X`, out: "" },
+  {
+    rule: "RFC 9112 §8: a reset inside a body with a length is exit 56",
+    text: `${OK}Content-Length: 9\r\n\r\nhello`,
+    out: "hello",
+  },
+  {
+    rule: "RFC 9112 §8: a reset inside a body without a length is exit 56",
+    text: `${OK}\r\nhello`,
+    out: "hello",
+  },
+  {
+    rule: "RFC 9112 §8: a reset inside a chunk is exit 56",
+    text: chunked("9\r\nhello"),
+    out: "hello",
+  },
+];
+
+for (const { rule, text, out } of RESETS) {
+  Deno.test(rule, async () => {
+    const { code, stdout, stderr } = await resetting(text, []);
+    assertEquals({ code, stdout }, { code: 56, stdout: out }, stderr);
+    assertStringIncludes(stderr, "http_client: (56) ");
+  });
+}
+
+Deno.test("RFC 9112 §8: a reset before the request is exit 56", async () => {
+  const { code, stderr } = await resetting(null, []);
+  assertEquals(code, 56, stderr);
+});
+
+/** A TLS server of Python's, which can leave the close_notify out. */
+const TLS_SERVER = `
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1] + ".pem", sys.argv[1] + ".key")
+if sys.argv[2] == "1.2": context.maximum_version = ssl.TLSVersion.TLSv1_2
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+print(listener.getsockname()[1], flush=True)
+conn = context.wrap_socket(listener.accept()[0], server_side=True)
+conn.recv(65536)
+conn.sendall(sys.argv[4].encode())
+if sys.argv[3] == "polite":
+    try: conn.unwrap()
+    except OSError: pass
+else: conn.shutdown(socket.SHUT_RDWR)
+`;
+
+const ENDINGS = [
+  {
+    rule: "RFC 9112 §9.8: close_notify ends a body without length",
+    how: "polite",
+    text: `${OK}\r\nhello`,
+    code: 0,
+  },
+  {
+    rule: "RFC 9112 §9.8: a body without length is incomplete without close_notify",
+    how: "rude",
+    text: `${OK}\r\nhello`,
+    code: 56,
+  },
+  {
+    rule: "RFC 9112 §9.8: a body with a length needs no close_notify",
+    how: "rude",
+    text: `${OK}Content-Length: 5\r\n\r\nhello`,
+    code: 0,
+  },
+  {
+    rule: "RFC 9112 §9.8: a chunked body needs no close_notify",
+    how: "rude",
+    text: chunked("5\r\nhello\r\n0\r\n\r\n"),
+    code: 0,
+  },
+  {
+    rule: "RFC 9112 §9.8: a body cut short is exit 18",
+    how: "polite",
+    text: `${OK}Content-Length: 6\r\n\r\nhello`,
+    code: 18,
+  },
+];
+
+const ENDED = [["--cacert", `${TLS}ca.pem`], ["-k"]].flatMap((trust) =>
+  ["1.2", "1.3"].flatMap((version) => ENDINGS.map((ending) => ({ trust, version, ...ending })))
+);
+
+const hasPython = await has("python3");
+for (const { rule, trust, version, how, text, code } of ENDED) {
+  Deno.test({
+    name: `${rule} (TLS ${version}, ${trust[0]})`,
+    ignore: !hasPython,
+    fn: async () => {
+      const child = new Deno.Command("python3", {
+        args: ["-c", TLS_SERVER, `${TLS}localhost`, version, how, text],
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+      const reader = child.stdout.getReader();
+      const { value } = await reader.read();
+      const port = new TextDecoder().decode(value).trim();
+      const outcome = await runHere([...trust, `https://127.0.0.1:${port}/`]);
+      await reader.cancel();
+      await child.status;
+      assertEquals(outcome.code, code, JSON.stringify(outcome));
+      assertEquals(outcome.stdout, "hello");
+    },
+  });
+}
+
+Deno.test("RFC 3986 §3.2.2: an IPv6 address is accepted with a zone and without", async () => {
+  let listener: Deno.Listener;
+  try {
+    listener = Deno.listen({ hostname: "::1", port: 0 });
+  } catch {
+    console.log("skipped: no IPv6 here");
+    return;
+  }
+  await using server = new ScriptedServer([[DONE]], (text) => [text], listener);
+  for (
+    const args of [[`[::1]:${server.port}/a`], [`http://[::1%25lo]:${server.port}/`], [
+      "::1",
+      `${server.port}`,
+      "f",
+    ], ["-6", `[::1]:${server.port}`]]
+  ) {
+    const { code, stdout, stderr } = await runProgram("http_client.ts", args);
+    assertEquals(code, 0, stderr);
+    assert(stdout.endsWith("done"));
+  }
+  for (const request of server.requests) {
+    assertStringIncludes(request, `Host: [::1]:${server.port}\r\n`);
+  }
+});
+
+for (
+  const [flag, args] of Object.entries({ net: ["http://127.0.0.1:1/"], read: ["-d", "@x", "u"] })
+) {
+  Deno.test(`a missing --allow-${flag} is named in the message`, async () => {
+    const { stderr, code } = await runProgram("http_client.ts", args, { allow: [] });
+    assertStringIncludes(stderr, `--allow-${flag}`);
+    assert(code > 0 && stderr.trim().split("\n").length === 1, stderr);
+  });
+}
+
+for (const option of ["-v", "--timing"]) {
+  Deno.test(`${option} needs no more permission than the name of the server`, async () => {
+    await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
+    const allow = ["--allow-net=localhost"];
+    const args = [option, `http://localhost:${server.port}/`];
+    const { code, stdout, stderr } = await runProgram("http_client.ts", args, { allow });
+    assertEquals({ code, stdout }, { code: 0, stdout: "done" }, stderr);
+  });
+}
