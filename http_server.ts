@@ -56,8 +56,22 @@ export interface Settings {
   secure?: boolean;
   /** More connections than this wait. Default: 1,000. */
   maxConnections?: number;
-  /** How long a kept connection may be silent, in milliseconds. Default: 15,000. */
-  idle?: number;
+  /** Time limits that differ from the defaults in TIMEOUTS (ms). */
+  timeouts?: Partial<Timeouts>;
+}
+
+/** The time limits of a service (ms). */
+export interface Timeouts {
+  /** For a request to arrive: its header section, then its body. */
+  request: number;
+  /** Between two requests of a kept connection. */
+  idle: number;
+  /** For each write of a response. */
+  write: number;
+  /** For the client to close after the last response. */
+  linger: number;
+  /** For responses in progress after the service was told to stop. */
+  shutdown: number;
 }
 
 /** Settings, and how the service is watched and ended. */
@@ -177,16 +191,14 @@ class StatusError extends Error {
 
 // ---- Numbers -----------------------------------------------------------
 
-/** How long a request may take to arrive, in milliseconds, header and body each. */
-const REQUEST_TIMEOUT = 10_000;
-/** How long a kept connection may be silent, in milliseconds. */
-const IDLE_TIMEOUT = 15_000;
-/** How long a client may take no octet of a response, in milliseconds. */
-const WRITE_TIMEOUT = 30_000;
-/** How long a client may take to hang up after our last word, in milliseconds. */
-const LINGER_TIMEOUT = 2_000;
-/** How long answers in progress may go on after the end was asked for, in milliseconds. */
-const SHUTDOWN_TIMEOUT = 5_000;
+/** Default time limits (ms). */
+export const TIMEOUTS: Readonly<Timeouts> = {
+  request: 10_000,
+  idle: 15_000,
+  write: 30_000,
+  linger: 2_000,
+  shutdown: 5_000,
+};
 /** The longest request-target, in octets; RFC 9112 §3 wants a request line of 8,000 to pass. */
 const MAX_TARGET = 8_000;
 /** The longest request line, in octets. */
@@ -269,6 +281,7 @@ const encoder = new TextEncoder();
 
 /** One service: its options, and what its connections share. */
 interface Site extends ServeOptions {
+  timeouts: Readonly<Timeouts>;
   answers: AnswerTable;
   /** What small files held when they looked like this: device, inode, size and times. */
   contents: Store<Held>;
@@ -297,6 +310,7 @@ export async function serve(
 ): Promise<Summary> {
   const site: Site = {
     ...options,
+    timeouts: { ...TIMEOUTS, ...options.timeouts },
     answers: new AnswerTable(),
     contents: new Store(),
     connections: new Set(),
@@ -314,7 +328,7 @@ export async function serve(
     if (answers > 0) site.finishing?.(answers);
     patience = setTimeout(() => {
       for (const { wire } of site.connections) wire.close();
-    }, SHUTDOWN_TIMEOUT);
+    }, site.timeouts.shutdown);
     wake(site);
   };
   if (options.signal.aborted) stop();
@@ -374,7 +388,8 @@ async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<
 /** Reads requests and answers them, in their order, as long as the connection persists. */
 async function answerRequests(connection: Connection, site: Site): Promise<void> {
   const { wire } = connection;
-  for (let patience = REQUEST_TIMEOUT;; patience = site.idle ?? IDLE_TIMEOUT) {
+  const { timeouts } = site;
+  for (let patience = timeouts.request;; patience = timeouts.idle) {
     connection.state = "idle";
     wire.setDeadline(patience);
     if (wire.buffered.length === 0 && !await wire.fill()) return;
@@ -390,7 +405,7 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     await send(answer, connection, site, started);
     if (answer.persists && !site.signal.aborted) continue;
     connection.state = "hanging up";
-    if (answer.lingers || wire.buffered.length > 0) await wire.hangUp(LINGER_TIMEOUT);
+    if (answer.lingers || wire.buffered.length > 0) await wire.hangUp(timeouts.linger);
     return;
   }
 }
@@ -494,12 +509,12 @@ async function answerNext(wire: Wire, key: string, site: Site): Promise<Answer |
   const { received } = wire;
   let line: string | undefined;
   try {
-    const lines = await readHead(wire);
+    const lines = await readHead(wire, site.timeouts.request);
     if (lines === null) return undefined;
     [line = ""] = lines;
     for (const each of lines) site.trace?.("<", printable(hideCredentials(each)));
     const request = parseRequest(lines, site.secure ?? false);
-    const ended = await dropBody(wire, request);
+    const ended = await dropBody(wire, request, site.timeouts.request);
     const make = async () => compose(await respond(request, site), request, ended, site);
     const keyIsRequest = wire.received === received && wire.buffered.length === 0;
     return await (key && keyIsRequest && !site.trace ? site.answers.share(key, make) : make());
@@ -521,11 +536,11 @@ function hideCredentials(line: string): string {
 async function send(answer: Answer, { wire, remote }: Connection, site: Site, started: number) {
   let sent = 0;
   try {
-    await wire.write(answer.octets, WRITE_TIMEOUT);
+    await wire.write(answer.octets, site.timeouts.write);
     sent = answer.content;
     if (!answer.file) return;
     for await (const octets of readPieces(answer.file, answer.rest)) {
-      await wire.write(octets, WRITE_TIMEOUT);
+      await wire.write(octets, site.timeouts.write);
       sent += octets.length;
     }
   } finally {
@@ -545,8 +560,8 @@ async function send(answer: Answer, { wire, remote }: Connection, site: Site, st
  *
  * @throws {StatusError} 400 for a lone LF or an early end, 414, 431.
  */
-async function readHead(wire: Wire): Promise<string[] | null> {
-  wire.setDeadline(REQUEST_TIMEOUT);
+async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
+  wire.setDeadline(timeout);
   const ends: number[] = []; // where each line ends, CRLF included
   for (let scanned = 0, emptyLines = 0;;) {
     const octets = wire.buffered;
@@ -680,7 +695,11 @@ function requestFraming(fields: Fields, old: boolean): Framing {
  * Reads the body of a request and drops it, so that the next request can follow. Tells whether
  * it came to its end: a long one is not worth the wait, and then the connection ends.
  */
-async function dropBody(wire: Wire, { method, fields, framing, old }: Request): Promise<boolean> {
+async function dropBody(
+  wire: Wire,
+  { method, fields, framing, old }: Request,
+  timeout: number,
+): Promise<boolean> {
   const expectation = old ? undefined : fields.get("Expect")?.toLowerCase();
   // RFC 9110 §10.1.1: an expectation that we do not know is refused.
   if (expectation !== undefined && expectation !== "100-continue") throw new StatusError(417);
@@ -691,7 +710,7 @@ async function dropBody(wire: Wire, { method, fields, framing, old }: Request): 
     if (!ALLOWED.includes(method)) return false; // the final status is due at once
     if (wire.buffered.length === 0) await wire.write("HTTP/1.1 100 Continue\r\n\r\n");
   }
-  wire.setDeadline(REQUEST_TIMEOUT);
+  wire.setDeadline(timeout);
   if (framing.kind === "chunked") return await dropChunks(wire);
   await dropOctets(wire, framing.octets);
   return true;
@@ -1433,7 +1452,7 @@ Usage: http_server.ts [options] [folder|file]     (default: the current folder)
       --allow-host NAME   answer to this host name too; '*': to all; repeatable
       --max-connections N    more than these wait (default: ${MAX_CONNECTIONS})
       --idle SECONDS      end a kept connection after so much silence
-                          (default: ${IDLE_TIMEOUT / 1_000})
+                          (default: ${TIMEOUTS.idle / 1_000})
   -q, --quiet             the same as --log off
   -v, --verbose           show every header on standard error
   -h, --help              show this text
@@ -1451,7 +1470,7 @@ const OPTIONS = {
   collect: ["header", "allow-host"],
   negatable: ["listing"],
   default: { threads: "1", log: "short", listing: true, cors: false,
-    "max-connections": String(MAX_CONNECTIONS), idle: String(IDLE_TIMEOUT / 1_000) },
+    "max-connections": String(MAX_CONNECTIONS), idle: String(TIMEOUTS.idle / 1_000) },
   short: { p: "port", b: "bind", host: "bind", t: "threads", s: "spa", c: "cache", H: "header",
     C: "cors", q: "quiet", v: "verbose", h: "help", V: "version" },
 } as const;
@@ -1493,7 +1512,7 @@ function parseOptions(args: readonly string[]) {
     format: flags.quiet ? "off" as const : format,
     allowHosts: flags["allow-host"].map(parseHost),
     maxConnections: whole("--max-connections", flags["max-connections"], 1, 1_000_000),
-    idle: readNumber("--idle", flags.idle, { min: 0.1, max: 86_400 }) * 1_000,
+    timeouts: { idle: readNumber("--idle", flags.idle, { min: 0.1, max: 86_400 }) * 1_000 },
   };
 }
 
@@ -1755,7 +1774,7 @@ class Output {
 
   /** Resolves when all is written, or the reader is stuck. */
   async end(): Promise<void> {
-    const stuck = new Promise((resolve) => setTimeout(resolve, LINGER_TIMEOUT));
+    const stuck = new Promise((resolve) => setTimeout(resolve, TIMEOUTS.linger));
     await Promise.race([this.#writing, stuck]);
   }
 

@@ -1,0 +1,404 @@
+/**
+ * Which file a target names (RFC 3986), media types, and files that change while they are sent.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import {
+  ask,
+  Client,
+  Folder,
+  HUGE,
+  LARGE,
+  octets,
+  readAnswers,
+  request,
+  SENTINEL,
+  type Service,
+  start,
+  talk,
+  UNIX,
+} from "./http_server_helpers.ts";
+
+/** Where a target leads in the folder below: a status, or the content. */
+const TARGETS: readonly [target: string, want: string][] = [
+  ["/plain.txt", "plain"],
+  ["/%70lain.txt", "plain"],
+  ["/plain%2etxt", "plain"],
+  ["/a%20b.txt", "blank"],
+  ["/a+b.txt", "plus"],
+  ["/a%2Bb.txt", "plus"],
+  ["/a&b;c=d.txt", "sub-delims"],
+  ["/%c3%a4.txt", "umlaut"],
+  ["/100%25.txt", "per cent"],
+  ["/%2541.txt", "encoded"],
+  ["/A.txt", "404"],
+  ["/%41.txt", "404"],
+  ["/q%3F.txt", "question"],
+  ["/q?.txt", "404"],
+  ["/h%23.txt", "hash"],
+  ["/%3Cb%3E.txt", "tag"],
+  ["/dir/x.txt", "x"],
+  ["/dir//x.txt", "x|404|30\\d"],
+  ["//plain.txt", "plain|404|30\\d"],
+  ["/plain.txt/", "404"],
+  ["/plain.txt//", "404"],
+  ["/plain.txt/x", "404"],
+  ["/plain.txt/.", "40[04]"],
+  ["/nothing", "404"],
+  ["/dir/nothing/x", "404"],
+  ["/Plain.txt", "404"],
+  ["/./plain.txt", "plain|40[04]"],
+  ["/dir/../plain.txt", "plain|40[04]"],
+  ["/dir/%2e%2e/plain.txt", "plain|40[04]"],
+  ["/..", "40[04]"],
+  ["/../secret.txt", "40[04]"],
+  ["/../root/plain.txt", "plain|40[04]"],
+  ["/../root-evil/secret.txt", "40[04]"],
+  ["/dir/../../secret.txt", "40[04]"],
+  ["/%2e%2e/secret.txt", "40[04]"],
+  ["/%2E%2E/secret.txt", "40[04]"],
+  ["/.%2e/secret.txt", "40[04]"],
+  ["/..%2fsecret.txt", "40[04]"],
+  ["/..%5csecret.txt", "40[04]"],
+  ["/..\\secret.txt", "40[04]"],
+  ["/%252e%252e/secret.txt", "40[04]"],
+  ["/%c0%ae%c0%ae/secret.txt", "40[04]"],
+  ["/%e0%80%ae%e0%80%ae/secret.txt", "40[04]"],
+  ["/..;/secret.txt", "40[04]"],
+  ["/../../../../../../../../etc/passwd", "40[04]"],
+  ["//etc/passwd", "40[04]"],
+  ["/%2fetc/passwd", "40[04]"],
+  ["/%2Fetc%2Fpasswd", "40[04]"],
+  ["/dir%2fx.txt", "40[04]"],
+  ["/dir%5cx.txt", "40[04]"],
+  ["/plain.txt%00", "40[04]"],
+  ["/plain.txt%00.html", "40[04]"],
+  ["/%00", "40[04]"],
+  ["/plain.txt%0a", "40[04]"],
+  ["/plain.txt%20", "40[04]"],
+  ["/%zz", "400"],
+  ["/%", "400"],
+  ["/plain.txt%", "400"],
+  ["/%4", "400"],
+  ["/%u0041", "400"],
+  ["/%ff", "40[04]"],
+  ["/%c3", "40[04]"],
+  ["/%ed%a0%80", "40[04]"],
+  [`/${"x".repeat(300)}`, "404"],
+  [`/${"x".repeat(7_990)}`, "404"],
+  [`/${"%41".repeat(2_600)}`, "404"],
+  [`/${"x/".repeat(3_900)}`, "404"],
+  [`${"/".repeat(7_900)}plain.txt`, "plain|40[04]|30\\d"],
+  [`/${"../".repeat(2_600)}`, "40[04]"],
+  ["/.env", "404"],
+  ["/%2eenv", "404"],
+  ["/.git/config", "404"],
+  ["/.git/", "404"],
+  ["/.git", "404"],
+  ["/dir/.secret", "404"],
+  ["/...", "404"],
+  ["/.well-known/acme", "acme"],
+  ["/.well-known/.secret", "404"],
+  ["/dir/.well-known/acme", "404"],
+  ["/.well-known/../.env", "40[04]"],
+  ["/link-in", "plain"],
+  ["/link-in-dir/x.txt", "x"],
+  ["/dir/up", "plain"],
+  ["/self/self/plain.txt", "plain"],
+  ["/link-absolute", "plain"],
+  ["/link-out", "40[34]"],
+  ["/link-out-dir/secret.txt", "40[34]"],
+  ["/link-out-dir/", "40[34]"],
+  ["/link-out-dir", "40[34]"],
+  ["/link-out-dir/nothing", "40[34]"],
+  ["/link-prefix/secret.txt", "40[34]"],
+  ["/link-hidden", "40[34]"],
+  ["/link-hidden-dir/config", "40[34]"],
+  ["/link-broken", "404"],
+  ["/link-loop", "404"],
+  ["/link-zero", "40[34]"],
+  ["/link-about", "40[34]"],
+  ["/fifo", "40[34]"],
+  ["/dir/fifo", "40[34]"],
+];
+
+/** A folder with awkward names, hidden files, links in and out, and two fifos. */
+async function makeTree(): Promise<Folder> {
+  const folder = new Folder({
+    "plain.txt": "plain",
+    "a b.txt": "blank",
+    "a+b.txt": "plus",
+    "a&b;c=d.txt": "sub-delims",
+    "ä.txt": "umlaut",
+    "100%.txt": "per cent",
+    "%41.txt": "encoded",
+    "q?.txt": "question",
+    "h#.txt": "hash",
+    "<b>.txt": "tag",
+    "dir/x.txt": "x",
+    "dir/.secret": "secret",
+    "dir/.well-known/acme": "secret",
+    ".env": "secret",
+    ".git/config": "secret",
+    "...": "secret",
+    ".well-known/acme": "acme",
+    ".well-known/.secret": "secret",
+    "../secret.txt": "secret",
+    "../root-evil/secret.txt": "secret",
+    "../about.html": "secret",
+  });
+  const links = {
+    "link-in": "plain.txt",
+    "link-in-dir": "dir",
+    "dir/up": "../plain.txt",
+    "self": ".",
+    "link-absolute": folder.path("plain.txt"),
+    "link-out": "../secret.txt",
+    "link-out-dir": "..",
+    "link-prefix": "../root-evil",
+    "link-hidden": ".env",
+    "link-hidden-dir": ".git",
+    "link-broken": "nowhere",
+    "link-loop": "link-loop",
+    "link-zero": "/dev/zero",
+    "link-about.html": "../about.html",
+  };
+  for (const [name, target] of Object.entries(links)) folder.link(target, name);
+  const fifos = ["fifo", "dir/fifo"].map((name) => folder.path(name));
+  await new Deno.Command("mkfifo", { args: fifos }).output();
+  return folder;
+}
+
+for (const [target, want] of TARGETS) {
+  for (const method of ["GET", "HEAD"]) {
+    const name = `RFC 3986 §3.3: ${method} ${target.slice(0, 80)} is ${want}`;
+    Deno.test({ name, ignore: !UNIX }, async () => {
+      using folder = await makeTree();
+      await using service = start({ root: folder.root });
+      const { status, body } = await ask(service.port, target, [], method);
+      assert(!body.includes("secret") && !body.includes("root:"), "nothing from outside");
+      if (status === 200 && method === "HEAD") assertMatch(want, /^[a-z]/);
+      else assertMatch(status === 200 ? body : `${status}`, new RegExp(`^(?:${want})$`));
+    });
+  }
+}
+
+Deno.test({ name: "files: ten requests for a fifo block no other", ignore: !UNIX }, async () => {
+  using folder = await makeTree();
+  await using service = start({ root: folder.root });
+  const statuses = await Promise.all(Array.from({ length: 10 }, () => ask(service.port, "/fifo")));
+  assert(statuses.every(({ status }) => status === 403 || status === 404));
+  assertEquals((await ask(service.port, "/plain.txt")).body, "plain");
+});
+
+for (const target of ["/.env", "/.git/config", "/dir/.secret", "/link-hidden", "/..."]) {
+  Deno.test({ name: `files: dotfiles: true serves ${target}`, ignore: !UNIX }, async () => {
+    using folder = await makeTree();
+    await using service = start({ root: folder.root, dotfiles: true });
+    assertEquals((await ask(service.port, target)).body, "secret");
+  });
+}
+
+for (const target of ["/../secret.txt", "/%2e%2e/secret.txt", "/link-out"]) {
+  Deno.test({ name: `files: dotfiles: true refuses ${target}`, ignore: !UNIX }, async () => {
+    using folder = await makeTree();
+    await using service = start({ root: folder.root, dotfiles: true });
+    assertMatch(`${(await ask(service.port, target)).status}`, /^40[034]$/);
+  });
+}
+
+Deno.test({ name: "files: a socket is refused", ignore: !UNIX }, async () => {
+  using folder = new Folder();
+  const path = folder.path("socket");
+  const holder = new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      `Deno.listen({ transport: "unix", path: "${path}" }); setTimeout(() => {}, 9e4)`,
+    ],
+  }).spawn();
+  const made = () => Deno.readDirSync(folder.root).some(({ name }) => name === "socket");
+  while (!made()) await new Promise((resolve) => setTimeout(resolve, 20));
+  await using service = start({ root: folder.root });
+  assertMatch(`${(await ask(service.port, "/socket")).status}`, /^40[34]$/);
+  holder.kill();
+  await holder.status;
+});
+
+Deno.test(
+  { name: "files: a link changed while it is asked for never leads out", ignore: !UNIX },
+  async () => {
+    using folder = new Folder({ "in.txt": "inside", "../out.txt": "secret" });
+    folder.link("in.txt", "link");
+    await using service = start({ root: folder.root });
+    let on = true;
+    const changing = (async () => {
+      for (let out = false; on; out = !out) {
+        folder.link(out ? "../out.txt" : "in.txt", "next");
+        await Deno.rename(folder.path("next"), folder.path("link"));
+      }
+    })();
+    for (let round = 0; round < 200; round++) {
+      const { status, body } = await ask(service.port, `/link?${round}`);
+      assertMatch(status === 200 ? body : `${status}`, /^(inside|40[34])$/);
+    }
+    on = false;
+    await changing;
+  },
+);
+
+/** Names, and the media types that they get. */
+const TYPES = {
+  "a.html": "text/html; charset=utf-8",
+  "a.css": "text/css; charset=utf-8",
+  "a.js": "text/javascript; charset=utf-8",
+  "a.mjs": "text/javascript; charset=utf-8",
+  "a.txt": "text/plain; charset=utf-8",
+  "a.md": "text/markdown; charset=utf-8",
+  "a.csv": "text/csv; charset=utf-8",
+  "a.json": "application/json",
+  "a.svg": "image/svg+xml",
+  "a.png": "image/png",
+  "A.JPG": "image/jpeg",
+  "a.webp": "image/webp",
+  "a.avif": "image/avif",
+  "a.woff2": "font/woff2",
+  "a.wasm": "application/wasm",
+  "a.pdf": "application/pdf",
+  "a.mp4": "video/mp4",
+  "a.webm": "video/webm",
+  "a.mp3": "audio/mpeg",
+  "a.webmanifest": "application/manifest+json",
+  "a.zip": "application/zip",
+  "a.unheard-of": "application/octet-stream",
+  "README": "application/octet-stream",
+  "html": "application/octet-stream",
+  ".html/js": "application/octet-stream",
+  "a.": "application/octet-stream",
+  "a.html.": "application/octet-stream",
+};
+
+for (const [name, type] of Object.entries(TYPES)) {
+  Deno.test(`RFC 9110 §8.3: ${name} is ${type}`, async () => {
+    using folder = new Folder({ [name]: "x" });
+    await using service = start({ root: folder.root, dotfiles: true });
+    const { fields } = await ask(service.port, `/${name}`);
+    assertEquals(fields.get("Content-Type"), type);
+    assertEquals(fields.get("X-Content-Type-Options"), "nosniff");
+  });
+}
+
+Deno.test("files: an awkward name from the repository", async () => {
+  await using service = start();
+  const target = `/${encodeURIComponent("an awkward näme, 100% & #1.txt")}`;
+  assertEquals((await ask(service.port, target)).body, "awkward\n");
+});
+
+// ---- Files that change while they are sent -----------------------------
+
+/** Asks for a huge file, changes it when the first octets have come, and reads to the end. */
+async function duringTransfer(
+  change: (folder: Folder) => void,
+): Promise<[Client, Service, Folder]> {
+  const folder = new Folder({ "huge.bin": "", "end.txt": "the end\n" });
+  Deno.writeFileSync(folder.path("huge.bin"), new Uint8Array(HUGE).fill(0x61));
+  const service = start({ root: folder.root });
+  const client = await Client.open(service.port);
+  await client.send(request("/huge.bin"));
+  await client.until(/\r\n\r\n/);
+  change(folder);
+  await client.send(SENTINEL);
+  return [client, service, folder];
+}
+
+Deno.test("changes: a file that grows does not touch the next answer", async () => {
+  const [client, service, folder] = await duringTransfer((folder) => {
+    const forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged".repeat(100_000);
+    Deno.writeTextFileSync(folder.path("huge.bin"), forged, { append: true });
+  });
+  using _folder = folder;
+  await using _service = service;
+  using _client = client;
+  const [first, second, ...others] = readAnswers(await client.until());
+  assertEquals([first?.body.length, second?.body, others], [HUGE, "the end\n", []]);
+  assert(!first?.body.includes("forged"));
+});
+
+Deno.test("changes: a file that shrinks ends the connection, and nothing is made up", async () => {
+  const [client, service, folder] = await duringTransfer((folder) => {
+    Deno.truncateSync(folder.path("huge.bin"), 1_000_000);
+  });
+  using _folder = folder;
+  await using running = service;
+  using _client = client;
+  const begun = performance.now();
+  const text = await client.until();
+  assert(performance.now() - begun < 3_000, "it ends within a second");
+  const [, body = ""] = /^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\n([^]*)$/.exec(text) ?? [];
+  assert(body.length < HUGE && /^a*$/.test(body), "no padding, no next answer");
+  assertEquals((await ask(running.port, "/end.txt")).body, "the end\n");
+  const [exchange] = running.exchanges.filter(({ due }) => due === HUGE);
+  assert(exchange && exchange.sent < HUGE, "the log tells");
+  running.complaints.length = 0; // it may say so
+});
+
+Deno.test("changes: a file that is replaced or removed is sent as it was", async () => {
+  const [client, service, folder] = await duringTransfer((folder) => {
+    folder.write("other.bin", "other");
+    if (UNIX) Deno.renameSync(folder.path("other.bin"), folder.path("huge.bin"));
+    if (UNIX) Deno.removeSync(folder.path("huge.bin"));
+  });
+  using _folder = folder;
+  await using _service = service;
+  using _client = client;
+  const [first, second] = readAnswers(await client.until());
+  assertEquals([first?.body.length, second?.body], [HUGE, "the end\n"]);
+});
+
+Deno.test("changes: while a file is written again and again, every answer is in order", async () => {
+  using folder = new Folder({ "file.bin": octets(1_000) });
+  await using service = start({ root: folder.root });
+  let on = true;
+  const changing = (async () => {
+    for (let size = 1_000; on; size = (size * 7919) % 400_000) {
+      await Deno.writeTextFile(folder.path("file.bin"), octets(size));
+    }
+  })();
+  for (let round = 0; round < 100; round++) {
+    const text = await talk(service.port, [request(`/file.bin?${round}`, ["Connection: close"])]);
+    const [head, length] =
+      /^HTTP\/1\.1 200 OK\r\n[^]*?Content-Length: (\d+)\r\n[^]*?\r\n\r\n/.exec(text) ?? [];
+    assert(head && text.length - head.length <= Number(length), text.slice(0, 300));
+  }
+  on = false;
+  await changing;
+  service.complaints.length = 0;
+});
+
+Deno.test(
+  { name: "changes: a file replaced again and again is always there", ignore: !UNIX },
+  async () => {
+    using folder = new Folder({ "file.txt": "a", "large.bin": LARGE });
+    await using service = start({ root: folder.root });
+    const replace = `for (;;) for (const name of ["file.txt", "large.bin"]) {
+    Deno.copyFileSync(name, ".next");
+    Deno.renameSync(".next", name);
+  }`;
+    const replacing = new Deno.Command(Deno.execPath(), {
+      args: ["eval", replace],
+      cwd: folder.root,
+    })
+      .spawn();
+    const statuses = new Set<string>();
+    const begun = performance.now();
+    for (let round = 0; performance.now() - begun < 700; round++) {
+      for (const name of ["file.txt", "large.bin"]) {
+        const { status, body } = await ask(service.port, `/${name}?${round}`);
+        statuses.add(`${status} ${body.length}`);
+      }
+    }
+    replacing.kill();
+    await replacing.status;
+    assertEquals(statuses, new Set(["200 1", `200 ${LARGE.length}`]));
+  },
+);

@@ -1,0 +1,284 @@
+/**
+ * The service: many clients at once, broken ones, the end of the service, and the log.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { formatExchange, serve } from "../http_server.ts";
+import { LOCAL } from "./helpers.ts";
+import {
+  ask,
+  askKept,
+  basic,
+  Client,
+  Folder,
+  H,
+  HUGE,
+  LARGE,
+  pause,
+  readAnswers,
+  request,
+  start,
+  talk,
+  WWW,
+} from "./http_server_helpers.ts";
+
+for (const many of [1, 2]) {
+  Deno.test(`connections: at most so many, the next one waits; listeners: ${many}`, async () => {
+    const ending = new AbortController();
+    const listeners = Array.from({ length: many }, () => Deno.listen(LOCAL));
+    const done = serve(listeners, { root: WWW, signal: ending.signal, maxConnections: 2 });
+    const ports = listeners.map(({ addr }) => addr.port);
+    const open = (at: number) => Client.open(ports[at % many] ?? 0);
+    const first = await open(0);
+    assertMatch(await askKept(first), /Hello/);
+    const clients = [await open(1), await open(2), await open(3)];
+    for (const client of clients) await client.send(request("/end.txt", ["Connection: close"]));
+    // one of the three has the second place, and then the others: one after the other, not at once
+    const answered = await Promise.all(clients.map((client) => client.until()));
+    for (const text of answered) assertMatch(text, /the end|HTTP\/1\.1 503/);
+    const holders = [await open(0), await open(1), await open(2)];
+    for (const holder of holders) await holder.send(request("/hello.txt"));
+    await pause(150);
+    const got = await Promise.all(holders.map(async (holder) => {
+      const reading = holder.until(/Hello/, 60_000);
+      return await Promise.race([reading, pause(50).then(() => "nothing yet")]);
+    }));
+    const served = got.filter((text) => text.includes("Hello")).length;
+    assertEquals(served, 1, "the first and one more");
+    first[Symbol.dispose]();
+    for (const client of [...clients, ...holders]) client[Symbol.dispose]();
+    ending.abort();
+    await done;
+  });
+}
+
+Deno.test("connections: 300 at once, and each gets what it asked for", async () => {
+  await using service = start();
+  const names = ["hello.txt", "end.txt", "digits.txt", "empty.txt", "about", "folder/"];
+  const bodies = new Map<string, string>();
+  for (const name of names) bodies.set(name, (await ask(service.port, `/${name}`)).body);
+  await Promise.all(Array.from({ length: 300 }, async (_, at) => {
+    const name = names[at % names.length] ?? "";
+    for (let round = 0; round < 3; round++) {
+      assertEquals((await ask(service.port, `/${name}?${at}`)).body, bodies.get(name));
+    }
+  }));
+});
+
+Deno.test("connections: the same request at once from 40, some of whom leave", async () => {
+  using folder = new Folder({ "small.txt": "small", "large.bin": LARGE });
+  await using service = start({ root: folder.root });
+  const wanted = { "/small.txt": "small", "/large.bin": LARGE, "/nothing": "404 Not Found\n" };
+  for (const [target, body] of Object.entries(wanted)) {
+    for (let round = 0; round < 3; round++) {
+      const text = request(`${target}?${round}`, ["Connection: close"]);
+      const clients = await Promise.all(
+        Array.from({ length: 40 }, () => Client.open(service.port)),
+      );
+      await Promise.all(clients.map((client) => client.send(text)));
+      for (const client of clients.splice(0, 10)) client[Symbol.dispose]();
+      for (const client of clients) {
+        assert(readAnswers(await client.until())[0]?.body === body, target);
+        client[Symbol.dispose]();
+      }
+    }
+  }
+});
+
+Deno.test("connections: resets, before and after accept, stop nothing", async () => {
+  const { connect } = await import("node:net");
+  await using service = start();
+  for (const text of ["", "GET / HT", request("/hello.txt"), request("/hello.txt").repeat(50)]) {
+    for (let count = 0; count < 20; count++) {
+      await new Promise<void>((resolve) => {
+        const socket = connect(service.port, "127.0.0.1", () => {
+          if (text !== "") socket.write(text);
+          socket.resetAndDestroy();
+        });
+        socket.on("error", () => {}).on("close", () => resolve());
+      });
+    }
+    assertMatch((await ask(service.port, "/hello.txt")).body, /Hello/);
+  }
+});
+
+Deno.test("connections: those who left before accept keep nobody waiting", async () => {
+  const { connect } = await import("node:net");
+  const listener = Deno.listen(LOCAL);
+  for (let count = 0; count < 15; count++) {
+    await new Promise<void>((resolve) => {
+      const socket = connect(listener.addr.port, "127.0.0.1", () => socket.resetAndDestroy());
+      socket.on("error", () => {}).on("close", () => resolve());
+    });
+  }
+  await using service = start({}, listener);
+  const begun = performance.now();
+  assertMatch((await ask(service.port, "/hello.txt")).body, /Hello/);
+  assert(performance.now() - begun < 1_500, "some milliseconds are wanted, not seconds");
+});
+
+Deno.test("connections: a client that leaves in the middle of a large answer", async () => {
+  using folder = new Folder({ "huge.bin": new Uint8Array(HUGE), "end.txt": "the end\n" });
+  await using service = start({ root: folder.root });
+  for (let count = 0; count < 5; count++) {
+    using client = await Client.open(service.port);
+    await client.send(request("/huge.bin"));
+    await client.until(/\r\n\r\n/);
+  }
+  assertEquals((await ask(service.port, "/end.txt")).body, "the end\n");
+  const { requests } = await service.stop();
+  assertEquals(requests, 6);
+  const cut = service.exchanges.filter(({ due }) => due === HUGE);
+  assertEquals(cut.length, 5);
+  assert(cut.every(({ sent }) => sent < HUGE));
+});
+
+Deno.test("the end: idle clients are hung up on at once, and so is a silent one", async () => {
+  await using service = start();
+  using idle = await Client.open(service.port);
+  using silent = await Client.open(service.port);
+  await askKept(idle);
+  const begun = performance.now();
+  const summary = await service.stop();
+  assert(performance.now() - begun < 600, "0.2 s are wanted");
+  assertEquals(summary, { requests: 1, sent: 14 });
+  await idle.until();
+  await silent.until();
+  assertEquals(silent.text, "");
+});
+
+Deno.test("the end: an answer in progress comes whole, nothing new is accepted", async () => {
+  using folder = new Folder({ "huge.bin": new Uint8Array(HUGE).fill(0x61) });
+  await using service = start({ root: folder.root });
+  using client = await Client.open(service.port);
+  await client.send(request("/huge.bin") + request("/huge.bin"));
+  await client.until(/\r\n\r\n/);
+  const done = service.stop();
+  await pause(20);
+  const refused = await Client.open(service.port).then(
+    (late) => late.conn.close(),
+    () => "refused",
+  );
+  assertEquals(refused, "refused");
+  const [answer, ...others] = readAnswers(await client.until());
+  client[Symbol.dispose]();
+  assertEquals([answer?.body.length, others], [HUGE, []]);
+  assertEquals((await done).sent, HUGE);
+});
+
+Deno.test("the end: before it began", async () => {
+  const listener = Deno.listen(LOCAL);
+  const signal = AbortSignal.abort();
+  assertEquals(await serve([listener], { root: WWW, signal }), { requests: 0, sent: 0 });
+});
+
+// ---- The log -----------------------------------------------------------
+
+/** Requests that want to be more than a line of a log. */
+const FORGERIES = [
+  'GET /"quoted" HTTP/1.1',
+  "GET /\\x22 HTTP/1.1",
+  "\x1b[2JGET / HTTP/1.1",
+  "\x1b[31mX \x1b[2J\x07 HTTP/1.1",
+  "GET /\x9b31m HTTP/1.1",
+  "GET /%1b%5b2J HTTP/1.1",
+  "GET /\u00c2\u009b HTTP/1.1",
+  "GET /\xe2\x80\xae HTTP/1.1",
+  "GET /a\rb HTTP/1.1",
+  "GET /a\0b HTTP/1.1",
+  "\x1b]0;title\x07",
+];
+
+/** Fields with what a log must escape. */
+const HOSTILE = [
+  'User-Agent: a"b\\c',
+  'Referer: http://a.test/"\xff',
+  "Authorization: Basic YSJcYjpj",
+];
+
+const LOGGED = [
+  ...FORGERIES.map((line) => `${line}\r\n${H}${HOSTILE.join("\r\n")}\r\n\r\n`),
+  request("/hello.txt", [...HOSTILE, "Connection: close"]),
+  request("/digits.txt", [...HOSTILE, "Range: bytes=0-1", "Connection: close"]),
+  request(`/hello.txt?"\x1b`, HOSTILE),
+  request("/hello.txt", ["Authorization: Bearer \xff", "Connection: close"]),
+  request("/hello.txt", ["Authorization: Basic IiBcIGE6Yg==", "Connection: close"]),
+];
+
+for (const text of LOGGED) {
+  Deno.test(`log: one line with nothing raw for ${JSON.stringify(text.slice(0, 40))}`, async () => {
+    await using service = start();
+    const now = new Date("2026-11-22T13:14:15Z");
+    await talk(service.port, [text], true);
+    const exchange = service.exchanges.at(-1);
+    assert(exchange);
+    const combined = formatExchange(exchange, "combined", now);
+    assertMatch(
+      combined,
+      /^127\.0\.0\.1 - \S+ \[22\/Nov\/2026:13:14:15 \+0000\] "(?:[^"\\]|\\.)*" \d{3} \d+ "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*"$/,
+    );
+    const json = formatExchange(exchange, "json", now);
+    assertEquals(JSON.parse(json).status, exchange.status);
+    for (const line of [combined, json, formatExchange(exchange, "short", now)]) {
+      // deno-lint-ignore no-control-regex
+      assert(!/[\x00-\x1f\x7f-\x9f\u202e]/.test(line), JSON.stringify(line));
+    }
+  });
+}
+
+Deno.test("log: escapes are those of Apache and nginx, a quote in the path is one", async () => {
+  await using service = start();
+  await talk(service.port, ['GET /a"\\\x1b HTTP/1.1\r\n\r\n']);
+  const [exchange] = service.exchanges;
+  assert(exchange);
+  for (const format of ["short", "combined"] as const) {
+    assertMatch(formatExchange(exchange, format), / \/a\\"\\\\\\x1b /);
+  }
+});
+
+Deno.test("log: what it tells", async () => {
+  await using service = start();
+  const fields = [
+    "User-Agent: tester/1",
+    "Referer: http://a.test/",
+    "Authorization: Basic YW5uOmI=",
+  ];
+  await ask(service.port, "/digits.txt?q", [...fields, "Range: bytes=2-5"]);
+  const [exchange] = service.exchanges;
+  assert(exchange);
+  assertEquals([exchange.sent, exchange.status, exchange.remote], [4, 206, "127.0.0.1"]);
+  const now = new Date("2026-11-22T13:14:15Z");
+  assertEquals(
+    formatExchange(exchange, "combined", now),
+    '127.0.0.1 - ann [22/Nov/2026:13:14:15 +0000] "GET /digits.txt?q HTTP/1.1" 206 4 ' +
+      '"http://a.test/" "tester/1"',
+  );
+  const told = JSON.parse(formatExchange(exchange, "json", now));
+  assertEquals([told.time, told.method, told.target, told.status, told.sent], [
+    "2026-11-22T13:14:15.000Z",
+    "GET",
+    "/digits.txt?q",
+    206,
+    4,
+  ]);
+  assertMatch(
+    formatExchange({ ...exchange, ms: 3 }, "short", now),
+    /^\d\d:\d\d:\d\d +206 +GET +\/digits\.txt\?q +2-5 +4 B +3 ms +127\.0\.0\.1$/,
+  );
+  assertMatch(
+    formatExchange({ ...exchange, sent: 1_000, due: 2_000_000 }, "short", now),
+    /206! GET .*client left at 1(\.0)? kB of 2(\.0)? MB/,
+  );
+});
+
+Deno.test("trace: it shows both sides, and no secret", async () => {
+  const lines: string[] = [];
+  await using service = start({ trace: (mark, text) => lines.push(`${mark} ${text}`) });
+  await ask(service.port, "/hello.txt", [basic("ann:secret"), "A: \xc2\x9b31m"]);
+  assert(lines.includes("< GET /hello.txt HTTP/1.1"));
+  assert(lines.includes("> HTTP/1.1 200 OK"));
+  assert(lines.includes("< Authorization: [credentials]"), lines.join("\n"));
+  // deno-lint-ignore no-control-regex
+  assert(!lines.some((line) => line.includes("YW5u") || /[\x00-\x1f\x7f-\x9f]/.test(line)));
+});
