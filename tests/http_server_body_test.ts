@@ -11,7 +11,6 @@ import {
   Client,
   framed,
   H,
-  octets,
   pause,
   readAnswers,
   request,

@@ -4,7 +4,7 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { certificate, LOCAL, ROOT, TLS } from "./helpers.ts";
+import { LOCAL, ROOT, TLS } from "./helpers.ts";
 import {
   ask,
   askKept,
@@ -12,10 +12,8 @@ import {
   Client,
   endOf,
   Folder,
-  H,
   HTML,
   HUGE,
-  outcome,
   pause,
   readAnswers,
   request,

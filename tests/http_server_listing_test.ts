@@ -5,16 +5,7 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { octetsOf } from "./helpers.ts";
-import {
-  type Answer,
-  ask,
-  Folder,
-  octets,
-  readAnswers,
-  start,
-  talk,
-  UNIX,
-} from "./http_server_helpers.ts";
+import { type Answer, ask, Folder, readAnswers, start, talk, UNIX } from "./http_server_helpers.ts";
 
 /** Where a client is sent on to: always a path, never another host. */
 const REDIRECTS: readonly [target: string, location: string][] = [

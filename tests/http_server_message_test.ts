@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { H, octets, request, type Row, testRows } from "./http_server_helpers.ts";
+import { H, type Row, testRows } from "./http_server_helpers.ts";
 
 testRows("RFC 9112 §3", [
   ["origin form", `GET /hello.txt HTTP/1.1\r\n${H}\r\n`, "200 kept"],
