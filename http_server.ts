@@ -219,6 +219,10 @@ const MAX_OVERLAPS = 2;
 /** The most entries that a listing shows. */
 const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
+/** Above this number of open connections they are served in rounds. */
+const MAX_WITHOUT_ROUNDS = 256;
+/** Answers in a turn of the event loop that used it up: 128 operations, less a few others. */
+const FULL_TURN = 120;
 /** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
 /** How old a change must be before the times of a file tell the next one apart, in milliseconds. */
@@ -287,6 +291,8 @@ interface Site extends ServeOptions {
   contents: Store<Held>;
   connections: Set<Connection>;
   summary: Summary;
+  /** Lets many busy connections take turns. */
+  rounds: Rounds;
   /** Resolves, and is made anew, when a connection has ended. */
   freed: PromiseWithResolvers<void>;
 }
@@ -315,6 +321,7 @@ export async function serve(
     contents: new Store(),
     connections: new Set(),
     summary: { requests: 0, sent: 0 },
+    rounds: new Rounds(),
     freed: Promise.withResolvers(),
   };
   let patience: ReturnType<typeof setTimeout> | undefined;
@@ -403,10 +410,47 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     else answer = await answerNext(wire, key, site);
     if (answer === undefined) return;
     await send(answer, connection, site, started);
-    if (answer.persists && !site.signal.aborted) continue;
+    if (answer.persists && !site.signal.aborted) {
+      if (site.connections.size > MAX_WITHOUT_ROUNDS) await site.rounds.end(connection);
+      continue;
+    }
     connection.state = "hanging up";
     if (answer.lingers || wire.buffered.length > 0) await wire.hangUp(timeouts.linger);
     return;
+  }
+}
+
+/**
+ * Serves many busy connections in rounds, so that each gets its share. A turn of Deno's event loop
+ * completes at most 128 operations. In the next turn, sockets that became ready in the meantime go
+ * before those that were left over, so the same 128 of 1,000 connections are served again and again.
+ * Here a connection reads its next request only after the round, which ends with the first turn that
+ * answers fewer requests than a full turn would: then nothing was left over.
+ */
+class Rounds {
+  #answered = 0; // in this turn of the event loop
+  #round = Promise.withResolvers<void>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** Counts the connection as answered, and waits for the end of the round. */
+  end(connection: Connection): Promise<void> {
+    connection.state = "idle";
+    if (this.#answered++ === 0) setImmediate(() => this.#endTurn());
+    return this.#round.promise;
+  }
+
+  #endTurn(): void {
+    clearTimeout(this.#timer);
+    // If no connection is left over after a full turn, no other turn follows: the timer ends the round.
+    if (this.#answered >= FULL_TURN) this.#timer = setTimeout(() => this.#endRound(), 1);
+    else this.#endRound();
+    this.#answered = 0;
+  }
+
+  #endRound(): void {
+    const { resolve } = this.#round;
+    this.#round = Promise.withResolvers();
+    resolve();
   }
 }
 
