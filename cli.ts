@@ -542,6 +542,12 @@ export function plural(count: number, noun: string, nouns = `${noun}s`): string 
   return `${count} ${count === 1 ? noun : nouns}`;
 }
 
+/** Formats a part of the whole (0 to 1) for people: `66.7%`, `0.012%`. */
+export function formatPercent(part: number): string {
+  const percent = 100 * (part || 0); // nothing of nothing is 0
+  return `${Number(percent < 1 ? percent.toPrecision(2) : percent.toFixed(1))}%`;
+}
+
 /** Settings of a {@linkcode LineWriter}. */
 export interface LineWriterOptions {
   /** Called once when the reader has closed the stream. */

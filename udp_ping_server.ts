@@ -13,12 +13,42 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
-import { explain, pause, percent, print, printable, requireDatagrams } from "./protocol.ts";
-import { readNumber, readProbability, receiveAll, run, showAddress } from "./protocol.ts";
-import { showTrace, shutdownSignal, spellOut, timeOfDay, toByteString } from "./protocol.ts";
-import { UsageError, VERSION } from "./protocol.ts";
-import type { Trace } from "./protocol.ts";
+import {
+  type Command,
+  type CommandLine,
+  decimal,
+  describeError,
+  flag,
+  formatPercent,
+  formatTrace,
+  LineWriter,
+  nonEmpty,
+  onQuit,
+  option,
+  plural,
+  probability,
+  quoteForMessage,
+  reasonOf,
+  requireWith,
+  run,
+  seconds,
+  shutdownSignal,
+  type Values,
+  wholeNumber,
+} from "./cli.ts";
+import {
+  ExitError,
+  pause,
+  percent,
+  printable,
+  receiveAll,
+  requireDatagrams,
+  showAddress,
+  timeOfDay,
+  toByteString,
+  type Trace,
+  UsageError,
+} from "./protocol.ts";
 
 // ---- Terms ---------------------------------------------------------------
 
@@ -596,146 +626,147 @@ export function hook(
 
 // ---- Command line --------------------------------------------------------
 
-const DEFAULT_PORT = 12_000;
-const DEFAULT_RATE = 1000;
+/** Time for which the last command of `--exec` and the last lines may take at the end (ms). */
+const LAST_OUTPUT = 1000;
 
-const HELP = `Echoes datagrams, badly: with the faults of networks. Or watches heartbeats.
-
-Usage: udp_ping_server.ts [options]
-
-  -p, --port N       listen on this port; 0 takes a free one (default: 12000)
-  -b, --bind ADDR    listen here (also --host; default: every address)
-      --loss P       drop a request: 0.3, 30% or 4/11 (default: 4/11)
-      --burst N      mean length of a burst of losses (default: independent)
-      --delay MS     hold each reply (default: 0)
-      --jitter MS    that much longer or shorter at most (default: 0)
-      --duplicate P  answer twice (default: 0)
-      --corrupt P    flip one bit of a reply (default: 0)
-      --reorder P    let the next reply go first (default: 0)
-      --rate N       answers a second to one client (default: 1000; 0: no limit)
-      --seed N       the same fate for the same arrivals (default: by chance)
-      --upper        reply in upper case
-      --heartbeat    watch senders of heartbeats instead
-      --interval S   of senders that do not tell theirs (default: 5)
-      --timeout S    silence before a sender has stopped (default: 3 intervals)
-      --exec COMMAND run at each change, the event as JSON on its standard input
-                     (needs --allow-run)
-      --json         events and the summary as JSON lines
-  -q, --quiet        the summary only
-  -v, --verbose      show each datagram on standard error
-  -h, --help         show this text
-  -V, --version      show the version
-
-SIGQUIT (Ctrl-\\) shows the summary without stopping.
-
-Example: deno run --allow-net --unstable-net udp_ping_server.ts --loss 30%
-
-Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.
-`;
-
-// deno-fmt-ignore (a table)
 const OPTIONS = {
-  string: ["port", "bind", "loss", "burst", "delay", "jitter", "duplicate", "corrupt", "reorder",
-    "rate", "seed", "interval", "timeout", "exec"],
-  boolean: ["upper", "heartbeat", "json", "quiet", "verbose", "help", "version"],
-  short: { p: "port", b: "bind", host: "bind", q: "quiet", v: "verbose", h: "help", V: "version" },
-} as const;
+  port: option(
+    "-p, --port N",
+    "listen on this port; 0 takes a free one",
+    wholeNumber(0, 65_535),
+    "12000",
+  ),
+  bind: option(
+    "-b, --bind, --host ADDR",
+    "listen on this address (default: every address)",
+    nonEmpty,
+  ),
+  loss: option("--loss P", "drop a request: 0.3, 30% or 4/11", probability, "4/11"),
+  burst: option(
+    "--burst N",
+    "mean length of a burst of losses (default: independent losses)",
+    decimal(1, 1e6),
+  ),
+  delay: option("--delay MS", "hold each reply", decimal(0, 3_600_000), "0"),
+  jitter: option(
+    "--jitter MS",
+    "make the delay up to this much longer or shorter",
+    decimal(0, 3_600_000),
+    "0",
+  ),
+  duplicate: option("--duplicate P", "answer twice", probability, "0"),
+  corrupt: option("--corrupt P", "flip one bit of a reply", probability, "0"),
+  reorder: option("--reorder P", "let the next reply overtake", probability, "0"),
+  rate: option(
+    "--rate N",
+    "replies a second to one client; 0 is no limit",
+    decimal(0, 1e9),
+    "1000",
+  ),
+  seed: option(
+    "--seed N",
+    "make the same faults for the same requests (default: random)",
+    wholeNumber(0, 0xffff_ffff),
+  ),
+  upper: flag("--upper", "reply in upper case"),
+  heartbeat: flag("--heartbeat", "watch senders of heartbeats instead of echoing"),
+  interval: option(
+    "--interval S",
+    "interval of senders that do not state theirs (default: 5, then as observed)",
+    seconds(0.001, 86_400),
+  ),
+  timeout: option(
+    "--timeout S",
+    "silence after which a sender has stopped (default: 3 intervals)",
+    seconds(0.001, 86_400),
+  ),
+  exec: option(
+    "--exec COMMAND",
+    "run at each event, with the event as JSON on standard input (needs --allow-run)",
+    nonEmpty,
+  ),
+  json: flag("--json", "print events and the summary as JSON lines"),
+  quiet: flag("-q, --quiet", "print the summary only"),
+  verbose: flag("-v, --verbose", "show each datagram on standard error"),
+};
 
-/** Reads the command line; does nothing else. */
-function parseOptions(args: string[]) {
-  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  const [surplus] = flags._;
-  if (surplus !== undefined) {
-    throw new UsageError(`Cannot use "${printable(String(surplus))}": expected options only`);
+const COMMAND: Command<typeof OPTIONS> = {
+  name: "udp_ping_server",
+  summary: "Echoes UDP datagrams with the faults of a network, or watches heartbeats.",
+  usage: ["[options]"],
+  options: OPTIONS,
+  notes: ["SIGQUIT (Ctrl-\\) prints the summary and goes on."],
+  example: "deno run --allow-net --unstable-net udp_ping_server.ts --loss 30%",
+  exitStatuses: "0 stopped by a signal, 1 cannot start, 2 usage",
+};
+
+/** Refuses options that have no effect, and faults that are impossible together. */
+function checkOptions(line: CommandLine<typeof OPTIONS>): void {
+  const [operand] = line.operands;
+  if (operand !== undefined) {
+    throw new UsageError(`Cannot use ${quoteForMessage(operand)}: expected options only`);
   }
-  const astray = (["interval", "timeout", "exec"] as const).find((name) => flags[name]);
-  if (astray && !flags.heartbeat) throw new UsageError(`Option "--${astray}" needs --heartbeat`);
-  const empty = (["bind", "exec"] as const).find((name) => flags[name]?.trim() === "");
-  if (empty) throw new UsageError(`Option "--${empty}" needs a value`);
-  const number = (name: typeof OPTIONS.string[number], min: number, max: number, whole = false) => {
-    const text = flags[name];
-    return text === undefined ? undefined : readNumber(`--${name}`, text, { min, max, whole });
-  };
-  const seconds = (name: "interval" | "timeout") => {
-    const value = number(name, 0.001, 86_400);
-    return value === undefined ? undefined : value * 1000;
-  };
-  const chance = (name: "loss" | "duplicate" | "corrupt" | "reorder", unset: string) =>
-    readProbability(`--${name}`, flags[name] ?? unset);
-  const loss = chance("loss", "4/11");
-  const burst = number("burst", 1, 1e6);
-  // A burst ends before the next begins: that takes one datagram that is not lost.
+  for (const name of ["interval", "timeout", "exec"] as const) {
+    requireWith(line, name, "heartbeat", OPTIONS);
+  }
+  const { loss, burst } = line.options;
+  // Between two bursts at least one datagram is not lost.
   if (burst !== undefined && loss > burst / (burst + 1) + 1e-9) {
     throw new UsageError(
-      `Cannot lose ${percent(loss)}% in bursts of ${burst}: give a longer --burst`,
+      `Cannot lose ${formatPercent(loss)} in bursts of ${burst}: expected a longer --burst`,
     );
   }
-  return {
-    ...flags,
-    port: number("port", 0, 65_535, true) ?? DEFAULT_PORT,
-    bind: flags.bind?.replace(/^\[(.*)\]$/, "$1"),
-    echo: {
-      ...{ loss, burst, upper: flags.upper },
-      ...{ duplicate: chance("duplicate", "0"), corrupt: chance("corrupt", "0") },
-      reorder: chance("reorder", "0"),
-      delay: number("delay", 0, 3_600_000) ?? 0,
-      jitter: number("jitter", 0, 3_600_000) ?? 0,
-      rate: number("rate", 0, 1e9) ?? DEFAULT_RATE,
-      seed: number("seed", 0, 0xffff_ffff, true) ?? Math.floor(Math.random() * 1e6),
-    },
-    monitor: { interval: seconds("interval"), timeout: seconds("timeout") },
-  };
 }
 
-/** Opens the socket; IPv6's "every address" takes IPv4 too, if the machine has IPv6. */
-function open(hostname: string | undefined, port: number): Deno.DatagramConn {
+/** Opens the socket. `::` takes IPv4 too; a machine without IPv6 gets 0.0.0.0. */
+function listen(hostname: string | undefined, port: number): Deno.DatagramConn {
   try {
     return Deno.listenDatagram({ transport: "udp", hostname: hostname ?? "::", port });
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
-      throw new Error(
+      throw new ExitError(
+        1,
         "Deno was not allowed to use the network, and clients are anywhere; add --allow-net",
       );
     }
-    if (!(error instanceof Error)) throw error;
-    const code = "code" in error ? error.code : undefined;
-    if (hostname === undefined && code !== "EADDRINUSE" && code !== "EACCES") {
-      return open("0.0.0.0", port);
-    }
-    throw new Error(
-      `Cannot listen on "${printable(hostname ?? "::")}" port ${port}: ${error.message}`,
-    );
+    const isInUse = error instanceof Deno.errors.AddrInUse;
+    const isDenied = error instanceof Deno.errors.PermissionDenied;
+    if (hostname === undefined && !isInUse && !isDenied) return listen("0.0.0.0", port);
+    const where = hostname === undefined ? "every address" : quoteForMessage(hostname);
+    const remedy = isInUse ? "; try another --port" : "";
+    throw new ExitError(1, `Cannot listen on ${where} port ${port}: ${reasonOf(error)}${remedy}`);
   }
 }
 
-/** Says what will happen to datagrams. */
+/** Describes the faults for the first line. */
 function describeFaults(options: EchoOptions): string {
   const { loss, burst, delay, jitter, duplicate, corrupt, reorder, upper, seed } = options;
   const said = [
-    `loss ${percent(loss)}%`,
+    `loss ${formatPercent(loss)}`,
     burst !== undefined && `burst ${burst}`,
     delay > 0 && `delay ${delay} ms`,
     jitter > 0 && `jitter ${jitter} ms`,
-    duplicate > 0 && `duplicate ${percent(duplicate)}%`,
-    corrupt > 0 && `corrupt ${percent(corrupt)}%`,
-    reorder > 0 && `reorder ${percent(reorder)}%`,
+    duplicate > 0 && `duplicate ${formatPercent(duplicate)}`,
+    corrupt > 0 && `corrupt ${formatPercent(corrupt)}`,
+    reorder > 0 && `reorder ${formatPercent(reorder)}`,
     upper && "upper case",
   ];
   return `${said.filter((words) => words).join(", ")} (seed ${seed})`;
 }
 
-/** Sums up the echo in one line. */
+/** Formats the counts of the echo in one line. */
 export function summarize(counts: Counts): string {
   const { received, dropped, echoed, clients, bytes } = counts;
   const rest = (["limited", "ignored", "failed", "held"] as const)
     .filter((kind) => counts[kind] > 0).map((kind) => `, ${counts[kind]} ${kind}`);
-  return `${received} received, ${dropped} dropped, ${echoed} echoed (${lossOf(counts)}% loss), ` +
-    `${clients} clients, ${bytes} bytes${rest.join("")}`;
+  return `${received} received, ${dropped} dropped, ${echoed} echoed ` +
+    `(${formatPercent(lossOf(counts))} loss), ${plural(clients, "client")}, ` +
+    `${plural(bytes, "byte")}${rest.join("")}`;
 }
 
-/** Loss among the datagrams that chance decided about, in per cent. */
+/** Returns the loss (0 to 1) among the requests that were not ignored. */
 function lossOf({ received, dropped, ignored }: Counts): number {
-  return percent(dropped / (received - ignored));
+  return dropped / (received - ignored);
 }
 
 /** Says a change in one line. */
@@ -759,11 +790,15 @@ export function describe(
 /** Sums up the heartbeats, a line a sender. */
 function summarizeSenders(senders: SenderSummary[], junk: number): string {
   const lines = senders.map((sender) =>
-    `${sender.name}: ${sender.received} received, ${sender.lost} lost (${sender.loss}% loss), ` +
-    `${sender.late} late, ${sender.duplicates} duplicates, ${sender.stops} stops, ` +
-    `up ${sender.up}%, jitter ${sender.jitter} ms`
+    `${sender.name}: ${sender.received} received, ${sender.lost} lost (${
+      formatPercent(sender.loss / 100)
+    } loss), ` +
+    `${sender.late} late, ${plural(sender.duplicates, "duplicate")}, ` +
+    `${plural(sender.stops, "stop")}, up ${
+      formatPercent(sender.up / 100)
+    }, jitter ${sender.jitter} ms`
   );
-  return [...lines, `${lines.length} senders, ${junk} junk`].join("\n");
+  return [...lines, `${plural(lines.length, "sender")}, ${junk} junk`].join("\n");
 }
 
 /** Makes sure that the command may be run, before the first change. */
@@ -773,33 +808,63 @@ function requireRun(line: string): void {
   throw new Deno.errors.NotCapable(`Requires run access to "${command}"`);
 }
 
-/** Calls at each SIGQUIT; rejects when that fails, as it does when nobody reads our output. */
-function atQuit(call: () => void): Promise<never> {
-  return new Promise((_, reject) => {
-    if (Deno.build.os === "windows") return;
-    Deno.addSignalListener("SIGQUIT", () => {
-      try {
-        call();
-      } catch (error) {
-        reject(error);
-      }
-    });
-  });
+/** Where a program writes; none of it blocks the service when its reader is stuck. */
+interface Output {
+  /** Writes a line of text, or its value as JSON with `--json`. */
+  say: (text: string, value: unknown) => void;
+  /** Writes a message to standard error. */
+  warn: (error: unknown) => void;
+  /** Shows datagrams, with `--verbose`. */
+  trace: Trace | undefined;
+  /** Aborts when the reader of standard output has closed it. */
+  closed: AbortSignal;
+  /** Waits for the last lines. */
+  end: () => Promise<unknown>;
 }
 
-async function main(args: string[]): Promise<number> {
-  const { port, bind, echo, heartbeat, exec, json, quiet, ...options } = parseOptions(args);
-  if (options.help || options.version) {
-    print(options.help ? HELP : `udp_ping_server ${VERSION}\n`);
-    return 0;
-  }
-  requireDatagrams();
-  if (exec !== undefined) requireRun(exec);
-  const socket = open(bind, port);
-  const signal = shutdownSignal();
-  const trace = options.verbose ? showTrace : undefined;
-  const warn = (error: unknown) => console.error(`udp_ping_server: ${explain(error) ?? error}`);
-  const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
+function openOutput({ json, verbose }: Values<typeof OPTIONS>): Output {
+  const closed = new AbortController();
+  const stderr = new LineWriter(Deno.stderr);
+  const warn = (error: unknown) =>
+    stderr.write(`udp_ping_server: ${describeError(error) ?? error}\n`);
+  const stdout = new LineWriter(Deno.stdout, {
+    onClosed: () => closed.abort(),
+    onLost: (reason) =>
+      warn(new Error(`Cannot write to standard output, lines are lost: ${reason}`)),
+  });
+  return {
+    say: (text, value) => stdout.write(`${json ? JSON.stringify(value) : text}\n`),
+    warn,
+    trace: verbose ? (mark, text) => stderr.write(`${formatTrace(mark, text)}\n`) : undefined,
+    closed: closed.signal,
+    end: () => Promise.all([stdout.end(LAST_OUTPUT), stderr.end(LAST_OUTPUT)]),
+  };
+}
+
+/** Echoes until the signal aborts. */
+async function runEcho(
+  socket: Deno.DatagramConn,
+  options: Values<typeof OPTIONS>,
+  seed: number,
+  { say, warn, trace }: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  const server = new EchoServer(socket, { ...options, seed, trace, warn }, signal);
+  const showSummary = () => {
+    const { counts } = server;
+    say(summarize(counts), { event: "summary", ...counts, loss: percent(lossOf(counts)), seed });
+  };
+  await Promise.race([server.serve(), onQuit(showSummary)]);
+  showSummary();
+}
+
+/** Watches senders of heartbeats until the signal aborts. */
+async function runMonitor(
+  socket: Deno.DatagramConn,
+  { interval, timeout, exec, json, quiet }: Values<typeof OPTIONS>,
+  { say, warn, trace }: Output,
+  signal: AbortSignal,
+): Promise<void> {
   const end = new AbortController();
   const stdout = json ? "null" : "inherit";
   const command = exec === undefined ? undefined : hook(exec, stdout, warn, end.signal);
@@ -808,27 +873,36 @@ async function main(args: string[]): Promise<number> {
     if (!quiet) say(describe(change), change);
     if (change.event !== "suspended") commands = command?.(change);
   };
-  const server = new EchoServer(socket, { ...echo, trace, warn }, signal);
-  const monitor = new Monitor({ ...options.monitor, report, warn });
+  const monitor = new Monitor({ interval, timeout, report, warn });
   const showSummary = () => {
-    if (heartbeat) {
-      const [senders, { junk }] = [monitor.summary(performance.now()), monitor];
-      return say(summarizeSenders(senders, junk), { event: "summary", senders, junk });
-    }
-    const { counts } = server;
-    say(summarize(counts), { event: "summary", ...counts, loss: lossOf(counts), seed: echo.seed });
+    const [senders, { junk }] = [monitor.summary(performance.now()), monitor];
+    say(summarizeSenders(senders, junk), { event: "summary", senders, junk });
   };
-  const { addr } = socket;
-  if (!quiet && "hostname" in addr) {
-    const task = heartbeat ? "for heartbeats" : describeFaults(echo);
-    console.error(`udp_ping_server: listening on ${addr.hostname} port ${addr.port}, ${task}`);
-  }
-  const serving = heartbeat ? watch(socket, monitor, signal, trace) : server.serve();
-  await Promise.race([serving, atQuit(showSummary)]);
+  await Promise.race([watch(socket, monitor, signal, trace), onQuit(showSummary)]);
   await Promise.race([commands, pause(LAST_RUN, end.signal)]);
   end.abort();
   showSummary();
+}
+
+async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
+  checkOptions(line);
+  const { options } = line;
+  requireDatagrams();
+  if (options.exec !== undefined) requireRun(options.exec);
+  const socket = listen(options.bind?.replace(/^\[(.*)\]$/, "$1"), options.port);
+  const output = openOutput(options);
+  const signal = AbortSignal.any([shutdownSignal(), output.closed]);
+  const seed = options.seed ?? Math.floor(Math.random() * 1e6);
+  const { addr } = socket;
+  if (!options.quiet && "hostname" in addr) {
+    const task = options.heartbeat ? "for heartbeats" : describeFaults({ ...options, seed });
+    console.error(`udp_ping_server: listening on ${addr.hostname} port ${addr.port}, ${task}`);
+  }
+  await (options.heartbeat
+    ? runMonitor(socket, options, output, signal)
+    : runEcho(socket, options, seed, output, signal));
+  await output.end();
   return 0;
 }
 
-if (import.meta.main) await run("udp_ping_server", main);
+if (import.meta.main) await run(COMMAND, main);

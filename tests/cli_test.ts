@@ -5,6 +5,7 @@ import {
   describeError,
   flag,
   formatHelp,
+  formatPercent,
   LineWriter,
   list,
   negatable,
@@ -228,6 +229,11 @@ Deno.test("plural: one is singular, everything else is plural", () => {
   const shown = [0, 1, 2].map((count) => plural(count, "packet"));
   assertEquals(shown, ["0 packets", "1 packet", "2 packets"]);
   assertEquals(plural(2, "loss", "losses"), "2 losses");
+});
+
+Deno.test("formatPercent: one decimal, below one per cent two digits", () => {
+  const shown = [0, 2 / 3, 4 / 11, 0.3, 1, 0.000123, NaN].map(formatPercent);
+  assertEquals(shown, ["0%", "66.7%", "36.4%", "30%", "100%", "0.012%", "0%"]);
 });
 
 Deno.test("version: cli.ts and deno.json agree", () => assertEquals(VERSION, deno.version));

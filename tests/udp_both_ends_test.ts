@@ -1,0 +1,98 @@
+/** Tests of both ends together: our pinger and server, and the programs of the assignment in Python. */
+import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
+import { toByteString } from "../protocol.ts";
+import { runProgram } from "./helpers.ts";
+import { ping, running, sleep } from "./udp_ping_server_helpers.ts";
+
+Deno.test("both ends: -T tells that requests were lost, not replies", async () => {
+  await running(["--loss", "0.3", "--seed", "1"], async (port) => {
+    const { oneWay, lost } = JSON.parse((await ping(port, "-c40", "-i.005", "-W.1", "-T")).stdout);
+    assert(lost > 0);
+    assertEquals([oneWay.lostUp, oneWay.lostDown], [lost, 0]);
+  });
+});
+
+Deno.test("both ends: what the server does is what the pinger says", async () => {
+  const faults = ["--duplicate", "0.2", "--corrupt", "0.1", "--reorder", "0.1", "--loss", "0.1"];
+  await running([...faults, "--seed", "3"], async (port) => {
+    const summary = JSON.parse((await ping(port, "-c200", "-i.002", "-W.6")).stdout);
+    for (const kind of ["duplicates", "corrupted", "outOfOrder", "lost"]) {
+      assert(summary[kind] > 5, `${kind}: ${summary[kind]}`);
+    }
+    assertEquals([summary.foreign, summary.errors], [0, 0]);
+  });
+});
+
+const python = await new Deno.Command("python3", { args: ["--version"], stdout: "null" }).output()
+  .then(({ success }) => success, () => false);
+if (!python) console.log("skipped: the assignment's Python programs (install python3)");
+
+const PYTHON_SERVER = `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+while True:
+    message, address = s.recvfrom(1024)
+    s.sendto(message, address)
+`;
+const PYTHON_CLIENT = `
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.3)
+good = 0
+for number in range(1, 11):
+    message = "sequence=%d\\ttime=%.6f" % (number, time.time())
+    s.sendto(message.encode(), ("127.0.0.1", int(sys.argv[1])))
+    try:
+        reply, address = s.recvfrom(1024)
+        good += reply.decode() == message
+    except socket.timeout:
+        pass
+print(good)
+`;
+const PYTHON_BEATS = `
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in (1, 2, 4):
+    s.sendto(("%d - %f" % (number, time.time())).encode(), ("127.0.0.1", int(sys.argv[1])))
+    time.sleep(0.05)
+`;
+
+Deno.test({ name: "both ends: our pinger and a server in Python", ignore: !python }, async () => {
+  const child = new Deno.Command("python3", { args: ["-c", PYTHON_SERVER], stdout: "piped" })
+    .spawn();
+  const reader = child.stdout.getReader();
+  const port = Number(toByteString((await reader.read()).value ?? new Uint8Array()));
+  const { received, corrupted } = JSON.parse((await ping(port, "-c20")).stdout);
+  child.kill();
+  await child.status;
+  await reader.cancel();
+  assertEquals([received, corrupted], [20, 0]);
+});
+
+Deno.test({ name: "both ends: our server and a client in Python", ignore: !python }, async () => {
+  const { stdout } = await running(["--loss", "0"], async (port) => {
+    const args = ["-c", PYTHON_CLIENT, String(port)];
+    const client = await new Deno.Command("python3", { args }).output();
+    assertEquals(toByteString(client.stdout), "10\n");
+  });
+  assertMatch(stdout, /^10 received, 0 dropped, 10 echoed/);
+});
+
+Deno.test({ name: "both ends: our monitor and beats in Python", ignore: !python }, async () => {
+  const { stdout } = await running(["--heartbeat"], async (port) => {
+    await new Deno.Command("python3", { args: ["-c", PYTHON_BEATS, String(port)] }).output();
+    await sleep(100);
+  });
+  assertMatch(stdout, /^127.0.0.1:\d+: started\n127.0.0.1:\d+: 1 lost \(sequence 3\)\n/);
+  assertMatch(stdout, /\n127.0.0.1:\d+: 3 received, 1 lost \(25% loss\), 0 late,/);
+});
+
+Deno.test("both ends: our heartbeats and our monitor", async () => {
+  const { stdout } = await running(["--heartbeat"], async (port) => {
+    const args = ["--heartbeat", "-i.05", "-c4", "--name", "web1", "-q", "127.0.0.1", String(port)];
+    assertEquals((await runProgram("udp_pinger.ts", args)).code, 0);
+  });
+  assertMatch(stdout, /^web1: started\nweb1: left\nweb1: 4 received, 0 lost \(0% loss\),/);
+});

@@ -1,0 +1,144 @@
+/** Rows of the echo server and the monitor that wait for real time. */
+import { assert, assertEquals, assertLess, assertMatch } from "jsr:@std/assert@^1.0.19";
+import { type Change, Monitor, watch } from "../udp_ping_server.ts";
+import { octetsOf } from "./helpers.ts";
+import {
+  addressOf,
+  arrived,
+  Client,
+  numbers,
+  ping,
+  running,
+  serving,
+  sleep,
+  udp,
+  web,
+} from "./udp_ping_server_helpers.ts";
+
+Deno.test("--reorder 1: of what came within half a second the last goes first", async () => {
+  await serving({ reorder: 1 }, async (_server, client) => {
+    for (const text of ["number 0", "number 1", "number 2"]) await client.send(text);
+    assertEquals(numbers(await client.count(3)), [2, 1, 0]);
+  });
+});
+
+Deno.test("--delay holds a hundred at once side by side", async () => {
+  await serving({ delay: 100 }, async (server, client) => {
+    const began = performance.now();
+    for (let index = 0; index < 100; index++) await client.send(`number ${index}`);
+    await arrived(server, 100);
+    assertEquals([client.received.length, server.counts.held], [0, 100]);
+    await client.count(100);
+    const took = performance.now() - began;
+    assert(took >= 98, `${took} ms`);
+    assertLess(took, 300);
+    assertEquals(server.counts.held, 0);
+  });
+});
+
+Deno.test("--jitter is uniform around the delay", async () => {
+  await serving({ delay: 30, jitter: 20 }, async (server, client) => {
+    const sent = new Map<string, number>();
+    const times: number[] = [];
+    for (let index = 0; index < 200; index++) {
+      sent.set(`number ${index}`, performance.now());
+      await client.send(`number ${index}`);
+    }
+    await arrived(server, 200);
+    for (let known = 0; known < 200; await sleep(1)) {
+      const now = performance.now();
+      for (; known < client.received.length; known++) {
+        times.push(now - (sent.get(client.received[known] ?? "") ?? 0));
+      }
+    }
+    assert(Math.min(...times) >= 9, `${Math.min(...times)} ms`);
+    const mean = times.reduce((sum, time) => sum + time, 0) / times.length;
+    assert(mean > 20 && mean < 60, `${mean} ms`);
+    assert(Math.max(...times) - Math.min(...times) > 25);
+  });
+});
+
+Deno.test("heartbeat: watched over a real socket, and a stop is noticed", async () => {
+  const socket = udp();
+  const sender = udp();
+  const stop = new AbortController();
+  const { promise: stopped, resolve } = Promise.withResolvers<void>();
+  const changes: Change[] = [];
+  const report = (change: Change) => {
+    changes.push(change);
+    if (change.event === "stopped") resolve();
+  };
+  const watching = watch(socket, new Monitor({ report }), stop.signal);
+  for (const sequence of [1, 2, 4]) {
+    await sender.send(
+      octetsOf(web(sequence).replace("interval=1", "interval=0.1")),
+      addressOf(socket),
+    );
+    await sleep(20);
+  }
+  await stopped;
+  stop.abort();
+  await watching;
+  sender.close();
+  assertEquals(changes.map(({ event }) => event), ["started", "lost", "stopped"]);
+});
+
+Deno.test("heartbeat: while the monitor itself stood still, nobody stopped", async () => {
+  const socket = udp();
+  const sender = udp();
+  const stop = new AbortController();
+  const changes: Change[] = [];
+  const monitor = new Monitor({ report: (change) => changes.push(change) });
+  const watching = watch(socket, monitor, stop.signal);
+  const beat = web(1).replace("interval=1", "interval=0.1");
+  await sender.send(octetsOf(beat), addressOf(socket));
+  await sleep(60);
+  await sender.send(octetsOf(beat.replace("=1", "=2")), addressOf(socket)); // waits in the socket
+  for (const end = performance.now() + 600; performance.now() < end;);
+  await sleep(150);
+  stop.abort();
+  await watching;
+  sender.close();
+  assertEquals(changes.map(({ event }) => event), ["started"]);
+});
+
+Deno.test("command line: a command that hangs ends with the monitor", async () => {
+  const log = await Deno.makeTempFile();
+  const script = await Deno.makeTempFile();
+  await Deno.writeTextFile(script, `echo $$ > ${log}; exec sleep 60`);
+  const args = ["--heartbeat", "--json", "--exec", `sh ${script}`];
+  const { code } = await running(args, async (port) => {
+    const client = new Client({ hostname: "127.0.0.1", port, transport: "udp" });
+    await client.send(web(1));
+    await client.close();
+    for (let waited = 0; waited < 3000 && (await Deno.readTextFile(log)) === ""; waited += 50) {
+      await sleep(50);
+    }
+  }, ["--allow-net", "--allow-run"]);
+  assertEquals(code, 0);
+  const alive = new Deno.Command("kill", { args: ["-0", (await Deno.readTextFile(log)).trim()] });
+  for (let waited = 0; waited < 3000 && (await alive.output()).success; waited += 50) {
+    await sleep(50);
+  }
+  assertEquals((await alive.output()).success, false);
+  await Promise.all([log, script].map((path) => Deno.remove(path)));
+});
+
+Deno.test("both ends: the replay line makes the path again", async () => {
+  let first: { replay: string; lossInterval: number[]; rtt: { avg: number }; loss: number };
+  const path = ["--loss", "0.3", "--burst", "3", "--delay", "20", "--jitter", "5", "--seed", "5"];
+  let options: string[] = [];
+  await running(path, async (port) => {
+    first = JSON.parse((await ping(port, "-c400", "-i.005", "-W.2")).stdout);
+    options = first.replay.split(" ").slice(1);
+  });
+  assertMatch(options.join(" "), /^--delay [\d.]+ --jitter [\d.]+ --loss 0\.\d+ --burst [\d.]+/);
+  await running([...options, "--seed", "6"], async (port) => {
+    const second = JSON.parse((await ping(port, "-c400", "-i.005", "-W.2")).stdout);
+    const [low = 0, high = 100] = first.lossInterval;
+    // Bursts make each loss tell less than Wilson thinks: four times the interval, here.
+    const [half, middle] = [(high - low) / 2, (high + low) / 2];
+    assertLess(Math.abs(second.loss - middle), 4 * half, `${first.loss}% and ${second.loss}%`);
+    assertLess(Math.abs(second.rtt.avg - first.rtt.avg), 10);
+  });
+});
