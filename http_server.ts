@@ -18,7 +18,8 @@ import { parseArgs } from "@std/cli/parse-args";
 import { format as formatOctets } from "@std/fmt/bytes";
 import { bold, cyan } from "@std/fmt/colors";
 import { format as formatDuration } from "@std/fmt/duration";
-import { explain, Fields, LimitError, MalformedError, print, printable } from "./protocol.ts";
+import { explain, Fields, LimitError, listMembers, MalformedError, print } from "./protocol.ts";
+import { printable, trimOws } from "./protocol.ts";
 import { readNumber, run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
 import { TOKEN, type Trace, UsageError, VERSION, Wire, WireError } from "./protocol.ts";
 
@@ -669,7 +670,7 @@ function parseRequest(lines: readonly string[], secure: boolean): Request {
   const [host, ...others] = fields.all("Host");
   if (others.length > 0 || (host === undefined && !old)) throw new StatusError(400);
   const named = host === undefined ? "" : parseAuthority(host);
-  const connection = (fields.get("Connection") ?? "").toLowerCase().split(/[\t ]*,[\t ]*/);
+  const connection = listMembers((fields.get("Connection") ?? "").toLowerCase());
   const persists = !connection.includes("close") && (!old || connection.includes("keep-alive"));
   const framing = requestFraming(fields, old);
   return {
@@ -721,9 +722,9 @@ function requestFraming(fields: Fields, old: boolean): Framing {
     // §6.1: from an HTTP/1.0 client it is not to be trusted; answered, then closed.
     if (old) return { kind: "faulty" };
     // Rule 4: chunked comes last, and once; we know no other to come before it.
-    const names = codings.toLowerCase().split(/[\t ]*,[\t ]*/);
+    const names = listMembers(codings.toLowerCase());
     if (names.pop() !== "chunked" || names.includes("chunked")) throw new StatusError(400);
-    if (!names.every((name) => TOKEN.test(name.replace(/[\t ]*;.*/, "")))) {
+    if (!names.every((name) => TOKEN.test(trimOws(name.split(";", 1)[0] ?? "")))) {
       throw new StatusError(400);
     }
     if (names.length > 0) throw new StatusError(501);
@@ -1088,7 +1089,7 @@ function readWhole(file: Deno.FsFile, size: number): Uint8Array<ArrayBuffer> {
 /** The weight (RFC 9110 §12.4.2) that a field gives to the first of the names that it holds. */
 function weigh(field: string | undefined, names: readonly string[]): number | undefined {
   const members = (field ?? "").toLowerCase().split(",").map((member) =>
-    member.split(";").map((part) => part.trim())
+    member.split(";").map(trimOws)
   );
   for (const name of names) {
     const [found, ...parameters] = members.find(([value]) => value === name) ?? [];
@@ -1267,7 +1268,7 @@ function evaluatePreconditions(fields: Fields, { etag, modified }: Representatio
 
 /** Whether "*" or an entity-tag of the list matches ours (RFC 9110 §8.8.3.2), which is strong. */
 function matches(list: string, etag: string, comparison: "strong" | "weak"): boolean {
-  const members = list.match(/(?:[^",]|"[^"]*")+/g)?.map((member) => member.trim()) ?? [];
+  const members = list.match(/(?:[^",]|"[^"]*")+/g)?.map(trimOws) ?? [];
   if (members.includes("*") || members.includes(etag)) return true;
   return comparison === "weak" && members.includes(`W/${etag}`);
 }
@@ -1312,7 +1313,7 @@ function fullYear(digits: number): number {
  */
 function parseRange(field: string | undefined, size: number): Slice[] | null {
   const [, list] = /^bytes=(.*)$/i.exec(field ?? "") ?? [];
-  const specs = list?.split(",").map((spec) => spec.trim()).filter((spec) => spec !== "") ?? [];
+  const specs = listMembers(list ?? "").filter((spec) => spec !== "");
   if (specs.length === 0 || specs.length > MAX_RANGES || size === 0) return null;
   const ranges: Slice[] = [];
   for (const spec of specs) {

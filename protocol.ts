@@ -75,7 +75,7 @@ export class Fields implements Iterable<readonly [name: string, value: string]> 
     if (!FIELD_VALUE.test(value)) {
       throw new MalformedError(`Value of field ${name} holds a control octet`);
     }
-    this.#fields.push([name, value.replace(/^[\t ]+|[\t ]+$/g, "")]);
+    this.#fields.push([name, trimOws(value)]);
     return this;
   }
 
@@ -111,6 +111,27 @@ export class Fields implements Iterable<readonly [name: string, value: string]> 
   [Symbol.iterator](): Iterator<readonly [name: string, value: string]> {
     return this.#fields.values();
   }
+}
+
+/**
+ * Removes `OWS = *( SP / HTAB )` (RFC 9110 §5.6.3) from both ends. A regex such as `/[\t ]+$/`
+ * takes quadratic time: it starts anew at every blank of a long row.
+ */
+export function trimOws(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (start < end && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+/** Splits `#element` (RFC 9110 §5.6.1) at its commas; for elements that hold no quoted comma. */
+export function listMembers(list: string): string[] {
+  return list.split(",").map(trimOws);
 }
 
 // ---- Octets and text ---------------------------------------------------
@@ -153,7 +174,7 @@ function quote(text: string): string {
 
 /** Decodes a string of one char an octet as UTF-8; any other text stays as it is. */
 function decodeUtf8(text: string): string {
-  if (!/^[\0-\xff]*[\x80-\xff][\0-\xff]*$/.test(text)) return text;
+  if (!/[\x80-\xff]/.test(text) || /[^\0-\xff]/.test(text)) return text;
   try {
     const octets = Uint8Array.from(text, (char) => char.charCodeAt(0));
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(octets);

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { H, type Row, testRows } from "./http_server_helpers.ts";
+import { assert } from "@std/assert";
+import { H, readAnswers, type Row, start, talk, testRows } from "./http_server_helpers.ts";
 
 testRows("RFC 9112 §3", [
   ["origin form", `GET /hello.txt HTTP/1.1\r\n${H}\r\n`, "200 kept"],
@@ -300,3 +301,39 @@ testRows("RFC 9112 §5", [
   ["one field without end", `GET / HTTP/1.1\r\n${H}A: ${"b".repeat(300_000)}`, "431 close"],
   ["a name without end", `GET / HTTP/1.1\r\n${H}${"b".repeat(300_000)}`, "431 close"],
 ]);
+
+/** Fields that the server reads, with what comes before and after a long row of one character. */
+const READ_FIELDS: readonly [name: string, before: string][] = [
+  ["Connection", "a"],
+  ["Transfer-Encoding", "a"],
+  ["Content-Length", "1"],
+  ["Expect", "a"],
+  ["Accept", "a"],
+  ["Accept-Encoding", "a"],
+  ["Authorization", "Basic "],
+  ["Range", "bytes=0-"],
+  ["If-Range", '"a'],
+  ["If-Match", '"a'],
+  ["If-None-Match", '"a'],
+  ["If-Modified-Since", "Wed, 01 Jan 2020 "],
+  ["Access-Control-Request-Headers", "a"],
+  ["Host", "a"],
+];
+
+for (const [name, before] of READ_FIELDS) {
+  for (const filler of [" ", "\t", ",", ";", '"', "%", ".", "=", "\\", "a"]) {
+    Deno.test(`linear time: ${name} with 16,000 times ${JSON.stringify(filler)}`, async () => {
+      await using service = start({ credentials: "a:b", cors: true });
+      const line = `${name}: ${before}${filler.repeat(16_000)}b`;
+      const others = name === "Host" ? "" : H;
+      const sent = `OPTIONS /bare/ HTTP/1.1\r\n${others}Connection: close\r\n${line}\r\n\r\n`;
+      let ms = Infinity;
+      for (let run = 0; run < 3; run++) {
+        const begun = performance.now();
+        readAnswers(await talk(service.port, [sent]), ["OPTIONS"]);
+        ms = Math.min(ms, performance.now() - begun);
+      }
+      assert(ms < 60, `${ms} ms`); // 2 ms; quadratic time would be 200 ms or more
+    });
+  }
+}

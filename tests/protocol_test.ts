@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { assertStringIncludes, assertThrows } from "@std/assert";
 import {
   ClosedError,
@@ -12,6 +12,7 @@ import {
   explain,
   Fields,
   LimitError,
+  listMembers,
   MalformedError,
   pause,
   percent,
@@ -23,6 +24,7 @@ import {
   spellOut,
   timeOfDay,
   toByteString,
+  trimOws,
   UsageError,
   Wire,
 } from "../protocol.ts";
@@ -357,6 +359,62 @@ const PRINTED = [
 for (const { text, want, rule = "as it is" } of PRINTED) {
   Deno.test(`printable(${JSON.stringify(text)}): ${rule}`, () =>
     assertEquals(printable(text), want));
+}
+
+const TRIMMED = [
+  { text: "", want: "" },
+  { text: " \t ", want: "" },
+  { text: " \ta b\t ", want: "a b" },
+  { text: "a", want: "a" },
+  { text: "\xa0a\x0b", want: "\xa0a\x0b" },
+] as const;
+
+for (const { text, want } of TRIMMED) {
+  Deno.test(`RFC 9110 §5.6.3: OWS around ${JSON.stringify(text)}`, () =>
+    assertEquals(trimOws(text), want));
+}
+
+Deno.test("RFC 9110 §5.6.1: a list is split at its commas, without the OWS", () => {
+  assertEquals(listMembers("a ,b\t,\t c,,"), ["a", "b", "c", "", ""]);
+});
+
+/** What a peer can repeat until its limit. */
+const FILLERS = [" ", "\t", ",", ";", '"', "%", ".", "\\", "=", ":", "a", "\xe9", " ,", ";a", "%2"];
+
+/** Work on a text of a peer, none of which may grow with the square of its length. */
+const WORK: Record<string, (text: string) => unknown> = {
+  "Fields.append": (text) => new Fields().append("A", text),
+  "Fields.appendLine": (text) => new Fields().appendLine(`A:${text}`),
+  "Fields.appendLine as a name": (text) => {
+    try {
+      new Fields().appendLine(`${text}: a`);
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+    }
+  },
+  "trimOws": trimOws,
+  "listMembers": listMembers,
+  "printable": printable,
+  "printable of text beyond octets": (text) => printable(`${text}\u65e5`),
+};
+
+/** The duration of the fastest of some runs (ms): on a busy machine one run proves nothing. */
+function fastest(run: () => void, runs = 5): number {
+  return Math.min(...Array.from({ length: runs }, () => {
+    const begun = performance.now();
+    run();
+    return performance.now() - begun;
+  }));
+}
+
+for (const [name, work] of Object.entries(WORK)) {
+  for (const filler of FILLERS) {
+    Deno.test(`linear time: ${name} of 64 KiB of ${JSON.stringify(filler)}`, () => {
+      const text = `b${filler.repeat(65_536 / filler.length)}b`;
+      const ms = fastest(() => work(text));
+      assert(ms < 15, `${ms} ms`); // 1 to 5 ms; quadratic time would be a second or more
+    });
+  }
 }
 
 const NAMES = {
