@@ -632,16 +632,26 @@ export function timeOfDay(now: number = performance.now()): string {
   return ((performance.timeOrigin + now) / 1000).toFixed(6);
 }
 
-/** Waits so many milliseconds, or until the signal aborts. */
+/** Longest delay of setTimeout (ms). A longer one fires at once. */
+const MAX_TIMER = 0x7fff_ffff;
+
+/** Waits for `ms` milliseconds, also for months, or until the signal aborts. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
+    const due = performance.now() + ms;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const end = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", end);
       resolve();
     };
-    const timer = setTimeout(end, Math.max(0, ms));
+    const wait = (left: number) => {
+      timer = left > MAX_TIMER
+        ? setTimeout(() => wait(due - performance.now()), MAX_TIMER)
+        : setTimeout(end, Math.max(0, left));
+    };
     signal.addEventListener("abort", end);
+    wait(ms);
     if (signal.aborted) end();
   });
 }

@@ -578,6 +578,16 @@ Deno.test("pause ends with its signal, also with one that has aborted before", a
   await pause(1, new AbortController().signal);
 });
 
+Deno.test("pause: a wait longer than the longest timer does not end early", async () => {
+  const stop = new AbortController();
+  let isOver = false;
+  const months = pause(2 ** 32, stop.signal).then(() => isOver = true);
+  await pause(20, new AbortController().signal);
+  assertEquals(isOver, false);
+  stop.abort();
+  await months;
+});
+
 const EXPLAINED = [
   { error: new UsageError("Cannot use it"), want: "Cannot use it" },
   { error: new LimitError("Line is longer"), want: "Line is longer" },
