@@ -1,54 +1,142 @@
 /**
- * Runs every command of the README, as a reader would: block by block, those that serve in the
- * background, the others one after the other. What needs the internet, or is not installed, is
- * said and skipped.
+ * Follows the README and the lessons as a reader would: section by section, each command as printed,
+ * and compares what it prints with what the document says. What needs the internet or a tool that
+ * is not installed is skipped, in a line that says so.
  *
  * ```sh
- * deno test --permission-set tests/readme.ts
+ * deno task test:readme
  * ```
+ *
+ * The rules that the documents keep: a block marked `sh` holds commands, one a line. The block marked
+ * `text` right after it is what the last one prints, where `…` stands for anything. A command that
+ * serves runs until its section ends; where it has ended by itself, the reader starts it again.
  *
  * @module
  */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { programsIn } from "../docs/lesson.ts";
 import { ROOT } from "./helpers.ts";
 
-const decoder = new TextDecoder();
+const DOCUMENTS = ["README.md", "docs/1-web.md", "docs/2-udp.md", "docs/3-mail.md"];
 
-/** Commands that another test runs, or that cannot be run here, and why. */
+/** Commands that cannot run here, or that another test runs, and why. */
 const ELSEWHERE: readonly (readonly [command: RegExp, why: string])[] = [
-  [/^npx /, "tests/fresh_machine.sh runs it"],
-  [/^deno task (ok|test|compile|bundle|bench|pictures|fuzz)/, "a task, run by CI or by hand"],
-  [/--server gmail/, "needs the internet"],
+  [/^npx |^npm /, "tests/fresh_machine.sh runs it"],
+  [
+    /^deno install|^deno publish|^curl .*deno\.land/,
+    "tests/fresh_machine.sh tries what can be tried",
+  ],
+  [/^deno task (ok|rules|test|compile|bundle|bench|pictures|fuzz)/, "a task of its own in CI"],
+  [/^deno task$|^git clone/, "nothing to check"],
+  [/--server gmail|@gmail\.com/, "needs the internet"],
+  [/^crontab |^git send-email/, "tests/smtp_client_real.ts tries it"],
 ];
 
 /** Commands that run until they are stopped. */
-const SERVES = /http_server\.ts|udp_ping_server\.ts|--heartbeat/;
+const SERVES =
+  /^deno task (serve|mailbox)|http_server\.ts|udp_ping_server\.ts|--heartbeat(?!.* -c )|(web|udp)\.ts \w*\b ?\d|say (--udp )?--listen|say \d+$/;
 
-/** The blocks of commands in the README, without their comments. */
-async function readBlocks(): Promise<string[][]> {
-  const text = await Deno.readTextFile(`${ROOT}README.md`);
-  return text.split("\n```").filter((_, at) => at % 2 === 1)
-    .filter((block) => block.startsWith("sh\n"))
-    .map((block) => block.slice(3).split("\n").map((line) => line.replace(/ +# .*$/, "")));
+/** How long a server may take until it listens (ms). */
+const START = 10_000;
+
+/** A command, and what the document says that it prints. */
+interface Step {
+  command: string;
+  expected: string;
 }
 
-/** Starts a command in the shell, with this very Deno as `deno`. */
-function start(command: string, bin: string): Deno.ChildProcess {
-  return new Deno.Command("bash", {
-    args: ["-o", "pipefail", "-c", SERVES.test(command) ? `exec ${command}` : command],
-    env: { PATH: `${bin}:${Deno.env.get("PATH")}`, NO_COLOR: "1" },
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
+/** The commands of a document, by section. */
+function sectionsOf(markdown: string): Map<string, Step[]> {
+  const sections = new Map<string, Step[]>();
+  let heading = "the beginning";
+  let last: Step | undefined;
+  for (const part of markdown.split(/^(?=## |```)/m)) {
+    if (part.startsWith("##")) {
+      heading = (part.split("\n")[0] ?? "").replace(/^#+ /, "");
+      last = undefined;
+      continue;
+    }
+    const [, kind, body = ""] = /^```(\w*)\n([^]*)$/.exec(part) ?? [];
+    if (kind === "sh") {
+      const steps = body.trimEnd().replaceAll(/\\\n\s*/g, "").split("\n")
+        .map((line) => line.replace(/ {2,}# .*$/, "").trim())
+        .filter((line) => line !== "" && !line.startsWith("#"))
+        .map((command): Step => ({ command, expected: "" }));
+      sections.set(heading, [...sections.get(heading) ?? [], ...steps]);
+      last = steps.at(-1);
+    } else if (kind === "text" && last) {
+      last.expected = body;
+      last = undefined;
+    } else if (kind === "" && body.trim() === "") {
+      continue; // the blank line between a block and the next
+    } else last = undefined;
+  }
+  return sections;
 }
 
-/** Ends a server as Ctrl-C does, and expects that it says so by 0. */
-async function stop(command: string, server: Deno.ChildProcess): Promise<void> {
-  server.kill("SIGTERM");
-  const { code, stderr } = await server.output();
-  assertEquals(code, 0, `${command}: ${decoder.decode(stderr)}`);
+/** Whether this was printed: line by line, where a line that is only "…" stands for any lines. */
+function isPrinted(expected: string, output: string): boolean {
+  const pattern = expected.trimEnd().split("\n").map((line) =>
+    line.trim() === "…"
+      ? "(?:[^\\n]*\\n)*?"
+      : `${line.split("…").map(RegExp.escape).join("[^\\n]*?")} *\\r?\\n`
+  ).join("");
+  return new RegExp(`(?:^|\\n)${pattern}`).test(`${output.trimEnd()}\n`);
+}
+
+const bin = Deno.makeTempDirSync();
+Deno.symlinkSync(Deno.execPath(), `${bin}/deno`);
+Deno.test.afterAll(() => Deno.removeSync(bin, { recursive: true }));
+
+/** A command that runs, and what it has printed so far. */
+class Running {
+  output = "";
+  hasEnded = false;
+  readonly ended: Promise<number>;
+  readonly #child: Deno.ChildProcess;
+
+  constructor(readonly command: string) {
+    this.#child = new Deno.Command("bash", {
+      args: ["-o", "pipefail", "-c", SERVES.test(command) ? `exec ${command}` : command],
+      env: { PATH: `${bin}:${Deno.env.get("PATH")}`, NO_COLOR: "1" },
+      cwd: ROOT,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const read = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
+      for await (const text of stream.pipeThrough(new TextDecoderStream())) this.output += text;
+    };
+    this.ended = Promise.all([
+      this.#child.status,
+      read(this.#child.stdout),
+      read(this.#child.stderr),
+    ]).then(([{ code }]) => {
+      this.hasEnded = true;
+      return code;
+    });
+  }
+
+  /** Waits until a server has printed something and listens; one that prints nothing gets a second. */
+  async started(): Promise<void> {
+    const quiet = /say \d+$|say .*--listen|(web|udp)\.ts/.test(this.command);
+    if (quiet) return await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const since = performance.now();
+    while (!this.hasEnded && !/listening|http:\/\/|heartbeat/i.test(this.output)) {
+      assert(performance.now() < since + START, `${this.command} does not start: ${this.output}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+
+  async stop(): Promise<void> {
+    if (!this.hasEnded) {
+      this.#child.kill("SIGTERM");
+      const killing = setTimeout(() => this.#child.kill("SIGKILL"), 8_000);
+      await this.ended;
+      clearTimeout(killing);
+    }
+  }
 }
 
 async function isInstalled(program: string): Promise<boolean> {
@@ -56,32 +144,73 @@ async function isInstalled(program: string): Promise<boolean> {
   return success;
 }
 
-Deno.test("each command of the README does what it is there for", async (t) => {
-  const bin = await Deno.makeTempDir();
-  await Deno.symlink(Deno.execPath(), `${bin}/deno`);
-  for (const block of await readBlocks()) {
-    const servers: [string, Deno.ChildProcess][] = [];
-    for (const command of block.filter((line) => line !== "")) {
-      const why = ELSEWHERE.find(([pattern]) => pattern.test(command))?.[1];
-      const missing = command.includes("| nc ") && !await isInstalled("nc");
-      await t.step({
-        name: why === undefined ? command : `${command} (${why})`,
-        ignore: why !== undefined || missing,
-        sanitizeOps: false, // the servers of a block go on behind the other commands
-        sanitizeResources: false,
-        fn: async () => {
-          const child = start(command, bin);
-          if (SERVES.test(command)) {
-            servers.push([command, child]);
-            await new Promise((resolve) => setTimeout(resolve, 1_500)); // it says so in its own ways
-            return;
-          }
-          const { code, stderr } = await child.output();
-          assertEquals(code, 0, decoder.decode(stderr));
-        },
-      });
-    }
-    for (const [command, server] of servers) await stop(command, server);
+/** Checks what a command has printed. */
+function check({ command, expected }: Step, output: string): void {
+  if (expected === "" || isPrinted(expected, output)) return;
+  throw new Error(`${command}\nprinted\n${output}\nand the document says\n${expected}`);
+}
+
+/** Stops those of the servers whose command is such. */
+async function stopAll(servers: [Step, Running][], pattern: RegExp): Promise<void> {
+  for (const [{ command }, server] of servers) {
+    if (pattern.test(command)) await server.stop();
   }
-  await Deno.remove(bin, { recursive: true });
-});
+}
+
+/** Follows one section; the servers that it starts end with it. */
+async function follow(steps: Step[], t: Deno.TestContext): Promise<void> {
+  const servers: [Step, Running][] = [];
+  for (const step of steps) {
+    const { command } = step;
+    const why = ELSEWHERE.find(([pattern]) => pattern.test(command))?.[1] ??
+      (command.includes("| nc ") && !await isInstalled("nc") ? "nc is not installed" : undefined);
+    await t.step({
+      name: why === undefined ? command : `${command} (${why})`,
+      ignore: why !== undefined,
+      sanitizeOps: false, // the servers of a section go on during the other commands
+      sanitizeResources: false,
+      fn: async () => {
+        if (SERVES.test(command)) {
+          if (/--listen/.test(command)) await stopAll(servers, /--listen/);
+          const server = new Running(command);
+          servers.push([step, server]);
+          return await server.started();
+        }
+        for (const [at, [of, server]] of servers.entries()) {
+          if (!server.hasEnded || /--listen|say \d+$/.test(of.command)) continue;
+          const again = new Running(of.command); // as the reader does
+          servers[at] = [of, again];
+          again.output = server.output;
+          await again.started();
+        }
+        const running = new Running(command);
+        const code = await running.ended;
+        await stopAll(servers, /say \d+$/); // the reader presses Ctrl-C
+        check(step, running.output);
+        assertEquals(code, 0, `${command}: ${running.output}`);
+      },
+    });
+  }
+  for (const [step, server] of servers.reverse()) {
+    await server.stop();
+    check(step, server.output);
+  }
+}
+
+for (const document of DOCUMENTS) {
+  const text = await Deno.readTextFile(`${ROOT}${document}`).catch(() => "");
+  const options = { sanitizeOps: false, sanitizeResources: false };
+  if (programsIn(text).length > 0) {
+    const number = /\d/.exec(document)?.[0] ?? "";
+    Deno.test(`${document}: its programs are written to lesson/`, options, async (t) => {
+      await follow([{ command: `deno task lesson ${number}`, expected: "" }], t);
+    });
+  }
+  for (const [heading, steps] of sectionsOf(text)) {
+    Deno.test(
+      `${document}, "${heading}": every command works as printed`,
+      options,
+      (t) => follow(steps, t),
+    );
+  }
+}
