@@ -20,7 +20,7 @@
  */
 import { parseArgs } from "jsr:@std/cli@^1.0.32/parse-args";
 import { cyan, green, yellow } from "jsr:@std/fmt@^1.0.10/colors";
-import { ExitError, printable, UsageError, WireError } from "./protocol.ts";
+import { escapeText, ExitError, printable, UsageError, WireError } from "./protocol.ts";
 
 /** Version of the five programs, for `--version`. A test keeps it equal to that of deno.json. */
 export const VERSION = "1.1.0";
@@ -149,13 +149,19 @@ export function negatable<T extends boolean | undefined>(
 // ---- Readers -------------------------------------------------------------
 
 /** Takes the text as it is. */
-export const text: Reader<string> = (text) => text;
+export function text(text: string): string {
+  return text;
+}
 
-/** Takes a text that is not blank. */
-export const nonEmpty: Reader<string> = (text) => {
+/**
+ * Takes a text that is not blank.
+ *
+ * @throws {UsageError} If it is.
+ */
+export function nonEmpty(text: string): string {
   if (text.trim() === "") throw new UsageError("expected a text that is not empty");
   return text;
-};
+}
 
 /** Bounds of a number. */
 export interface NumberRange {
@@ -206,12 +212,12 @@ export function seconds(min: number, max: number): Reader<number> {
  *
  * @throws {UsageError} If the text is none of these, or not from 0 to 1.
  */
-export const probability: Reader<number> = (text) => {
+export function probability(text: string): number {
   const [, number, sign, divisor] = /^(\d+\.?\d*|\.\d+)(?:(%)|\/(\d+))?$/.exec(text) ?? [];
   const value = Number(number) / (sign ? 100 : Number(divisor ?? 1));
   if (value >= 0 && value <= 1) return value;
   throw new UsageError("expected a probability, as in 0.3, 30% or 4/11");
-};
+}
 
 /** Makes a reader that takes one of several words, in any case. */
 export function oneOf<const T extends string>(...words: readonly T[]): Reader<T> {
@@ -528,7 +534,7 @@ const MARK_COLORS = { ">": cyan, "<": green, "*": yellow } as const;
 
 /** Formats one line of a trace; escapes the text, and colours it if standard error is a terminal. */
 export function formatTrace(mark: ">" | "<" | "*", text: string): string {
-  const line = `${mark} ${printable(text)}`.trimEnd();
+  const line = `${mark} ${escapeText(text)}`.trimEnd();
   return Deno.stderr.isTerminal() ? MARK_COLORS[mark](line) : line;
 }
 

@@ -416,7 +416,7 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
       continue;
     }
     connection.state = "hanging up";
-    if (answer.lingers || wire.buffered.length > 0) await wire.hangUp(timeouts.linger);
+    if (answer.lingers || wire.buffered.length > 0) await wire.lingeringClose(timeouts.linger);
     return;
   }
 }

@@ -1,17 +1,29 @@
 /**
- * What the five programs share: errors that name the guilty, header fields, a
- * wire that is read with limits and one deadline, datagrams, and the start and
- * the stop of a program. It knows octets, lines and fields; it knows no protocol.
+ * The ground of the five programs on the wire: errors, octets and text, header fields, a
+ * connection that is read with limits and one deadline, and datagrams. It knows no protocol, no
+ * command line and no process (`cli.ts` does).
  *
- * The programs open the sockets, here the octets become lines. No read is
- * without a limit, and nothing waits longer than the deadline allows.
+ * The programs open the sockets; here octets become lines. Every read has a limit, and nothing
+ * waits longer than the deadline.
+ *
+ * ```ts
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
+ * import { Wire } from "./protocol.ts";
+ *
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * using client = new Wire(await Deno.connect(listener.addr));
+ * using server = new Wire(await listener.accept());
+ * client.setDeadline(5000);
+ * await client.writeLine("HELO");
+ * assertEquals(await server.readLine(512), "HELO");
+ * ```
  *
  * @module
  */
 
-// ---- Errors ------------------------------------------------------------
+// ---- Errors --------------------------------------------------------------
 
-/** How a conversation can break through the peer's or the network's fault. */
+/** Base class of errors caused by the peer or the network. */
 export class WireError extends Error {
   /** The name of the class. */
   override get name(): string {
@@ -20,9 +32,9 @@ export class WireError extends Error {
 }
 /** The peer sent what the grammar forbids. */
 export class MalformedError extends WireError {}
-/** The peer sent more than we are willing to hold. */
+/** The peer sent more than the program accepts. */
 export class LimitError extends WireError {}
-/** The connection ended in the middle of something; `cause` may tell why. */
+/** The connection ended in the middle of something; `cause` is the error of the system, if any. */
 export class ClosedError extends WireError {}
 /** The peer took longer than the deadline allowed. */
 export class DeadlineError extends WireError {}
@@ -47,71 +59,138 @@ export class ExitError extends Error {
   }
 }
 
-// ---- Header fields -----------------------------------------------------
+// ---- Octets and text -----------------------------------------------------
 
-/** A token, RFC 9110 §5.6.2: what a field name is made of. */
-export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-
-/** A field value, RFC 9110 §5.5: no control octet but the tab. */
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\u{10ffff}]*$/u;
-
-/** Header fields in the order they came, every duplicate kept (RFC 9110 §5.3). */
-export class Fields implements Iterable<readonly [name: string, value: string]> {
-  readonly #fields: (readonly [name: string, value: string])[] = [];
-
-  /** The number of field lines. */
-  get size(): number {
-    return this.#fields.length;
+/** Turns octets into a byte string: one char per octet, so that lengths count octets. */
+export function toByteString(octets: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < octets.length; at += 8192) {
+    // seven times as fast as spreading the octets as arguments
+    text += Reflect.apply(String.fromCharCode, null, octets.subarray(at, at + 8192));
   }
+  return text;
+}
 
-  /**
-   * Adds a field line; white space around the value does not belong to it.
-   *
-   * @throws {MalformedError} If the name is no token or the value holds a
-   * control octet: nobody smuggles a line through a field.
-   */
-  append(name: string, value: string): this {
-    if (!TOKEN.test(name)) throw new MalformedError(`Field name "${printable(name)}" is no token`);
-    if (!FIELD_VALUE.test(value)) {
-      throw new MalformedError(`Value of field ${name} holds a control octet`);
-    }
-    this.#fields.push([name, trimOws(value)]);
-    return this;
+/** Turns a byte string back into octets. */
+export function fromByteString(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
+
+/** Joins pieces of octets. */
+export function concat(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const octets = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    octets.set(piece, at);
+    at += piece.length;
   }
+  return octets;
+}
 
-  /**
-   * Adds a line `name ":" OWS value OWS`, as RFC 9112 §5 writes it.
-   *
-   * @throws {MalformedError} If there is no colon, or white space before it.
-   */
-  appendLine(line: string): this {
-    const colon = line.indexOf(":");
-    if (colon < 0) throw new MalformedError("Field line has no colon");
-    return this.append(line.slice(0, colon), line.slice(colon + 1));
-  }
-
-  /** All values of a field, in order; the case of its name does not matter. */
-  all(name: string): string[] {
-    const wanted = name.toLowerCase();
-    return this.#fields.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value);
-  }
-
-  /** The values of a field, joined by a comma (RFC 9110 §5.3); undefined if there is none. */
-  get(name: string): string | undefined {
-    const values = this.all(name);
-    return values.length === 0 ? undefined : values.join(", ");
-  }
-
-  /** The fields as lines, each with its CRLF. */
-  toString(): string {
-    return this.#fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-  }
-
-  /** The fields as pairs of name and value. */
-  [Symbol.iterator](): Iterator<readonly [name: string, value: string]> {
-    return this.#fields.values();
+/** Decodes a byte string as UTF-8. A string that is not UTF-8 stays as it is. */
+export function decodeUtf8(text: string): string {
+  if (!/[\x80-\xff]/.test(text) || /[^\0-\xff]/.test(text)) return text;
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(fromByteString(text));
+  } catch {
+    return text;
   }
 }
+
+/**
+ * Escapes what could steer a terminal, break a line of a log or reverse text: C0, DEL, C1, line
+ * separators, bidirectional marks, lone surrogates.
+ */
+export function escapeText(text: string): string {
+  return text.replace(
+    // deno-lint-ignore no-control-regex
+    /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\p{Surrogate}/gu,
+    (char) => {
+      const code = char.charCodeAt(0).toString(16);
+      return code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
+    },
+  );
+}
+
+/**
+ * Makes a byte string from a peer fit for a terminal and for one line of a log: decodes UTF-8,
+ * then escapes.
+ *
+ * ```ts
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
+ * assertEquals(printable("\x1b[2J caf\xc3\xa9"), "\\x1b[2J café");
+ * ```
+ */
+export function printable(text: string): string {
+  return escapeText(decodeUtf8(text));
+}
+
+/** Media types by extension: `extensions=subtype`, or an extension that is its own subtype. */
+const MEDIA_TYPES: ReadonlyMap<string, string> = new Map(
+  `text html,htm=html css csv vtt js,mjs,cjs=javascript md,markdown=markdown xml,xsl=xml
+   text yaml,yml=yaml ics=calendar vcf=vcard c,h,cpp,java,php,lock=plain
+   text txt,log,ini,conf,cfg,toml,ts,tsx,jsx,mts,cts,sh,py,rb,rs,go,patch,diff,sql=plain
+   image png jpg,jpeg=jpeg gif webp avif jxl heic bmp svg=svg+xml ico=x-icon tif,tiff=tiff
+   audio mp3=mpeg m4a=mp4 ogg,oga,opus=ogg wav flac aac
+   video mp4,m4v=mp4 mpg,mpeg=mpeg webm ogv=ogg mov=quicktime mkv=x-matroska avi=x-msvideo
+   font woff woff2 ttf otf
+   model glb=gltf-binary gltf=gltf+json usdz=vnd.usdz+zip
+   application json,map,geojson=json jsonld=ld+json webmanifest=manifest+json wasm pdf rtf
+   application xhtml=xhtml+xml atom=atom+xml rss=rss+xml epub=epub+zip mpd=dash+xml
+   application m3u8=vnd.apple.mpegurl zip gz,tgz=gzip bz2=x-bzip2 xz=x-xz zst=zstd
+   application 7z=x-7z-compressed tar=x-tar rar=vnd.rar apk=vnd.android.package-archive doc=msword
+   application odt=vnd.oasis.opendocument.text ods=vnd.oasis.opendocument.spreadsheet
+   application odp=vnd.oasis.opendocument.presentation xls=vnd.ms-excel ppt=vnd.ms-powerpoint
+   application docx=vnd.openxmlformats-officedocument.wordprocessingml.document
+   application xlsx=vnd.openxmlformats-officedocument.spreadsheetml.sheet
+   application pptx=vnd.openxmlformats-officedocument.presentationml.presentation`
+    .split("\n").flatMap((line) => {
+      const [type = "", ...groups] = line.trim().split(" ");
+      return groups.flatMap((group) => {
+        const [extensions = "", subtype = extensions] = group.split("=");
+        return extensions.split(",").map((extension) => [extension, `${type}/${subtype}`] as const);
+      });
+    }),
+);
+
+/** Returns the media type that the extension of a file name stands for, without parameters. */
+export function mediaType(name: string): string | undefined {
+  const dot = name.lastIndexOf(".");
+  return dot < 0 ? undefined : MEDIA_TYPES.get(name.slice(dot + 1).toLowerCase());
+}
+
+/**
+ * Reads the certificates of a PEM text (RFC 7468), as DER.
+ *
+ * @returns An empty array if there is none, or one is damaged.
+ */
+export function readCertificates(pem: string): Uint8Array<ArrayBuffer>[] {
+  const block = /-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g;
+  try {
+    const certificates = Array.from(
+      pem.matchAll(block),
+      ([, body = ""]) => Uint8Array.fromBase64(body),
+    );
+    const isSequence = (octets: Uint8Array) => octets[0] === 0x30; // the outer tag of X.509
+    return certificates.every(isSequence) ? certificates : [];
+  } catch {
+    return [];
+  }
+}
+
+// ---- Header fields -------------------------------------------------------
+
+/** `token = 1*tchar` (RFC 9110 §5.6.2), the form of a field name and a method. */
+export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/**
+ * A field value without control characters except tab:
+ * `field-vchar = VCHAR / obs-text` (RFC 9110 §5.5).
+ */
+export const FIELD_VALUE = /^[\t\x20-\x7e\x80-\u{10ffff}]*$/u;
+
+/** What RFC 9110 §5.5 tells a recipient to refuse in any case: CR, LF and NUL. */
+const LENIENT_VALUE = /^[^\r\n\0]*$/;
 
 /**
  * Removes `OWS = *( SP / HTAB )` (RFC 9110 §5.6.3) from both ends. A regex such as `/[\t ]+$/`
@@ -134,81 +213,101 @@ export function listMembers(list: string): string[] {
   return list.split(",").map(trimOws);
 }
 
-// ---- Octets and text ---------------------------------------------------
+/** Header fields in the order of the message, with every duplicate (RFC 9110 §5.3). */
+export class Fields implements Iterable<readonly [name: string, value: string]> {
+  readonly #fields: [name: string, value: string][] = [];
+  readonly #value: RegExp;
 
-/** Turns octets into a string of one char each, so that lengths count octets. */
-export function toByteString(octets: Uint8Array): string {
-  let text = "";
-  for (let at = 0; at < octets.length; at += 8192) {
-    // seven times as fast as spreading the octets out as arguments
-    text += Reflect.apply(String.fromCharCode, null, octets.subarray(at, at + 8192));
+  /** Makes an empty header; one that is lenient takes control characters except CR, LF and NUL. */
+  constructor(options: { isLenient?: boolean } = {}) {
+    this.#value = options.isLenient ? LENIENT_VALUE : FIELD_VALUE;
   }
-  return text;
+
+  /** Number of field lines. */
+  get size(): number {
+    return this.#fields.length;
+  }
+
+  /**
+   * Adds a field line; white space around the value is removed.
+   *
+   * @throws {MalformedError} If the name is not a token or the value has a control character, so
+   * that a value cannot inject another line.
+   */
+  append(name: string, value: string): this {
+    if (!TOKEN.test(name)) throw new MalformedError(`Field name "${name}" is not a token`);
+    if (!this.#value.test(value)) {
+      throw new MalformedError(`Value of field ${name} has a control character`);
+    }
+    this.#fields.push([name, trimOws(value)]);
+    return this;
+  }
+
+  /**
+   * Adds a line `field-name ":" OWS field-value OWS` (RFC 9112 §5).
+   *
+   * @throws {MalformedError} If there is no colon, or white space before it.
+   */
+  appendLine(line: string): this {
+    const colon = line.indexOf(":");
+    if (colon < 0) throw new MalformedError("Field line has no colon");
+    return this.append(line.slice(0, colon), line.slice(colon + 1));
+  }
+
+  /** Returns all values of a field, in order. The case of the name does not matter. */
+  all(name: string): string[] {
+    const wanted = name.toLowerCase();
+    return this.#fields.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value);
+  }
+
+  /** Returns the values of a field joined by commas (RFC 9110 §5.3); undefined without any. */
+  get(name: string): string | undefined {
+    const values = this.all(name);
+    return values.length === 0 ? undefined : values.join(", ");
+  }
+
+  /** Returns the field lines, each with its CRLF. */
+  toString(): string {
+    return this.#fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  }
+
+  /** Iterates over pairs of name and value. */
+  [Symbol.iterator](): Iterator<readonly [name: string, value: string]> {
+    return this.#fields.values();
+  }
 }
+
+// ---- The wire ------------------------------------------------------------
 
 /**
- * Makes what a peer sent fit for a terminal and for one line of a log: UTF-8 is
- * decoded, and what could steer a terminal or turn the text around (C0, DEL, C1,
- * line separators, bidirectional marks) is shown as an escape.
- *
- * ```ts
- * import { assertEquals } from "@std/assert";
- * assertEquals(printable("\x1b[2J caf\xc3\xa9"), "\\x1b[2J café");
- * ```
+ * Receives each line that crosses the wire: ">" sent, "<" received, "*" a note. The text is
+ * decoded but not escaped; `formatTrace` of cli.ts escapes it.
  */
-export function printable(text: string): string {
-  return decodeUtf8(text).replace(
-    // deno-lint-ignore no-control-regex
-    /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\p{Surrogate}/gu,
-    (char) => {
-      const code = char.charCodeAt(0).toString(16);
-      return code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
-    },
-  );
-}
-
-/** What the user wrote, in quotes: fit for a terminal, and cut to a length that fits in a message. */
-function quote(text: string): string {
-  return `"${printable(text.length > 100 ? `${text.slice(0, 100)}…` : text)}"`;
-}
-
-/** Decodes a string of one char an octet as UTF-8; any other text stays as it is. */
-function decodeUtf8(text: string): string {
-  if (!/[\x80-\xff]/.test(text) || /[^\0-\xff]/.test(text)) return text;
-  try {
-    const octets = Uint8Array.from(text, (char) => char.charCodeAt(0));
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(octets);
-  } catch {
-    return text; // not UTF-8: each char stands for itself
-  }
-}
-
-// ---- The wire ----------------------------------------------------------
-
-/** Sees each line that crosses the wire: ">" sent, "<" received, "*" a note. */
 export type Trace = (mark: ">" | "<" | "*", text: string) => void;
 
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** The first size of a receive buffer, in octets: small, for the idle thousands. */
-const FIRST_BUFFER = 2048;
+/** Initial size of a receive buffer (octets). Small, because thousands of connections are idle. */
+const INITIAL_BUFFER = 2048;
 
-/** Why a wire is closed, mostly; to make one for each takes a twentieth of a short connection. */
+/** The usual close reason. Shared, because creating an Error costs 5 % of a short connection. */
 const CLOSED = new ClosedError("The wire was closed");
 
-/** How many octets `hangUp` reads and drops before it closes all the same. */
+/** Number of octets that `lingeringClose` reads and drops before it closes anyway. */
 const MAX_DRAINED = 1 << 26;
+
+/** Largest delay of setTimeout (ms). A longer one fires at once. */
+const MAX_DELAY = 0x7fff_ffff;
 
 const encoder = new TextEncoder();
 
 /**
- * Reads and writes one connection, and owns it: closing the wire closes the
- * connection. One reader and one writer at a time.
+ * Reads and writes one connection, and owns it: closing the wire closes the connection. One
+ * reader and one writer at a time.
  *
- * Every call rejects with a {@linkcode WireError}: with the reason given to
- * `close`, with {@linkcode DeadlineError}, or with {@linkcode ClosedError}
- * whose `cause` is the error of the system.
+ * Every call rejects with a {@linkcode WireError}: the reason given to `close`, a
+ * {@linkcode DeadlineError}, or a {@linkcode ClosedError} whose `cause` is the error of the system.
  */
 export class Wire implements Disposable {
   readonly #conn: Deno.Conn;
@@ -225,70 +324,71 @@ export class Wire implements Disposable {
   /**
    * Takes over an open connection.
    *
-   * @param options The trace sees every line; the receive buffer has `buffer` octets at first.
+   * @param options `trace` receives every line; `buffer` is the initial size of the receive
+   * buffer (octets).
    */
   constructor(conn: Deno.Conn, options: { trace?: Trace | undefined; buffer?: number } = {}) {
     this.#conn = conn;
     this.#trace = options.trace;
-    this.#buffer = new Uint8Array(options.buffer ?? FIRST_BUFFER);
+    this.#buffer = new Uint8Array(options.buffer ?? INITIAL_BUFFER);
   }
 
-  /** The octets that are received and not yet read; a view, good until the next read. */
+  /** Octets received and not yet read: a view, valid until the next read. */
   get buffered(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(this.#start, this.#end);
   }
 
-  /** How many octets have come in all. */
+  /** Number of octets received in all. */
   get received(): number {
     return this.#received;
   }
 
   /**
-   * Gives all that follows so many milliseconds from now, until the next call;
-   * null takes the deadline away. At the deadline the wire closes, since after
-   * half a line there is nothing left to say.
+   * Gives everything until the next call this many milliseconds from now; null removes the
+   * deadline. At the deadline the wire closes, because a message cut in the middle cannot be
+   * continued.
    *
-   * The timer is set again only when it rings or comes too late: a conversation
-   * of many short steps costs no timer a step.
+   * The timer is set again only when it fires or is too late, so a conversation of many short
+   * steps costs one timer.
    */
   setDeadline(ms: number | null): void {
     this.#due = ms === null ? Infinity : performance.now() + ms;
-    if (this.#due < this.#timerDue) this.#wind(ms ?? 0);
+    if (this.#due < this.#timerDue) this.#startTimer(ms ?? 0);
   }
 
-  #wind(ms: number): void {
+  #startTimer(ms: number): void {
     clearTimeout(this.#timer);
     this.#timerDue = performance.now() + ms;
     this.#timer = setTimeout(() => {
       this.#timerDue = Infinity;
       const left = this.#due - performance.now();
       if (left <= 0) this.close(new DeadlineError("Peer took too long"));
-      else if (left < Infinity) this.#wind(left);
-    }, Math.min(ms, 0x7fff_ffff));
+      else if (left < Infinity) this.#startTimer(left);
+    }, Math.min(ms, MAX_DELAY));
   }
 
-  /** Waits for more octets, and tells how many came; 0 when the peer sends no more. */
+  /** Waits for more octets. Returns their number, or 0 when the peer has ended. */
   fill(): Promise<number> {
     return this.#read();
   }
 
-  /** Where in the buffer the next octets go. */
+  /** Returns the part of the buffer that the next octets go into. */
   #room(): Uint8Array<ArrayBuffer> {
     if (this.#start === this.#end) this.#start = this.#end = 0;
     else if (this.#end === this.#buffer.length) this.#makeRoom();
-    // a view costs 0.1 µs, and this is on the way of every request
+    // A view costs 0.1 µs, and every request comes through here.
     return this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end);
   }
 
   #makeRoom(): void {
     const octets = this.buffered;
     if (octets.length > this.#buffer.length / 2) this.#buffer = new Uint8Array(octets.length * 2);
-    this.#buffer.set(octets); // set() copes with overlap
+    this.#buffer.set(octets); // set() handles overlap
     this.#start = 0;
     this.#end = octets.length;
   }
 
-  /** Reads into the target, or else into the buffer. The rung below all reads. */
+  /** Reads into the target, or without one into the buffer. All other reads go through this one. */
   async #read(target?: Uint8Array): Promise<number> {
     if (this.#reason) throw this.#reason;
     try {
@@ -297,26 +397,27 @@ export class Wire implements Disposable {
       this.#received += count;
       return count;
     } catch (error) {
-      throw this.#broken(error);
+      throw this.#wireError(error);
     }
   }
 
-  #broken(cause: unknown): WireError {
+  /** Returns the reason of the close, or an error of the system as a WireError. */
+  #wireError(cause: unknown): WireError {
     if (this.#reason) return this.#reason;
     return new ClosedError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 
-  /** Marks so many of the buffered octets as read. */
+  /** Marks this many of the buffered octets as read. */
   skip(count: number): void {
     this.#start += count;
   }
 
   /**
-   * Reads a line and takes its end off; null if the peer ended before it began.
+   * Reads a line and removes its end; null if the peer ended before the line began.
    *
-   * @param limit The longest line, its end included, in octets.
-   * @param end What ends a line: CRLF and nothing else, or LF with or without a CR.
-   * @throws {MalformedError} If a CR or LF stands alone (a CR only, where "LF" ends a line).
+   * @param limit Maximum length of the line with its end (octets).
+   * @param end What ends a line: only CRLF, or LF with or without a CR.
+   * @throws {MalformedError} If a CR or LF stands alone (only a CR, where "LF" ends a line).
    * @throws {LimitError} If the line is too long.
    * @throws {ClosedError} If the peer ends inside the line.
    */
@@ -336,15 +437,15 @@ export class Wire implements Disposable {
     const octets = this.buffered.subarray(0, length - 1);
     const cr = octets.indexOf(CR);
     if (cr === -1 ? end === "CRLF" : cr !== octets.length - 1) {
-      throw new MalformedError("Line holds a CR or LF outside its CRLF");
+      throw new MalformedError("Line has a CR or LF outside its CRLF");
     }
     const line = toByteString(cr === -1 ? octets : octets.subarray(0, cr));
     this.skip(length);
-    this.#trace?.("<", printable(line));
+    this.#trace?.("<", decodeUtf8(line));
     return line;
   }
 
-  /** Reads what there is into the target, for bodies; 0 when the peer sends no more. */
+  /** Reads what is there into the target, for bodies. Returns 0 when the peer has ended. */
   async readInto(target: Uint8Array): Promise<number> {
     if (this.#start === this.#end) return await this.#read(target);
     const octets = this.buffered.subarray(0, target.length);
@@ -356,30 +457,30 @@ export class Wire implements Disposable {
   /**
    * Sends a line with its CRLF.
    *
-   * @param shown What the trace sees instead, where the line holds a secret.
-   * @throws {MalformedError} If the line holds CR, LF or NUL: one line is one line.
+   * @param shown Text for the trace instead of a line that has a secret.
+   * @throws {MalformedError} If the line has CR, LF or NUL, so that one line stays one line.
    */
   async writeLine(line: string, shown = line): Promise<void> {
     if (/[\r\n\0]/.test(line)) throw new MalformedError("Cannot send CR, LF or NUL inside a line");
-    this.#trace?.(">", printable(shown));
+    this.#trace?.(">", shown);
     await this.write(`${line}\r\n`);
   }
 
   /**
-   * Sends all of the message, a string as UTF-8. Leave the octets alone until it is done.
+   * Sends the whole message, a string as UTF-8. The octets must not change until then.
    *
-   * @param patience A new deadline for each step of progress, in milliseconds.
+   * @param timeout Deadline for each step of progress (ms); without it the deadline stays as set.
    */
-  async write(message: string | Uint8Array, patience?: number): Promise<void> {
+  async write(message: string | Uint8Array, timeout?: number): Promise<void> {
     const octets = typeof message === "string" ? encoder.encode(message) : message;
     if (this.#reason) throw this.#reason;
     try {
       for (let sent = 0; sent < octets.length;) {
-        if (patience !== undefined) this.setDeadline(patience);
+        if (timeout !== undefined) this.setDeadline(timeout);
         sent += await this.#conn.write(sent === 0 ? octets : octets.subarray(sent));
       }
     } catch (error) {
-      throw this.#broken(error);
+      throw this.#wireError(error);
     }
   }
 
@@ -389,14 +490,14 @@ export class Wire implements Disposable {
   }
 
   /**
-   * Gives the connection back, to be handed to `Deno.startTls`. The deadline goes on for nobody.
+   * Returns the connection, to be given to `Deno.startTls`, and cancels the deadline.
    *
-   * @throws {MalformedError} If octets are waiting: what was sent in the clear
-   * must not pass for the first words inside TLS.
+   * @throws {MalformedError} If octets are buffered: plaintext that the peer sent too early must
+   * not be read as the first octets inside TLS (RFC 3207 §6).
    */
   release(): Deno.Conn {
     if (this.#start < this.#end) {
-      throw new MalformedError("Peer sent more in the clear than it should have");
+      throw new MalformedError("Peer sent plaintext after its last reply before TLS");
     }
     clearTimeout(this.#timer);
     this.#reason = new ClosedError("The wire was released");
@@ -404,28 +505,28 @@ export class Wire implements Disposable {
   }
 
   /**
-   * Ends the conversation so that the last words arrive (RFC 9112 §9.6): half-closes, drops
-   * what still comes, then closes. A plain close with unread input would send a reset, and
-   * that can overtake the answer.
+   * Closes so that the last response arrives (RFC 9112 §9.6): closes the sending side, drops what
+   * still comes, then closes. A plain close with unread input sends a reset, which can overtake
+   * the response.
    *
-   * @param patience How long the peer may take to end, in milliseconds.
+   * @param timeout Time for the peer to close its side (ms).
    */
-  async hangUp(patience: number): Promise<void> {
+  async lingeringClose(timeout: number): Promise<void> {
     try {
-      this.setDeadline(patience);
+      this.setDeadline(timeout);
       await this.#conn.closeWrite();
       const dropped = new Uint8Array(16_384);
       for (let count = 1, total = 0; count > 0 && total < MAX_DRAINED; total += count) {
         count = await this.#read(dropped);
       }
     } catch {
-      // reset or too slow: nobody is left to be polite to
+      // The peer reset the connection or took too long; there is no response left to protect.
     } finally {
       this.close();
     }
   }
 
-  /** Closes the connection; what is in progress, and what follows, rejects with the reason. */
+  /** Closes the connection. Pending and later calls reject with the reason. */
   close(reason: WireError = CLOSED): void {
     if (this.#reason) return;
     this.#reason = reason;
@@ -439,55 +540,91 @@ export class Wire implements Disposable {
   }
 }
 
-// ---- Datagrams ---------------------------------------------------------
+// ---- Datagrams and time --------------------------------------------------
 
-/** The longest datagram, and more than that, so that nothing is ever cut; in octets. */
-const MAX_DATAGRAM = 65_536;
+/** Receive buffer (octets). Larger than any UDP payload, so nothing is truncated. */
+const DATAGRAM_BUFFER = 65_536;
 
 /**
- * Makes sure that Deno has sockets for datagrams.
+ * Checks that Deno has datagram sockets.
  *
- * @throws {Error} If it was started without the flag that brings them.
+ * @throws {Error} If it was started without `--unstable-net`.
  */
 export function requireDatagrams(): void {
   if (typeof Deno.listenDatagram === "function") return;
-  throw new Error("Deno offers no UDP without its flag; add --unstable-net");
+  throw new Error("Deno was started without UDP; add --unstable-net");
 }
 
 /**
- * Hands over each datagram until the signal aborts, and closes the socket then. The octets are a
- * view of the one buffer: good until the handler is done. One call is pending at any time, for one
- * that is abandoned would swallow the next datagram.
+ * Calls the handler with each datagram until the signal aborts, then closes the socket. The octets
+ * are a view of one buffer, valid until the handler is done. Exactly one receive is pending at any
+ * time, because an abandoned one would take the next datagram.
  */
 export async function receiveAll(
   socket: Deno.DatagramConn,
   signal: AbortSignal,
   handle: (octets: Uint8Array, from: Deno.NetAddr) => Promise<void> | void,
 ): Promise<void> {
-  const buffer = new Uint8Array(MAX_DATAGRAM);
+  const buffer = new Uint8Array(DATAGRAM_BUFFER);
   signal.addEventListener("abort", () => socket.close(), { once: true });
   while (!signal.aborted) {
     try {
       const [octets, from] = await socket.receive(buffer);
-      const busy = "hostname" in from ? handle(octets, from) : undefined;
-      if (busy) await busy;
+      const pending = "hostname" in from ? handle(octets, from) : undefined;
+      if (pending) await pending;
     } catch (error) {
-      // Windows reports here that an earlier datagram found nobody.
+      // Windows reports here that an earlier datagram reached no socket.
       if (!signal.aborted && !(error instanceof Deno.errors.ConnectionReset)) throw error;
     }
   }
 }
 
-/** An address and port as a user would type them; IPv4 inside IPv6 is shown as IPv4. */
+/** Formats an address and port as a user would type them; IPv4-mapped IPv6 as IPv4. */
 export function showAddress(hostname: string, port: number): string {
   const host = hostname.replace(/^::ffff:(?=\d+\.[\d.]+$)/, "");
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-// ---- A program ---------------------------------------------------------
+/** Converts a share (0 to 1) to per cent with the six digits of C's %g; 0 of nothing is 0. */
+export function percent(share: number): number {
+  return Number((100 * (share || 0)).toPrecision(6));
+}
+
+/** Returns the time of day as SECONDS.MICROS on the clock of `performance.now()`, which never steps back. */
+export function timeOfDay(now: number = performance.now()): string {
+  return ((performance.timeOrigin + now) / 1000).toFixed(6);
+}
+
+/** Waits this many milliseconds, months included, or until the signal aborts. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const due = performance.now() + ms;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const wait = (left: number) => {
+      timer = left > MAX_DELAY
+        ? setTimeout(() => wait(due - performance.now()), MAX_DELAY)
+        : setTimeout(end, Math.max(0, left));
+    };
+    signal.addEventListener("abort", end);
+    wait(ms);
+    if (signal.aborted) end();
+  });
+}
+
+// ---- A program (moves to cli.ts) -----------------------------------------
+
+/** Quotes what the user wrote, cut to a length that fits in a message. */
+function quote(text: string): string {
+  return `"${printable(text.length > 100 ? `${text.slice(0, 100)}…` : text)}"`;
+}
 
 /** The version of all five programs, for `--version`. */
-export const VERSION = "1.0.0";
+export const VERSION = "1.1.0";
 
 /** The options of a program, in the form that `parseArgs` of @std/cli takes. */
 export interface OptionNames {
@@ -622,43 +759,9 @@ export function readProbability(option: string, text: string): number {
   throw new UsageError(`Cannot use ${option} ${quote(text)}: ${expected}`);
 }
 
-/** A part of the whole in per cent, with the six digits of C's %g; of nothing it is 0. */
-export function percent(part: number): number {
-  return Number((100 * (part || 0)).toPrecision(6));
-}
-
-/** The time of day as SECONDS.MICROS, by the clock of `performance.now()`, which never goes back. */
-export function timeOfDay(now: number = performance.now()): string {
-  return ((performance.timeOrigin + now) / 1000).toFixed(6);
-}
-
-/** Longest delay of setTimeout (ms). A longer one fires at once. */
-const MAX_TIMER = 0x7fff_ffff;
-
-/** Waits for `ms` milliseconds, also for months, or until the signal aborts. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const due = performance.now() + ms;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const wait = (left: number) => {
-      timer = left > MAX_TIMER
-        ? setTimeout(() => wait(due - performance.now()), MAX_TIMER)
-        : setTimeout(end, Math.max(0, left));
-    };
-    signal.addEventListener("abort", end);
-    wait(ms);
-    if (signal.aborted) end();
-  });
-}
-
 /** Shows a conversation on standard error, with curl's marks. */
 export function showTrace(mark: ">" | "<" | "*", text: string): void {
-  console.error(`${mark} ${text}`);
+  console.error(`${mark} ${escapeText(text)}`);
 }
 
 /**
@@ -709,7 +812,9 @@ export async function run(
 /** Says in one line what went wrong; null for a bug, of which only the stack can tell. */
 export function explain(error: unknown): string | null {
   if (error instanceof Deno.errors.NotCapable) return explainPermission(error.message);
-  if (error instanceof UsageError || error instanceof WireError) return error.message;
+  if (error instanceof UsageError || error instanceof WireError || error instanceof ExitError) {
+    return error.message;
+  }
   if (!(error instanceof Error)) return null;
   const ofTheSystem = "code" in error ||
     Object.values(Deno.errors).some((kind) => error instanceof kind);

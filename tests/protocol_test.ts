@@ -190,7 +190,7 @@ Deno.test("write sends all of a long message", async () => {
   using wire = new Wire(ours);
   using _peer = theirs;
   wire.setDeadline(10_000);
-  const writing = wire.write("x".repeat(12_000_000)).then(() => wire.hangUp(5000));
+  const writing = wire.write("x".repeat(12_000_000)).then(() => wire.lingeringClose(5000));
   assertEquals((await receive(theirs)).length, 12_000_000);
   theirs.close();
   await writing;
@@ -234,33 +234,33 @@ Deno.test("readLine: the trace escapes what a peer sent", async () => {
   assertEquals(trace, ["< \\x1b]0;title\\x07"]);
 });
 
-Deno.test("hangUp: the answer arrives although the input was never read", async () => {
+Deno.test("lingeringClose: the answer arrives although the input was never read", async () => {
   const [ours, theirs] = await socketPair();
   using wire = new Wire(ours);
   await send(theirs, ["x".repeat(100_000)]);
   await wire.fill();
   await wire.write("refused");
-  const hangingUp = wire.hangUp(2000);
+  const hangingUp = wire.lingeringClose(2000);
   assertEquals(await receive(theirs), "refused");
   theirs.close();
   await hangingUp;
 });
 
-Deno.test("hangUp: so it does while a peer sends all that it has before it reads", async () => {
+Deno.test("lingeringClose: so it does while a peer sends all that it has before it reads", async () => {
   const [ours, theirs] = await socketPair();
   using wire = new Wire(ours);
   await wire.write("refused");
-  const hangingUp = wire.hangUp(5000);
+  const hangingUp = wire.lingeringClose(5000);
   for (let round = 0; round < 20; round++) await send(theirs, ["x".repeat(1_000_000)]);
   assertEquals(await receive(theirs), "refused");
   theirs.close();
   await hangingUp;
 });
 
-Deno.test("hangUp loses its patience with a peer that never ends", async () => {
+Deno.test("lingeringClose loses its patience with a peer that never ends", async () => {
   const [ours, theirs] = await socketPair();
   using _peer = theirs;
-  await new Wire(ours).hangUp(20);
+  await new Wire(ours).lingeringClose(20);
 });
 
 Deno.test("release gives the connection back, unless octets are waiting", async () => {
