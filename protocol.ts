@@ -497,7 +497,7 @@ export class Wire implements Disposable {
    */
   release(): Deno.Conn {
     if (this.#start < this.#end) {
-      throw new MalformedError("Peer sent plaintext after its last reply before TLS");
+      throw new MalformedError("Peer sent more in the clear than it should have");
     }
     clearTimeout(this.#timer);
     this.#reason = new ClosedError("The wire was released");

@@ -152,7 +152,7 @@ class Session {
     }
   }
 
-  #trace: Trace = (mark, text) => this.show(mark, this.#conceal(text));
+  #trace: Trace = (mark, text) => this.show(mark, this.#conceal(printable(text)));
 
   /** Takes out what a server may know and a screen may not, should the server echo it. */
   #conceal(text: string): string {

@@ -28,6 +28,7 @@ import {
   UsageError,
   Wire,
 } from "../protocol.ts";
+import { formatTrace } from "../cli.ts";
 import { CUTS, LOCAL, octetsOf, receive, send } from "./helpers.ts";
 
 /** Two ends of one connection. */
@@ -224,14 +225,15 @@ Deno.test("writeLine refuses CR, LF and NUL, and shows the trace no secret", asy
   assertEquals(trace, ["> PASS [credentials]", "* done"]);
 });
 
-Deno.test("readLine: the trace escapes what a peer sent", async () => {
+Deno.test("readLine: the trace gets the decoded line, and formatTrace escapes it", async () => {
   const [ours, theirs] = await socketPair();
   const trace: string[] = [];
   using wire = new Wire(ours, { trace: (mark, text) => trace.push(`${mark} ${text}`) });
   using _peer = theirs;
-  await send(theirs, ["\x1b]0;title\x07\r\n"]);
+  await send(theirs, ["\x1b]0;caf\xc3\xa9\x07\r\n"]);
   await wire.readLine(100);
-  assertEquals(trace, ["< \\x1b]0;title\\x07"]);
+  assertEquals(trace, ["< \x1b]0;café\x07"]);
+  assertEquals(formatTrace("<", "\x1b]0;café\x07"), "< \\x1b]0;café\\x07");
 });
 
 Deno.test("lingeringClose: the answer arrives although the input was never read", async () => {
