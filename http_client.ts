@@ -16,17 +16,49 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
-import { promptSecret } from "@std/cli/prompt-secret";
-import { format as formatBytes } from "@std/fmt/bytes";
-import { ClosedError, DeadlineError, LimitError, MalformedError, WireError } from "./protocol.ts";
-import { explain, printable, readNumber, spellOut, toByteString, UsageError } from "./protocol.ts";
-import { print, run, shutdownSignal, TOKEN, type Trace, VERSION, Wire } from "./protocol.ts";
+import { promptSecret } from "jsr:@std/cli@^1.0.32/prompt-secret";
+import { format as formatBytes } from "jsr:@std/fmt@^1.0.10/bytes";
+import {
+  type Command,
+  type CommandLine,
+  flag,
+  formatTrace,
+  list,
+  negatable,
+  option,
+  quoteForMessage,
+  type Reader,
+  readNumber,
+  reasonOf,
+  refuseTogether,
+  run,
+  seconds,
+  shutdownSignal,
+  text,
+  VERSION,
+  wholeNumber,
+} from "./cli.ts";
+import {
+  ClosedError,
+  DeadlineError,
+  ExitError,
+  LimitError,
+  MalformedError,
+  printable,
+  toByteString,
+  TOKEN,
+  type Trace,
+  UsageError,
+  Wire,
+  WireError,
+} from "./protocol.ts";
 
 // ---- Terms -------------------------------------------------------------
 
-type Field = readonly [name: string, value: string];
-type Octets = Uint8Array<ArrayBuffer>;
+/** A field line: name and value. */
+export type Field = readonly [name: string, value: string];
+/** Octets in memory. */
+export type Octets = Uint8Array<ArrayBuffer>;
 
 /** A URL without its user and password; those, one char an octet; and the zone of RFC 6874. */
 type Target = { url: URL; userinfo: string | null; zone: string };
@@ -46,31 +78,107 @@ type Response = { status: number; reason: string; fields: readonly Field[]; line
 /** How the end of a body is told (RFC 9112 §6.3): by chunks, octets, or, Infinity, by closing. */
 type Framing = "chunked" | number;
 
-/** What ends a download early: one of curl's exit statuses (see HELP), and a line that says why. */
-class Failure extends Error {
-  /** @param pause Only if a server asks for a pause: what Retry-After says, in ms, or null. */
-  constructor(readonly status: number, message: string, readonly pause?: number | null) {
-    super(message);
+/** A response that asks for another attempt. */
+class RetryError extends ExitError {
+  /** @param retryAfter Value of Retry-After (ms); null if there is none. */
+  constructor(status: number, message: string, readonly retryAfter: number | null) {
+    super(status, message);
   }
 }
 
-/** The streams of the program, and what stops it. */
-export interface Streams {
-  /** Takes the body where no file does. */
-  readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
-  /** Takes the talk. */
-  readonly stderr: { writeSync(octets: Uint8Array): number; isTerminal(): boolean };
-  /** Begins to listen for Ctrl-C, which ends the program by itself before: at a prompt, say. */
-  readonly signal: () => AbortSignal;
+/** What a download asks for. Times are in milliseconds, sizes in octets. */
+export interface DownloadOptions {
+  /** Method of the request. */
+  method: string;
+  /** Fields of the request, in addition to the client's own or in their place. */
+  fields: readonly Field[];
+  /** Names of the client's own fields that are not sent, in lower case. */
+  removed: readonly string[];
+  /** Body of the request. */
+  body: Octets | null;
+  /** Credentials for the origin of the URL: `user:password`, one char an octet. */
+  user: string | null;
+  /** Value of User-Agent. */
+  agent: string;
+  /** Range of octets: `0-99`, `100-` or `-100`. */
+  range: string | null;
+  /** True to follow redirections. */
+  location: boolean;
+  /** Number of redirections that are followed. */
+  maxRedirects: number;
+  /** True if the body of the response is not read (`-I`). */
+  head: boolean;
+  /** True to write the header before the body. */
+  include: boolean;
+  /** File to write; null for standard output, `-` for standard output even if binary. */
+  output: string | null;
+  /** True to write a file named as the last segment of the URL. */
+  remoteName: boolean;
+  /** True to write a file named as Content-Disposition says. */
+  remoteHeaderName: boolean;
+  /** True to go on where the file ends. */
+  resume: boolean;
+  /** What a status of 400 and above is: a failure before the body, one after it, or none. */
+  fail: "early" | "late" | "never";
+  /** True to check no certificate. */
+  insecure: boolean;
+  /** Certificates of more CAs, as PEM. */
+  caCerts: string[];
+  /** True to ask for content codings and to decode them. */
+  compressed: boolean;
+  /** Time for each attempt, all redirections together. */
+  maxTime: number;
+  /** Time for each connection: name, TCP and TLS. */
+  connectTimeout: number;
+  /** Largest body, decoded. */
+  maxFilesize: number;
+  /** Number of attempts after the first one. */
+  retries: number;
+  /** Address family; null for both. */
+  family: 4 | 6 | null;
+  /** True to measure the look-up of the name apart from the connection. */
+  timing: boolean;
+  /** Timeouts and pauses. */
+  times: DownloadTimes;
 }
 
-/** How long each phase of a hop took, in milliseconds. */
-type Times = Record<"dns" | "connect" | "tls" | "first-byte", number>;
+/** Timeouts and pauses of a download (ms). */
+export interface DownloadTimes {
+  /** Time for which a server may send nothing, or take nothing. */
+  readTimeout: number;
+  /** Pause before the second attempt; each later one is twice as long. */
+  firstPause: number;
+}
+
+/** Where a download delivers, and what it reports on its way. */
+export interface DownloadIO {
+  /** Receives the body where no file does. */
+  readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
+  /** Sees the conversation. */
+  readonly trace?: Trace | undefined;
+  /** Sees the size of the body so far, and its total where that is known. */
+  readonly progress?: ((size: number, total: number | null) => void) | undefined;
+  /** Receives what the user should know. */
+  note(line: string): void;
+  /** Receives what is useful for a user at a terminal. */
+  hint(line: string): void;
+  /** Is kept up to date, also by a download that fails. */
+  readonly transfer: Transfer;
+}
+
+/** What is known of a download. */
+export interface Transfer {
+  /** Duration of each phase of each hop. */
+  readonly hops: Times[];
+}
+
+/** Duration of each phase of a hop (ms). */
+export type Times = Record<"dns" | "connect" | "tls" | "first-byte", number>;
 
 /** What the hops of an attempt share; the signal is Ctrl-C, or the end of `--max-time`. */
 type Attempt = {
-  options: Options;
-  talk: Talk;
+  options: DownloadOptions;
+  io: DownloadIO;
   output: Output;
   signal: AbortSignal;
   mayRetry: boolean;
@@ -96,12 +204,13 @@ const MAX_CODINGS = 5;
 /** The buffer of a body, in octets: large enough that system calls no longer count. */
 const BODY_BUFFER = 262_144;
 
-/** In milliseconds: how long a peer may keep silent, and the most that a timer counts. */
-const PATIENCE = 300_000;
+/** Timeouts and pauses of a download, unless its caller sets others (ms). */
+export const TIMES = { readTimeout: 300_000, firstPause: 1_000 } as const;
+
+/** Largest delay of a timer (ms). */
 const FOREVER = 2_147_483_000;
 
-/** The first pause before another attempt, which doubles, and the longest, in milliseconds. */
-const FIRST_PAUSE = 1_000;
+/** Longest pause between two attempts (ms). */
 const MAX_PAUSE = 600_000;
 
 /** Exit statuses that may be others next time; those that leave octets worth keeping. */
@@ -158,7 +267,7 @@ function resolveLocation(base: Target, location: string): Target {
 function toTarget(text: string): Target {
   const [, scheme = "", slashes, authority = "", rest = ""] =
     /^([^:]*):(\/\/)?([^/?#]*)(.*)$/s.exec(text) ?? [];
-  if (!/^https?$/i.test(scheme)) throw new Failure(1, `Scheme "${scheme}" is not supported`);
+  if (!/^https?$/i.test(scheme)) throw new ExitError(1, `Scheme "${scheme}" is not supported`);
   // `new URL` reads http:///x as host x, and "\" as "/".
   if (!slashes || /(^|@)(:\d*)?$|\\/.test(authority)) throw badUrl(text, "it names no host");
   const [, zone = ""] = /%(?:25)?([^\]]+)\](?::\d*)?$/.exec(authority) ?? [];
@@ -179,9 +288,9 @@ function stripped(url: URL): URL {
   return url;
 }
 
-function badUrl(text: string, why: string): Failure {
+function badUrl(text: string, why: string): ExitError {
   const shown = text.replace(/^(\w*:\/\/)?[^/?#]*@/, "$1"); // without a password
-  return new Failure(3, `Cannot use URL "${shown}": ${why}`);
+  return new ExitError(3, `Cannot use URL "${shown}": ${why}`);
 }
 
 /** Turns %XX into octets, one char each. */
@@ -193,7 +302,7 @@ function percentDecode(text: string): string {
 
 /** Opens a connection: name, TCP and TLS, all within `--connect-timeout`. */
 async function connect(target: Target, attempt: Attempt, times: Times): Promise<Deno.Conn> {
-  const { options, talk } = attempt;
+  const { options, io } = attempt;
   const { protocol, host, hostname, port } = target.url;
   const name = hostname.replace(/^\[(.*)\]$/, "$1"); // sockets and certificates want no brackets
   const timeout = AbortSignal.timeout(options.connectTimeout);
@@ -201,20 +310,20 @@ async function connect(target: Target, attempt: Attempt, times: Times): Promise<
   try {
     const { zone } = target;
     const asked = zone ? `${name}%${zone}` : name;
-    if (talk.trace && name.includes("xn--")) {
+    if (io.trace && name.includes("xn--")) {
       const { domainToUnicode } = await import("node:url");
-      talk.trace("*", `${domainToUnicode(name)} is ${name} to the DNS`);
+      io.trace("*", `${domainToUnicode(name)} is ${name} to the DNS`);
     }
     const hosts = await timed(times, "dns", () => abortable(look(asked, attempt), signal));
     const number = Number(port || (protocol === "https:" ? 443 : 80));
     const conn = await timed(times, "connect", () => dial(hosts, number, signal));
-    talk.trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
+    io.trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
     conn.setNoDelay(); // or Nagle and a delayed ACK hold the request back for 40 ms
     if (protocol === "http:") return conn;
     return await timed(times, "tls", () => secure(conn, name, attempt, signal));
   } catch (error) {
     if (attempt.signal.aborted || !timeout.aborted) throw error;
-    throw new Failure(28, `No connection to ${host} within ${options.connectTimeout / 1000} s`);
+    throw new ExitError(28, `No connection to ${host} within ${options.connectTimeout / 1000} s`);
   }
 }
 
@@ -246,19 +355,19 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
  * `Deno.connect`, which tries all its addresses side by side (RFC 8305): that saves the 20 ms it
  * takes to load node:dns.
  */
-async function look(host: string, { options, talk }: Attempt): Promise<string[]> {
+async function look(host: string, { options, io }: Attempt): Promise<string[]> {
   const { family } = options;
   const kind = family === null ? "address" : `IPv${family} address`;
   const literal = host.includes(":") ? 6 : /^[\d.]+$/.test(host) ? 4 : null;
   if (literal !== null && family !== null && literal !== family) {
-    throw new Failure(6, `${host} is no ${kind}`);
+    throw new ExitError(6, `${host} is no ${kind}`);
   }
-  if (literal !== null || (family === null && !talk.trace && !options.timing)) return [host];
+  if (literal !== null || (family === null && !io.trace && !options.timing)) return [host];
   try {
     const { lookup } = await import("node:dns/promises");
     const found = await lookup(host, { all: true, family: family ?? 0 });
     const addresses = found.map(({ address }) => address);
-    talk.trace?.("*", `${host} is ${addresses.join(", ")}`);
+    io.trace?.("*", `${host} is ${addresses.join(", ")}`);
     // The name, where it will do: permission may be given for it alone, and Deno knows best which
     // of several addresses to try first.
     const [only = host, ...others] = addresses;
@@ -267,7 +376,7 @@ async function look(host: string, { options, talk }: Attempt): Promise<string[]>
     return family === null && isEnough ? [host] : addresses;
   } catch (error) {
     if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
-    throw new Failure(6, `Cannot find an ${kind} of ${host}`);
+    throw new ExitError(6, `Cannot find an ${kind} of ${host}`);
   }
 }
 
@@ -279,24 +388,24 @@ async function dial(hosts: string[], port: number, signal: AbortSignal): Promise
       return await Deno.connect({ hostname, port, signal });
     } catch (error) {
       if (signal.aborted) throw error;
-      why = explain(error) ?? String(error);
+      why = reasonOf(error);
       // Neither of the two has a class or a code of its own.
       if (error instanceof URIError || why.startsWith("failed to lookup")) {
-        throw new Failure(6, `Cannot find an address of ${hostname}`);
+        throw new ExitError(6, `Cannot find an address of ${hostname}`);
       }
       // It was there, and reset before Deno had a look at it: no answer rather than no connection.
       const { ConnectionReset, NotConnected } = Deno.errors;
       if (error instanceof ConnectionReset || error instanceof NotConnected) status = 56;
     }
   }
-  throw new Failure(status, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
+  throw new ExitError(status, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
 }
 
 /** Puts TLS on a connection and checks who is there, before a word is said. */
 async function secure(
   conn: Deno.TcpConn,
   hostname: string,
-  { options, talk }: Attempt,
+  { options, io }: Attempt,
   signal: AbortSignal,
 ): Promise<Deno.Conn> {
   let open: Disposable = conn;
@@ -306,20 +415,20 @@ async function secure(
     if (options.insecure) return await abortable(secureUnchecked(conn, hostname), signal);
     const tls = open = await Deno.startTls(conn, { hostname, caCerts: options.caCerts });
     await tls.handshake();
-    talk.trace?.("*", `TLS: the certificate is for ${hostname}, and signed by somebody known`);
+    io.trace?.("*", `TLS: the certificate is for ${hostname}, and signed by somebody known`);
     return tls;
   } catch (error) {
     close();
-    throw signal.aborted ? error : tlsFailure(hostname, explain(error) ?? String(error));
+    throw signal.aborted ? error : tlsFailure(hostname, reasonOf(error));
   } finally {
     signal.removeEventListener("abort", close);
   }
 }
 
 /** Says in words and dates what rustls says in code and seconds. */
-function tlsFailure(hostname: string, message: string): Failure {
+function tlsFailure(hostname: string, message: string): ExitError {
   const [, fault] = /invalid peer certificate: (.*)/s.exec(message) ?? [];
-  if (fault === undefined) return new Failure(35, `No TLS with ${hostname}: ${message}`);
+  if (fault === undefined) return new ExitError(35, `No TLS with ${hostname}: ${message}`);
   const [, when, time] = /not valid (after|before) (\d+)/.exec(fault) ?? [];
   const date = new Date(Number(time) * 1000);
   const names = [...fault.matchAll(/(?:DnsName|IpAddress)\("?([^")]*)/g)].map(([, name]) => name);
@@ -329,7 +438,7 @@ function tlsFailure(hostname: string, message: string): Failure {
   if (fault.includes("valid for")) why = `it is for ${names.join(", ") || "no name"}`;
   if (fault === "UnknownIssuer") why = "nobody known here signed it (--cacert FILE adds a CA)";
   if (fault.includes("CaUsedAsEndEntity")) why = "it is that of a CA, not that of a server";
-  return new Failure(60, `Cannot trust the certificate of ${hostname}: ${why}`);
+  return new ExitError(60, `Cannot trust the certificate of ${hostname}: ${why}`);
 }
 
 /**
@@ -397,7 +506,8 @@ async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<De
 // ---- Engine: the request -----------------------------------------------
 
 /** Puts the first request together; what the user gives as a field replaces ours. */
-function firstRequest({ method, target, body, range, ...options }: Options): Request {
+function firstRequest(target: Target, options: DownloadOptions): Request {
+  const { method, body, range } = options;
   const ours: Field[] = [
     ["User-Agent", options.agent],
     ["Accept", "*/*"],
@@ -419,29 +529,34 @@ function firstRequest({ method, target, body, range, ...options }: Options): Req
  * Sends a request and reads the head of its response. Reads while it sends: a server may answer
  * before it has all, and take no more.
  */
-async function exchange(wire: Wire, request: Request, talk: Talk, times: Times): Promise<Response> {
+async function exchange(
+  wire: Wire,
+  request: Request,
+  { io, options: { times: { readTimeout } } }: Attempt,
+  times: Times,
+): Promise<Response> {
   const body = request.body ?? new Uint8Array(0);
   const lines = requestLines(request);
   for (const line of lines) {
     const [secret] = /^(?:authorization|proxy-authorization|cookie):/i.exec(line) ?? [];
-    talk.trace?.(">", secret ? `${secret} [credentials]` : line);
+    io.trace?.(">", secret ? `${secret} [credentials]` : line);
   }
-  talk.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
+  io.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
   const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
   const message = concat([head, body]); // one write, one packet
   let [isSent, isRefused] = [false, false];
-  wire.setDeadline(PATIENCE);
-  wire.write(message, PATIENCE).then(() => isSent = true, () => isRefused = true);
+  wire.setDeadline(readTimeout);
+  wire.write(message, readTimeout).then(() => isSent = true, () => isRefused = true);
   try {
     await timed(times, "first-byte", () => wire.fill());
     return await readResponse(wire);
   } catch (error) {
     // A reset is told once: where the write heard of it, the read sees a plain end.
-    const isSilent = error instanceof Failure && error.status === 52;
+    const isSilent = error instanceof ExitError && error.status === 52;
     const isCut = isSilent ? isRefused : !isSent && error instanceof ClosedError;
-    if (!isCut) throw failureOf(error, { malformed: 8, limit: 100, closed: 8 });
+    if (!isCut) throw failureOf(error, { malformed: 8, limit: 100, closed: 8 }, readTimeout);
     const status = body.length > 0 ? 55 : 56;
-    throw new Failure(status, "The server closed before it had the whole request");
+    throw new ExitError(status, "The server closed before it had the whole request");
   }
 }
 
@@ -458,21 +573,25 @@ function requestLines({ method, target, fields, credentials }: Request): string[
 }
 
 /** Gives what broke the wire its exit status; what is none of the wire's stays as it is. */
-function failureOf(error: unknown, at: { malformed: number; limit: number; closed: number }) {
+function failureOf(
+  error: unknown,
+  at: { malformed: number; limit: number; closed: number },
+  readTimeout: number,
+) {
   if (!(error instanceof WireError)) return error;
   const { message, cause } = error;
   if (error instanceof DeadlineError) {
-    return new Failure(28, `The server was silent for ${PATIENCE / 1000} s`);
+    return new ExitError(28, `The server sent nothing for ${readTimeout / 1000} s`);
   }
-  if (error instanceof LimitError) return new Failure(at.limit, message);
-  if (error instanceof MalformedError) return new Failure(at.malformed, message);
-  if (cause === undefined) return new Failure(at.closed, message);
+  if (error instanceof LimitError) return new ExitError(at.limit, message);
+  if (error instanceof MalformedError) return new ExitError(at.malformed, message);
+  if (cause === undefined) return new ExitError(at.closed, message);
   if (cause instanceof Deno.errors.UnexpectedEof) {
-    return new Failure(56, "Cannot read on: the connection ended without TLS close_notify");
+    return new ExitError(56, "Cannot read on: the connection ended without TLS close_notify");
   }
   // A certificate may be asked of us when the handshake is over (RFC 8446 §4.3.2).
   const status = message.includes("fatal alert") ? 35 : 56;
-  return new Failure(status, `Cannot read on: ${message}`);
+  return new ExitError(status, `Cannot read on: ${message}`);
 }
 
 // ---- Engine: the response ----------------------------------------------
@@ -483,7 +602,7 @@ async function readResponse(wire: Wire): Promise<Response> {
   for (let count = 0; count <= MAX_INTERIM; count++) {
     const lines = await readHead(wire);
     const response = parseHead(lines);
-    if (response.status === 101) throw new Failure(8, "The server switches protocols unasked");
+    if (response.status === 101) throw new ExitError(8, "The server switches protocols unasked");
     if (response.status >= 200) return { ...response, lines: [...interim, ...lines, ""] };
     interim.push(...lines, "");
   }
@@ -510,9 +629,9 @@ async function readHead(wire: Wire): Promise<string[]> {
 async function expectHttp(wire: Wire): Promise<void> {
   for (let begun = ""; begun !== "HTTP/1.";) {
     begun = toByteString(wire.buffered.subarray(0, 7));
-    if (!"HTTP/1.".startsWith(begun)) throw new Failure(8, `Not HTTP/1: "${begun}"`);
+    if (!"HTTP/1.".startsWith(begun)) throw new ExitError(8, `Not HTTP/1: "${begun}"`);
     if (begun.length === 7 || await wire.fill()) continue;
-    if (begun === "") throw new Failure(52, "The server closed without a response");
+    if (begun === "") throw new ExitError(52, "The server closed without a response");
     throw new ClosedError("Connection closed inside the status line");
   }
 }
@@ -561,7 +680,7 @@ function bodyFraming(method: string, response: Response): Framing {
   const codings = membersOf(response, "transfer-encoding").join(", ");
   if (codings === "chunked") return "chunked";
   if (valuesOf(response, "transfer-encoding").length > 0) {
-    throw new Failure(8, `Unknown Transfer-Encoding "${codings}"`);
+    throw new ExitError(8, `Unknown Transfer-Encoding "${codings}"`);
   }
   // Rule 5: equal lengths are one length. Number() alone would take "", 0x1f and 1e3, too.
   const lengths = valuesOf(response, "content-length").flatMap((value) => value.split(","));
@@ -571,15 +690,19 @@ function bodyFraming(method: string, response: Response): Framing {
   if (octets <= Number.MAX_SAFE_INTEGER && numbers.every((other) => other === octets)) {
     return octets;
   }
-  throw new Failure(8, `Bad Content-Length "${lengths.join(",")}"`);
+  throw new ExitError(8, `Bad Content-Length "${lengths.join(",")}"`);
 }
 
 /** Reads a body, in pieces that are good until the next one is asked for. */
-async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Octets> {
+async function* readBody(
+  wire: Wire,
+  framing: Framing,
+  readTimeout: number,
+): AsyncGenerator<Octets> {
   const buffer = new Uint8Array(BODY_BUFFER);
-  if (framing === "chunked") return yield* readChunked(wire, buffer);
+  if (framing === "chunked") return yield* readChunked(wire, buffer, readTimeout);
   for (let left = framing; left > 0;) {
-    wire.setDeadline(PATIENCE);
+    wire.setDeadline(readTimeout);
     const count = await wire.readInto(buffer.subarray(0, left));
     if (count === 0 && left === Infinity) return;
     if (count === 0) throw new ClosedError(`${left} bytes missing of ${framing}`);
@@ -593,7 +716,11 @@ async function* readBody(wire: Wire, framing: Framing): AsyncGenerator<Octets> {
  * Reads a chunked body (RFC 9112 §7.1). Small chunks are gathered as long as nothing has to be
  * waited for, or a chunk an octet would cost a write an octet.
  */
-async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Octets> {
+async function* readChunked(
+  wire: Wire,
+  buffer: Octets,
+  readTimeout: number,
+): AsyncGenerator<Octets> {
   let filled = 0;
   let left = 0;
   let expected: "size" | "data" | "end" | "trailers" = "size";
@@ -605,7 +732,7 @@ async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Octets> 
         yield buffer.subarray(0, filled);
         filled = 0;
       }
-      wire.setDeadline(PATIENCE);
+      wire.setDeadline(readTimeout);
       if (expected === "size") {
         left = chunkSize(await readChunkLine(wire, MAX_CHUNK_LINE, 56));
         expected = left === 0 ? "trailers" : "data";
@@ -636,7 +763,7 @@ async function* readChunked(wire: Wire, buffer: Octets): AsyncGenerator<Octets> 
 /** Reads a line of the chunked coding. */
 async function readChunkLine(wire: Wire, limit: number, status: number): Promise<string> {
   const line = await wire.readLine(limit, "LF").catch((error) => {
-    throw error instanceof LimitError ? new Failure(status, "Chunked coding goes astray") : error;
+    throw error instanceof LimitError ? new ExitError(status, "Chunked coding goes astray") : error;
   });
   if (line === null) throw new ClosedError("Connection closed ahead of the last chunk");
   if (line.includes("\0")) throw new MalformedError("The chunked coding holds a NUL");
@@ -658,10 +785,10 @@ function contentCodings(response: Response): string[] {
   const codings = membersOf(response, "content-encoding").filter((name) => name !== "identity");
   const unknown = codings.find((coding) => !/^((x-)?gzip|deflate|br)$/.test(coding));
   if (unknown !== undefined) {
-    throw new Failure(61, `Unknown Content-Encoding "${unknown}"; try --no-compressed`);
+    throw new ExitError(61, `Unknown Content-Encoding "${unknown}"; try --no-compressed`);
   }
   if (codings.length <= MAX_CODINGS) return codings;
-  throw new Failure(61, `More than ${MAX_CODINGS} content codings on top of each other`);
+  throw new ExitError(61, `More than ${MAX_CODINGS} content codings on top of each other`);
 }
 
 /**
@@ -696,9 +823,9 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
     }
     if (isCut()) throw new Error("unexpected end of file");
   } catch (error) {
-    if (error instanceof Failure || error instanceof WireError) throw error;
+    if (error instanceof ExitError || error instanceof WireError) throw error;
     const why = error instanceof Error ? error.message : "";
-    throw new Failure(61, `Cannot decode ${coding}: ${why}`);
+    throw new ExitError(61, `Cannot decode ${coding}: ${why}`);
   }
 }
 
@@ -721,7 +848,7 @@ async function decoder(coding: string, [first = 0, second = 0]: Octets) {
 function redirected(request: Request, response: Response): Request | null {
   if (![301, 302, 303, 307, 308].includes(response.status)) return null;
   const [location = "", ...others] = new Set(valuesOf(response, "location"));
-  if (others.length > 0) throw new Failure(8, "The response names two Locations");
+  if (others.length > 0) throw new ExitError(8, "The response names two Locations");
   if (location === "") return null;
   const target = resolveLocation(request.target, location);
   const isForeign = target.url.origin !== request.target.url.origin;
@@ -744,7 +871,7 @@ function safeName(name: string): string {
   const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
   const clean = last.replace(/\p{Cc}|\p{Bidi_Control}|[\u2028\u2029]/gu, "_").trim();
   if (!/^\.{0,2}$/.test(clean)) return clean;
-  throw new Failure(23, `Cannot save as "${name}": that is no file name; use -o FILE`);
+  throw new ExitError(23, `Cannot save as "${name}": that is no file name; use -o FILE`);
 }
 
 /** The name in a URL: its last segment. */
@@ -789,7 +916,16 @@ function resumption(
   if (status === 206 && Number(first ?? NaN) === size && !isOther) return "append";
   if (status === 416 && total !== undefined && Number(total) === size) return "complete";
   const answer = `${status} ${range || reason}`;
-  throw new Failure(33, `Cannot resume at octet ${size}: the server answered ${answer}`);
+  throw new ExitError(33, `Cannot resume at octet ${size}: the server answered ${answer}`);
+}
+
+/** True if the body goes into a file. */
+function isSaved(options: {
+  output?: string | null | undefined;
+  remoteName: boolean;
+  remoteHeaderName: boolean;
+}): boolean {
+  return options.remoteName || options.remoteHeaderName || (options.output ?? "-") !== "-";
 }
 
 /** Where the body goes, over all attempts at it. */
@@ -802,18 +938,20 @@ class Output {
   validator: string | null = null;
   /** Whether a range can go on at `size`: these are the first octets of what a GET gives. */
   resumable = true;
-  readonly #options: Options;
-  readonly #stdout: Streams["stdout"];
+  readonly #url: URL;
+  readonly #options: DownloadOptions;
+  readonly #stdout: DownloadIO["stdout"];
   readonly #text = new TextDecoder(); // for a terminal
   #file: Deno.FsFile | undefined;
   #isQuick = true;
   #hasHead = false;
 
-  constructor(options: Options, stdout: Streams["stdout"]) {
+  constructor(url: URL, options: DownloadOptions, stdout: DownloadIO["stdout"]) {
+    this.#url = url;
     this.#options = options;
     this.#stdout = stdout;
     this.path = options.output === "-" ? null : options.output;
-    if (options.remoteName) this.path = safeName(urlName(options.target.url));
+    if (options.remoteName && !options.remoteHeaderName) this.path = safeName(urlName(url));
     try {
       if (options.resume && this.path !== null) this.size = Deno.statSync(this.path).size;
     } catch (error) {
@@ -828,14 +966,14 @@ class Output {
 
   /** Opens the file: for what follows the first `size` octets, or for all. */
   open(response: Response, plan: "append" | "restart"): void {
-    const { remoteName, remoteHeaderName, resume, target } = this.#options;
+    const { remoteName, remoteHeaderName, resume } = this.#options;
     if (remoteHeaderName && this.#file === undefined) {
       const [disposition = ""] = valuesOf(response, "content-disposition");
-      this.path = safeName(dispositionName(disposition) ?? urlName(target.url));
+      this.path = safeName(dispositionName(disposition) ?? urlName(this.#url));
     }
     const append = plan === "append";
     if (this.path === null && this.size > 0 && !append) {
-      throw new Failure(33, "The server starts again, but the beginning is printed already");
+      throw new ExitError(33, "The server starts again, but the beginning is printed already");
     }
     if (!append) this.size = 0;
     if (this.path === null) return;
@@ -866,7 +1004,7 @@ class Output {
     let left = octets;
     if (this.#file === undefined && this.#stdout.isTerminal()) {
       if (octets.includes(0) && this.#options.output !== "-") {
-        throw new Failure(23, "Binary body: save it with -o FILE, or show it here with -o -");
+        throw new ExitError(23, "Binary body: save it with -o FILE, or show it here with -o -");
       }
       left = encoder.encode(escapeControls(this.#text.decode(octets, { stream: !isLast })));
     }
@@ -881,19 +1019,19 @@ class Output {
     }
   }
 
-  #failure(error: unknown): Failure {
-    if (error instanceof Deno.errors.BrokenPipe) return new Failure(23, ""); // needs no words
+  #failure(error: unknown): ExitError {
+    if (error instanceof Deno.errors.BrokenPipe) return new ExitError(23, ""); // needs no words
     const exists = error instanceof Deno.errors.AlreadyExists;
-    const why = exists ? "it exists and is not overwritten" : explain(error) ?? String(error);
-    return new Failure(23, `Cannot write ${this.path ?? "standard output"}: ${why}`);
+    const why = exists ? "it exists and is not overwritten" : reasonOf(error);
+    return new ExitError(23, `Cannot write ${this.path ?? "standard output"}: ${why}`);
   }
 
   /** Says how much of a broken download is kept and how to go on; null if there is no way. */
   get hint(): string | null {
-    const { location, insecure, method, target } = this.#options;
+    const { location, insecure, method } = this.#options;
     if (this.path === null || this.size === 0 || !this.resumable || method !== "GET") return null;
     const flags = `${location ? "-L " : ""}${insecure ? "-k " : ""}-C - -o`;
-    const command = `http_client.ts ${flags} ${quoted(this.path)} ${quoted(target.url.href)}`;
+    const command = `http_client.ts ${flags} ${quoted(this.path)} ${quoted(this.#url.href)}`;
     return `${this.size} bytes kept in ${this.path}; to resume: ${command}`;
   }
 
@@ -921,54 +1059,61 @@ function quoted(word: string): string {
 
 // ---- Engine: the download ----------------------------------------------
 
-/** Downloads what the options ask for, in as many attempts as they allow. */
-async function download(
-  options: Options,
-  talk: Talk,
-  stdout: Streams["stdout"],
-  interrupted: AbortSignal,
+/**
+ * Downloads a URL in as many attempts as the options allow.
+ *
+ * @throws {ExitError} If the download fails, with curl's exit status.
+ */
+export async function download(
+  url: string,
+  options: DownloadOptions,
+  io: DownloadIO,
+  signal: AbortSignal,
 ): Promise<void> {
-  if (options.insecure) talk.note("warning: no certificate is checked (-k)");
+  const interrupted = signal;
+  const target = parseTarget(url);
+  if (options.insecure) io.note("warning: no certificate is checked (-k)");
   // Loading the resolver takes longer than asking it: that is not to count as "dns".
   if (options.timing) await (await import("node:dns/promises")).lookup("127.0.0.1");
   const began = performance.now();
-  const first = firstRequest(options);
-  await using output = new Output(options, stdout);
-  for (let left = options.retries, pause = FIRST_PAUSE;; left--) {
+  const first = firstRequest(target, options);
+  await using output = new Output(target.url, options, io.stdout);
+  for (let left = options.retries, pause = options.times.firstPause;; left--) {
     const signal = AbortSignal.any([interrupted, AbortSignal.timeout(options.maxTime)]);
-    const attempt = { options, talk, output, signal, mayRetry: left > 0 };
+    const attempt = { options, io, output, signal, mayRetry: left > 0 };
     const work = makeAttempt(resumed(first, output), attempt);
     try {
       await abortable(work, signal);
       break;
     } catch (error) {
-      const late = new Failure(28, `Not done within ${options.maxTime / 1000} s`);
-      const ended = interrupted.aborted ? new Failure(130, "Interrupted") : late;
+      const late = new ExitError(28, `Not done within ${options.maxTime / 1000} s`);
+      const ended = interrupted.aborted ? new ExitError(130, "Interrupted") : late;
       const failure = signal.aborted ? ended : error;
-      if (!(failure instanceof Failure)) throw failure;
+      if (!(failure instanceof ExitError)) throw failure;
       const wait = left > 0 ? pauseAfter(failure, output, pause) : null;
       if (wait === null) {
-        if (RESUMABLE.includes(failure.status) && output.hint) talk.note(output.hint);
+        if (RESUMABLE.includes(failure.status) && output.hint) io.note(output.hint);
         throw failure;
       }
-      talk.note(`(${failure.status}) ${failure.message}: again in ${wait / 1000} s, ${left} left`);
+      io.note(`${failure.message}: again in ${wait / 1000} s, ${left} left`);
       // What was called off may have something to write yet; then what is missing is less.
       const pauseIsOver = new Promise((done) => setTimeout(done, wait));
-      await abortable(Promise.allSettled([work, pauseIsOver]), interrupted);
+      await abortable(Promise.allSettled([work, pauseIsOver]), interrupted).catch(() => {
+        throw new ExitError(130, "Interrupted");
+      });
       pause = Math.min(pause * 2, MAX_PAUSE);
     }
   }
   if (!output.isOpen) return;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  talk.hint(`saved ${output.path}  ${formatBytes(output.size)} in ${seconds} s`);
+  io.hint(`saved ${output.path}  ${formatBytes(output.size)} in ${seconds} s`);
 }
 
 /** How long to wait before another attempt, in milliseconds; null if none would help. */
-function pauseAfter(failure: Failure, output: Output, pause: number): number | null {
-  const wait = failure.pause ?? pause;
+function pauseAfter(error: ExitError, output: Output, pause: number): number | null {
+  if (error instanceof RetryError) return error.retryAfter ?? pause;
   const goesOn = output.size === 0 || output.resumable || output.path !== null;
-  const passes = failure.pause !== undefined || (goesOn && TRANSIENT.includes(failure.status));
-  return passes ? wait : null;
+  return goesOn && TRANSIENT.includes(error.status) ? pause : null;
 }
 
 /** What Retry-After says (RFC 9110 §10.2.3), in milliseconds; null if nothing. */
@@ -992,13 +1137,13 @@ function resumed(request: Request, { size, validator, resumable }: Output): Requ
 
 /** Follows redirections to the final response, and delivers it. */
 async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
-  const { options, talk, signal } = attempt;
-  const { trace } = talk;
+  const { options, io, signal } = attempt;
+  const { trace } = io;
   let request = first;
   let heads = "";
   for (let hops = 0;; hops++) {
     const times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
-    talk.hops.push(times);
+    io.transfer.hops.push(times);
     const conn = await connect(request.target, attempt, times);
     let inHead = true; // the lines of a chunked body are not shown
     const headTrace: typeof trace = trace && ((...line) => inHead && trace(...line));
@@ -1006,13 +1151,13 @@ async function makeAttempt(first: Request, attempt: Attempt): Promise<void> {
     const stop = () => wire.close();
     signal.addEventListener("abort", stop, { once: true });
     if (signal.aborted) stop();
-    const response = await exchange(wire, request, talk, times);
+    const response = await exchange(wire, request, attempt, times);
     inHead = false;
     trace?.("*", formatTimes(times));
     heads += response.lines.map((line) => `${line}\r\n`).join("");
     const next = options.location ? redirected(request, response) : null;
     if (next === null) return await deliver(wire, request, response, heads, attempt);
-    if (hops === options.maxRedirects) throw new Failure(47, `More than ${hops} redirections`);
+    if (hops === options.maxRedirects) throw new ExitError(47, `More than ${hops} redirections`);
     const isForeign = next.target.url.origin !== request.target.url.origin;
     const loss = isForeign ? ", another origin: what was private stays behind" : "";
     trace?.("*", `${response.status} leads to ${next.target.url.href}${loss}`);
@@ -1028,30 +1173,30 @@ async function deliver(
   heads: string,
   attempt: Attempt,
 ): Promise<void> {
-  const { options, output, talk, mayRetry } = attempt;
+  const { options, output, io, mayRetry } = attempt;
   const { status, reason } = response;
   const answer = `The server answered ${status} ${reason}`.trim();
   const pause = retryAfter(response);
   if (mayRetry && ([408, 429].includes(status) || status >= 500) && (pause ?? 0) <= MAX_PAUSE) {
-    throw new Failure(22, answer, pause);
+    throw new RetryError(22, answer, pause);
   }
   const failed = options.fail !== "never" && status >= 400;
   const resumes = output.size > 0 && output.resumable && (!failed || status === 416);
   const plan = resumes ? resumption(response, output) : "restart";
   // 304: what the user has of it still holds (RFC 9110 §15.4.5).
-  if (plan === "complete" || (status === 304 && options.saves && !options.include)) {
-    return talk.hint(`nothing new to save: ${answer}`);
+  if (plan === "complete" || (status === 304 && isSaved(options) && !options.include)) {
+    return io.hint(`nothing new to save: ${answer}`);
   }
   if (failed && options.fail === "early") {
     if (options.include && output.path === null) await output.writeHead(heads);
-    throw new Failure(22, answer);
+    throw new ExitError(22, answer);
   }
   const framing = bodyFraming(request.method, response);
   const codings = options.compressed && framing !== 0 ? contentCodings(response) : [];
   const start = plan === "append" ? output.size : 0;
   const total = framing === "chunked" || framing === Infinity ? null : start + framing;
   if (codings.length === 0) checkSize(total ?? 0, options);
-  if (codings.length > 0 && plan === "append") throw new Failure(33, "The rest is compressed");
+  if (codings.length > 0 && plan === "append") throw new ExitError(33, "The rest is compressed");
   output.open(response, plan);
   const isWhole = request.method === "GET" && (status === 200 || plan === "append");
   output.resumable = isWhole && codings.length === 0 && !options.include;
@@ -1062,11 +1207,11 @@ async function deliver(
   await receive(wire, framing, codings, total, attempt);
   const [, whole = output.size] = /\/(\d+)$/.exec(valuesOf(response, "content-range").join()) ?? [];
   const missing = plan === "append" ? Number(whole) - output.size : 0;
-  if (missing > 0) throw new Failure(18, `${missing} bytes missing of ${whole}`);
-  if (missing < 0) throw new Failure(18, `${-missing} bytes more than the ${whole} announced`);
-  if (failed) throw new Failure(22, answer);
+  if (missing > 0) throw new ExitError(18, `${missing} bytes missing of ${whole}`);
+  if (missing < 0) throw new ExitError(18, `${-missing} bytes more than the ${whole} announced`);
+  if (failed) throw new ExitError(22, answer);
   if (status >= 300 && status < 400 && !options.location) {
-    talk.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
+    io.hint(`${status} -> ${valuesOf(response, "location").join()} (use -L)`);
   }
 }
 
@@ -1076,26 +1221,26 @@ async function receive(
   framing: Framing,
   codings: string[],
   total: number | null,
-  { options, output, talk }: Attempt,
+  { options, output, io }: Attempt,
 ): Promise<void> {
   const end = framing === "chunked" ? "in chunks" : total === null ? "by closing" : "by its length";
-  talk.trace?.("*", `the body ends ${end}; codings: ${codings.join(", ") || "none"}`);
-  let body = readBody(wire, framing);
+  io.trace?.("*", `the body ends ${end}; codings: ${codings.join(", ") || "none"}`);
+  let body = readBody(wire, framing, options.times.readTimeout);
   for (const coding of codings.toReversed()) body = decode(body, coding);
   try {
     for await (const octets of body) {
       checkSize(output.size + octets.length, options);
       await output.write(octets);
       output.size += octets.length;
-      talk.progress?.(output.size, codings.length === 0 ? total : null);
+      io.progress?.(output.size, codings.length === 0 ? total : null);
     }
   } catch (error) {
-    throw failureOf(error, { malformed: 56, limit: 56, closed: 18 });
+    throw failureOf(error, { malformed: 56, limit: 56, closed: 18 }, options.times.readTimeout);
   }
 }
 
-function checkSize(size: number, { maxFilesize }: Options): void {
-  if (size > maxFilesize) throw new Failure(63, `The body is larger than ${maxFilesize} bytes`);
+function checkSize(size: number, { maxFilesize }: DownloadOptions): void {
+  if (size > maxFilesize) throw new ExitError(63, `The body is larger than ${maxFilesize} bytes`);
 }
 
 function concat(pieces: Uint8Array[]): Octets {
@@ -1115,168 +1260,209 @@ function octetsOf(text: string): Octets {
 
 // ---- Command line ------------------------------------------------------
 
-const HELP = `Fetches one URL over HTTP/1.1.
-
-Usage: http_client.ts [options] URL
-       http_client.ts [options] HOST PORT FILENAME     (prints the header, too)
-
-URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)
-
-  -X, --request METHOD     default: GET; POST with -d, HEAD with -I
-  -H, --header 'N: value'  add or replace a field; 'N:' leaves one of ours out
-  -d, --data DATA|@FILE    send as the body; @- is standard input
-  -u, --user USER[:PASS]   Basic authentication, for the URL's origin alone
-  -A, --user-agent AGENT   default: ${AGENT}
-  -r, --range RANGE        0-99, 100- or -100
-  -L, --location           follow redirections, --max-redirs N (default: 20)
-  -I, --head  -i, --include   HEAD; print the header before the body
-  -o, --output FILE        save as FILE (default: standard output, also "-")
-  -O, --remote-name  -J, --remote-header-name
-                           save as the URL's last segment; as the server's
-                           Content-Disposition says; neither overwrites
-  -C, --continue-at -      resume -o or -O where the file ends
-  -f, --fail  --fail-with-body   status 400 and up is exit 22
-  -k, --insecure           check no certificates (default: check)
-      --cacert FILE        trust this CA as well
-      --compressed         ask for gzip, deflate and br, and decode (default on
-                           standard output; --no-compressed turns it off)
-  -m, --max-time S  --connect-timeout S   limits (default: none; 300); a server
-                           that says nothing for 300 s is given up anyway
-      --max-filesize N     limit of the decoded body in bytes (default: none)
-      --retry N            attempts after 408, 429, 5xx and failures that may
-                           pass; a download resumes (default: 0)
-  -4, --ipv4  -6, --ipv6   this address family only
-  -s, --silent, -q, --quiet  no progress, no notes; errors show (as with -sS)
-      --timing             time of each phase, in ms, on standard error
-  -v, --verbose            show the conversation  -h, --help  -V, --version
-
-Example: http_client.ts -L -C - -O https://example.org/big.iso
-
-Exit status, as curl's: 0 complete, 1 scheme, 2 usage, 3 URL, 6 name, 7 connect,
-8 not HTTP, 18 cut short, 22 status with -f, 23 cannot write, 28 time, 33 cannot
-resume, 35 TLS, 47 redirections, 52 nothing came, 55 send, 56 receive,
-60 certificate, 61 coding, 63 too large, 77 CA file, 100 header too large,
-130 Ctrl-C.
-`;
-
-const OPTIONS = {
-  boolean: [
-    ...["location", "head", "include", "remote-name", "remote-header-name", "fail"],
-    ...["fail-with-body", "insecure", "compressed", "ipv4", "ipv6", "silent", "show-error"],
-    ...["timing", "verbose", "help", "version"],
-  ],
-  string: [
-    ...["request", "header", "data", "user", "user-agent", "range", "max-redirs", "output"],
-    ...["continue-at", "cacert", "max-time", "connect-timeout", "max-filesize", "retry"],
-  ],
-  short: {
-    ...{ X: "request", H: "header", d: "data", u: "user", A: "user-agent", r: "range" },
-    ...{ L: "location", I: "head", i: "include", o: "output", O: "remote-name" },
-    ...{ J: "remote-header-name", C: "continue-at", f: "fail", k: "insecure", m: "max-time" },
-    ...{ 4: "ipv4", 6: "ipv6", s: "silent", S: "show-error", q: "silent", quiet: "silent" },
-    ...{ v: "verbose", h: "help", V: "version" },
-  },
-  negatable: ["compressed"],
-} as const;
-
-/** Reads the command line and the files that go into the request; or gives what to print. */
-async function parseOptions(args: string[]) {
-  const flags = parseArgs(spellOut(args, OPTIONS), {
-    boolean: OPTIONS.boolean,
-    string: [...OPTIONS.string, "_"],
-    collect: ["header", "data"],
-    negatable: OPTIONS.negatable,
-    default: { compressed: undefined },
-  });
-  if (flags.help) return HELP;
-  if (flags.version) return `http_client ${VERSION}\n`;
-  const { range = null, output = null, head, "continue-at": resume } = flags;
-  const { location, insecure, timing, silent, verbose } = flags;
-  const words = flags._.map(String);
-  const named = flags["remote-name"] || flags["remote-header-name"];
-  const saves = named || (output ?? "-") !== "-";
-  const clash = [
-    [output !== null && named, "-o with -O or -J"],
-    [flags.fail && flags["fail-with-body"], "--fail with --fail-with-body"],
-    [flags.ipv4 && flags.ipv6, "-4 with -6"],
-    [head && flags.data.length > 0, "-I with -d"],
-    [resume !== undefined && range !== null, "-C with -r"],
-    [resume !== undefined && flags["remote-header-name"], "-C with -J"],
-    [resume !== undefined && flags.compressed, "-C with --compressed"],
-    [resume !== undefined && !saves, "-C without -o FILE or -O"],
-  ].find(([applies]) => applies);
-  if (clash !== undefined) throw new UsageError(`Cannot use ${clash[1]}`);
-  expectForm("-C", resume, /^-$/, '"-"');
-  expectForm("-r", range, /^(\d+-\d*|-\d+)(,(\d+-\d*|-\d+))*$/, '"0-99", "100-" or "-100"');
-  expectForm("-X", flags.request, TOKEN, "a method");
-  expectForm("-A", flags["user-agent"], FIELD_VALUE, "no control characters");
-  const body = await readData(flags.data);
-  const { fields, removed } = readFields(flags.header, body);
-  const whole = { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true };
-  const redirects = readNumber("--max-redirs", flags["max-redirs"] ?? "20", { ...whole, min: -1 });
-  const wantsIdentity = saves || range !== null;
-  return {
-    target: readTarget(words),
-    method: flags.request ?? (head ? "HEAD" : body === null ? "GET" : "POST"),
-    ...{ fields, removed, body, range, output, head, saves },
-    ...{ location, insecure, timing, silent, verbose },
-    user: readUser(flags.user),
-    agent: flags["user-agent"] ?? AGENT,
-    maxRedirects: redirects < 0 ? Infinity : redirects,
-    include: flags.include || head || words.length === 3,
-    remoteName: named && !flags["remote-header-name"],
-    remoteHeaderName: flags["remote-header-name"],
-    resume: resume !== undefined,
-    fail: flags.fail ? "early" : flags["fail-with-body"] ? "late" : "never" as const,
-    caCerts: flags.cacert === undefined ? [] : [readCertificates(flags.cacert)],
-    compressed: flags.compressed ?? !wantsIdentity,
-    maxTime: readSeconds("--max-time", flags["max-time"], FOREVER),
-    connectTimeout: readSeconds("--connect-timeout", flags["connect-timeout"], PATIENCE),
-    maxFilesize: readNumber("--max-filesize", flags["max-filesize"] ?? "0", whole) || Infinity,
-    retries: readNumber("--retry", flags.retry ?? "0", { ...whole, max: 1000 }),
-    family: flags.ipv4 ? 4 as const : flags.ipv6 ? 6 as const : null,
+/** Makes a reader that takes texts of one form. */
+function ofForm(form: RegExp, expected: string): Reader<string> {
+  return (text) => {
+    if (form.test(text)) return text;
+    throw new UsageError(`expected ${expected}`);
   };
 }
 
-function expectForm(option: string, value: string | null | undefined, form: RegExp, what: string) {
-  if (value === null || value === undefined || form.test(value)) return;
-  throw new UsageError(`Cannot use ${option} "${value}": expected ${what}`);
+/** Reads a time limit; 0 stands for none. The value is in milliseconds. */
+const timeLimit: Reader<number> = (text) => seconds(0, FOREVER / 1000)(text) || FOREVER;
+
+const OPTIONS = {
+  method: option(
+    "-X, --request METHOD",
+    "method (default: GET; POST with -d, HEAD with -I)",
+    ofForm(TOKEN, "a method"),
+  ),
+  fields: list(
+    "-H, --header 'N: V'",
+    "add or replace a field; 'N:' sends none, 'N;' an empty one",
+    readField,
+  ),
+  data: list("-d, --data DATA|@FILE", "send as the body; @- is standard input", text),
+  user: option(
+    "-u, --user USER[:PASS]",
+    "Basic authentication, for the origin of the URL alone",
+    text,
+    undefined,
+    { isSecret: true },
+  ),
+  agent: option(
+    "-A, --user-agent AGENT",
+    "value of User-Agent",
+    ofForm(FIELD_VALUE, "no control characters"),
+    AGENT,
+  ),
+  range: option(
+    "-r, --range RANGE",
+    "ask for a part: 0-99, 100- or -100",
+    ofForm(/^(\d+-\d*|-\d+)(,(\d+-\d*|-\d+))*$/, '"0-99", "100-" or "-100"'),
+  ),
+  location: flag("-L, --location", "follow redirections"),
+  maxRedirects: option(
+    "--max-redirs N",
+    "number of redirections; -1 is no limit",
+    wholeNumber(-1, Number.MAX_SAFE_INTEGER),
+    "20",
+  ),
+  head: flag("-I, --head", "ask for the header alone (HEAD)"),
+  include: flag("-i, --include", "print the header before the body"),
+  output: option("-o, --output FILE", 'save as FILE (default: standard output, also "-")', text),
+  remoteName: flag("-O, --remote-name", "save as the last segment of the URL; never overwrites"),
+  remoteHeaderName: flag(
+    "-J, --remote-header-name",
+    "save as Content-Disposition says, otherwise as -O; never overwrites",
+  ),
+  resume: option(
+    "-C, --continue-at -",
+    "resume -o or -O where the file ends",
+    ofForm(/^-$/, '"-"'),
+  ),
+  fail: flag("-f, --fail", "status 400 and above is exit 22, without the body"),
+  failWithBody: flag("--fail-with-body", "the same, after the body"),
+  insecure: flag("-k, --insecure", "check no certificates"),
+  cacert: option("--cacert FILE", "trust this CA as well", text),
+  compressed: negatable(
+    "--compressed, --no-compressed",
+    "ask for gzip, deflate and br, and decode (default: on standard output)",
+    undefined,
+  ),
+  maxTime: option("-m, --max-time S", "time limit of each attempt (default: none)", timeLimit),
+  connectTimeout: option(
+    "--connect-timeout S",
+    "time limit of each connection",
+    timeLimit,
+    String(TIMES.readTimeout / 1000),
+  ),
+  maxFilesize: option(
+    "--max-filesize N",
+    "limit of the decoded body in bytes (default: none)",
+    wholeNumber(0, Number.MAX_SAFE_INTEGER),
+  ),
+  retries: option(
+    "--retry N",
+    "attempts after 408, 429, 5xx and failures that may pass; a download resumes",
+    wholeNumber(0, 1_000),
+    "0",
+  ),
+  ipv4: flag("-4, --ipv4", "use IPv4 addresses only"),
+  ipv6: flag("-6, --ipv6", "use IPv6 addresses only"),
+  silent: flag("-s, --silent, -q, --quiet", "no progress, no notes; errors are shown"),
+  showError: flag("-S, --show-error", "no effect: errors are always shown"),
+  timing: flag("--timing", "time of each phase, in ms, on standard error"),
+  verbose: flag("-v, --verbose", "show the conversation on standard error"),
+} as const;
+
+type Line = CommandLine<typeof OPTIONS>;
+
+/** The command line of the program. */
+export const COMMAND: Command<typeof OPTIONS> = {
+  name: "http_client",
+  summary: "Fetches one URL over HTTP/1.1.",
+  usage: ["[options] URL", "[options] HOST PORT FILENAME     (prints the header, too)"],
+  options: OPTIONS,
+  notes: [
+    "URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)",
+    `A server that sends nothing for ${TIMES.readTimeout / 1000} s is given up.`,
+  ],
+  example: "deno run -NRW http_client.ts -L -C - -O https://example.org/big.iso",
+  exitStatuses:
+    "0 complete, 1 scheme, 2 usage, 3 URL, 6 name, 7 connect, 8 not HTTP, 18 cut short, " +
+    "22 status with -f, 23 cannot write, 28 time, 33 cannot resume, 35 TLS, 47 redirections, " +
+    "52 nothing came, 55 send, 56 receive, 60 certificate, 61 coding, 63 too large, 77 CA file, " +
+    "100 header too large, 130 Ctrl-C",
+};
+
+/** Reads the URL and the options of a download, with the files that go into the request. */
+export async function readJob(
+  line: Line,
+  times: DownloadTimes = TIMES,
+): Promise<{ url: string; options: DownloadOptions }> {
+  refuseClashes(line);
+  const { options, operands } = line;
+  const body = await readData(options.data);
+  const head = options.head;
+  const isPlain = options.range === undefined &&
+    !isSaved(options);
+  return {
+    url: readUrl(operands),
+    options: {
+      ...options,
+      method: options.method ?? (head ? "HEAD" : body === null ? "GET" : "POST"),
+      ...sortFields(options.fields, body),
+      body,
+      user: readUser(options.user),
+      range: options.range ?? null,
+      maxRedirects: options.maxRedirects < 0 ? Infinity : options.maxRedirects,
+      include: options.include || head || operands.length === 3,
+      output: options.output ?? null,
+      resume: options.resume !== undefined,
+      fail: options.fail ? "early" : options.failWithBody ? "late" : "never",
+      caCerts: options.cacert === undefined ? [] : [readCertificates(options.cacert)],
+      compressed: options.compressed ?? isPlain,
+      maxTime: options.maxTime ?? FOREVER,
+      maxFilesize: options.maxFilesize || Infinity,
+      family: options.ipv4 ? 4 : options.ipv6 ? 6 : null,
+      times,
+    },
+  };
 }
 
-/** Reads seconds into milliseconds, as many as a timer takes; 0 stands for no limit. */
-function readSeconds(option: string, text: string | undefined, fallBack: number): number {
-  if (text === undefined) return fallBack;
-  return readNumber(option, text, { min: 0, max: FOREVER / 1000 }) * 1000 || FOREVER;
+/** Refuses options that contradict each other. */
+function refuseClashes(line: Line): void {
+  refuseTogether(line, "output", "remoteName");
+  refuseTogether(line, "output", "remoteHeaderName");
+  refuseTogether(line, "fail", "failWithBody");
+  refuseTogether(line, "ipv4", "ipv6");
+  refuseTogether(line, "head", "data");
+  refuseTogether(line, "resume", "range");
+  refuseTogether(line, "resume", "remoteHeaderName");
+  const { resume, remoteName, output = "-" } = line.options;
+  if (line.options.compressed) refuseTogether(line, "resume", "compressed");
+  if (resume === undefined || remoteName || output !== "-") return;
+  throw new UsageError(`Cannot use ${line.spelling("resume")} without -o FILE or -O`);
 }
 
-/** One word is a URL; three are the host, the port and the file of the assignment. */
-function readTarget(words: string[]): Target {
-  const [host = "", port = "", file = ""] = words;
-  if (words.length === 1) return parseTarget(host);
-  if (words.length !== 3) {
-    throw new UsageError(`Got ${words.length} words: expected URL, or HOST PORT FILENAME`);
+/** Takes one operand for a URL, and three for the host, the port and the file of the assignment. */
+function readUrl(operands: readonly string[]): string {
+  const [host = "", port = "", file = ""] = operands;
+  if (operands.length === 1) return host;
+  if (operands.length !== 3) {
+    throw new UsageError(`Got ${operands.length} operands: expected URL, or HOST PORT FILENAME`);
   }
-  readNumber("PORT", port, { min: 1, max: 65_535, whole: true });
+  try {
+    readNumber(port, { min: 1, max: 65_535, isWhole: true });
+  } catch (error) {
+    throw error instanceof UsageError
+      ? new UsageError(`Cannot use PORT ${quoteForMessage(port)}: ${error.message}`)
+      : error;
+  }
   if (/[/?#@\\]/.test(host)) throw badUrl(host, "HOST is a name or an address");
   const authority = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
   const path = file.replace(/^\/?/, "/").replaceAll(" ", "%20").replaceAll("#", "%23");
-  return parseTarget(`http://${authority}:${port}${path}`);
+  return `http://${authority}:${port}${path}`;
 }
 
-/** Reads fields "Name: value"; "Name:" leaves one of ours out, "Name;" is one without a value. */
-function readFields(lines: string[], body: Octets | null) {
+/** Reads `Name: value`, `Name:` and `Name;`. */
+function readField(line: string): { name: string; mark: string; value: string } {
+  const [, name = "", mark = "", rest = ""] = /^([^:;]*)([:;])(.*)$/s.exec(line) ?? [];
+  if (TOKEN.test(name) && FIELD_VALUE.test(line)) return { name, mark, value: rest.trim() };
+  throw new UsageError("expected 'Name: value'");
+}
+
+/** Sorts what `-H` gives: "Name:" removes a field of ours, "Name;" is a field without a value. */
+function sortFields(given: readonly ReturnType<typeof readField>[], body: Octets | null) {
   const fields: Field[] = [];
   const removed: string[] = [];
-  for (const line of lines) {
-    const [, name = "", mark, value = ""] = /^([^:;]*)([:;])\s*(.*?)\s*$/s.exec(line) ?? [];
+  for (const { name, mark, value } of given) {
     const lower = name.toLowerCase();
-    if (!TOKEN.test(name) || !FIELD_VALUE.test(line)) {
-      throw new UsageError(`Cannot use -H "${line}": expected 'Name: value'`);
-    }
-    // The framing is ours: RFC 9112 §6.
+    // RFC 9112 §6: the framing belongs to the client.
     if (lower === "content-length" && value === String(body?.length ?? 0)) continue;
     if (lower === "content-length" || lower === "transfer-encoding") {
-      throw new UsageError(`Cannot use -H "${line}": the length comes from -d`);
+      throw new UsageError(`Cannot use -H "${name}: ${value}": the length comes from -d`);
     }
     if (mark === ":" && value === "") removed.push(lower);
     else fields.push([name, value]);
@@ -1285,17 +1471,17 @@ function readFields(lines: string[], body: Octets | null) {
 }
 
 /** Puts the body together as curl does: parts joined by "&", line ends in a file dropped. */
-async function readData(parts: string[]): Promise<Octets | null> {
+async function readData(parts: readonly string[]): Promise<Octets | null> {
   const read = async (part: string) => {
     if (!part.startsWith("@")) return encoder.encode(part);
     try {
-      // Standard input by its path would take a permission.
+      // Standard input by its path would need a permission.
       const octets = part === "@-"
         ? concat(await Array.fromAsync(Deno.stdin.readable))
         : await Deno.readFile(part.slice(1));
       return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
     } catch (error) {
-      throw new UsageError(`Cannot read "${part.slice(1)}": ${explain(error)}`);
+      throw new UsageError(`Cannot read ${quoteForMessage(part.slice(1))}: ${reasonOf(error)}`);
     }
   };
   const pieces: Octets[] = [];
@@ -1303,7 +1489,7 @@ async function readData(parts: string[]): Promise<Octets | null> {
   return parts.length === 0 ? null : concat(pieces.slice(1));
 }
 
-/** The password is asked for where it is missing and somebody is there to answer. */
+/** Asks for the password where it is missing and there is a terminal. */
 function readUser(user: string | undefined): string | null {
   if (user === undefined) return null;
   const asks = !user.includes(":") && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
@@ -1311,7 +1497,7 @@ function readUser(user: string | undefined): string | null {
   return toByteString(encoder.encode(user.includes(":") ? user : `${user}:${password ?? ""}`));
 }
 
-/** Reads a file of certificates; Deno would take one without any in silence. */
+/** Reads a file of certificates; Deno would accept one without any. */
 function readCertificates(path: string): string {
   try {
     const text = Deno.readTextFileSync(path);
@@ -1322,82 +1508,86 @@ function readCertificates(path: string): string {
     if (octets.length > 0 && octets.every(([tag]) => tag === 0x30)) return text; // DER: a SEQUENCE
   } catch (error) {
     if (!(error instanceof SyntaxError)) {
-      throw new Failure(77, `Cannot read "${path}": ${explain(error)}`);
+      throw new ExitError(77, `Cannot read ${quoteForMessage(path)}: ${reasonOf(error)}`);
     }
   }
-  throw new Failure(77, `Cannot use --cacert "${path}": no PEM certificate in it`);
+  throw new ExitError(77, `Cannot use --cacert ${quoteForMessage(path)}: no PEM certificate in it`);
 }
 
-/** What the command line asks for; times in milliseconds, sizes in octets. */
-type Options = Exclude<Awaited<ReturnType<typeof parseOptions>>, string>;
+/** Streams of the program, and what stops it. */
+export interface Streams {
+  /** Receives the body where no file does. */
+  readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
+  /** Receives notes, the conversation and the progress. */
+  readonly stderr: { writeSync(octets: Uint8Array): number; isTerminal(): boolean };
+  /** Starts to listen for Ctrl-C, which ends the program by itself before, as at a prompt. */
+  readonly signal: () => AbortSignal;
+}
 
-/** Everything that goes to standard error, where the line of progress may have to make room. */
-class Talk {
-  /** How long the phases of each hop took. */
-  readonly hops: Times[] = [];
-  /** Sees the conversation, with `--verbose`. */
-  trace: Trace | undefined;
-  /** Sees how much of the body is there, and how much there will be, if somebody watches. */
-  progress: ((size: number, total: number | null) => void) | undefined;
+/** Writes what a download reports to standard error, and draws its progress there. */
+class Reporter implements DownloadIO {
+  readonly stdout: Streams["stdout"];
+  readonly trace: Trace | undefined;
+  readonly progress: ((size: number, total: number | null) => void) | undefined;
+  readonly transfer: Transfer = { hops: [] };
   readonly #began = performance.now();
   readonly #stderr: Streams["stderr"];
-  #isSilent = false;
-  #first: number | undefined; // the size when the body began to come
-  #due = 500; // nothing is drawn for what is over in a moment
+  readonly #isSilent: boolean;
+  #firstSize: number | undefined; // when the body began to come
+  #due = 500; // a short download draws nothing
   #isDrawn = false;
 
-  constructor(stderr: Streams["stderr"]) {
+  constructor({ stdout, stderr }: Streams, { silent, verbose, ...options }: Line["options"]) {
+    this.stdout = stdout;
     this.#stderr = stderr;
-  }
-
-  adapt({ silent, verbose, output, saves }: Options, stdout: Streams["stdout"]): void {
     this.#isSilent = silent;
-    if (verbose) this.trace = (mark, text) => this.say(`${mark} ${text}`);
-    const isShown = !saves && (output === "-" || stdout.isTerminal());
-    if (this.#stderr.isTerminal() && !silent && !isShown) this.progress = this.#draw;
+    if (verbose) this.trace = (mark, text) => this.#writeLine(formatTrace(mark, text));
+    const isShown = !isSaved(options) && (options.output === "-" || stdout.isTerminal());
+    if (stderr.isTerminal() && !silent && !isShown) this.progress = this.#draw;
   }
 
   #write(text: string): void {
     try {
       this.#stderr.writeSync(encoder.encode(text));
     } catch {
-      // nobody listens: the download goes on
+      // standard error is closed: the download goes on
     }
   }
 
-  /** Says a line; none that a peer had a hand in can steer the terminal. */
-  say(line: string): void {
+  #writeLine(line: string): void {
     this.erase();
-    this.#write(`${printable(line)}\n`);
+    this.#write(`${line}\n`);
   }
 
-  /** Says what the user should know. */
   note(line: string): void {
-    if (!this.#isSilent) this.say(line);
+    if (!this.#isSilent) this.#writeLine(printable(line));
   }
 
-  /** Says what is good to know for somebody who sits there. */
   hint(line: string): void {
     if (this.#stderr.isTerminal()) this.note(line);
   }
 
-  /** The sums over all hops, and the time since the start. */
-  get timing(): string {
-    const sum = (phase: keyof Times) => this.hops.reduce((total, hop) => total + hop[phase], 0);
-    return formatTimes({
-      ...{ "dns": sum("dns"), "connect": sum("connect"), "tls": sum("tls") },
-      ...{ "first-byte": sum("first-byte"), "total": performance.now() - this.#began },
-    });
+  /** Writes the sums over all hops, and the time since the start. */
+  writeTiming(): void {
+    const { hops } = this.transfer;
+    const sum = (phase: keyof Times) => hops.reduce((total, hop) => total + hop[phase], 0);
+    this.#writeLine(formatTimes({
+      "dns": sum("dns"),
+      "connect": sum("connect"),
+      "tls": sum("tls"),
+      "first-byte": sum("first-byte"),
+      "total": performance.now() - this.#began,
+    }));
   }
 
   /** Draws the line of progress, at most ten times a second. */
   readonly #draw = (size: number, total: number | null): void => {
-    this.#first ??= size;
+    this.#firstSize ??= size;
     const time = performance.now() - this.#began;
     if (time < this.#due) return;
     this.#due = time + 100;
     this.#isDrawn = true;
-    const rate = (size - this.#first) / time * 1000;
+    const rate = (size - this.#firstSize) / time * 1000;
     let line = `${formatBytes(size)}  ${formatBytes(rate)}/s`;
     if (total !== null) {
       const left = new Date(Math.min((total - size) / rate * 1000, 86_399_000) || 0);
@@ -1408,7 +1598,7 @@ class Talk {
     this.#write(`\r${line.slice(0, columns - 1)}\x1b[K`);
   };
 
-  /** Takes the line of progress away. */
+  /** Erases the line of progress. */
   erase(): void {
     if (this.#isDrawn) this.#write("\r\x1b[K");
     this.#isDrawn = false;
@@ -1420,41 +1610,24 @@ function formatTimes(times: Record<string, number>): string {
   return `${phases.join("  ")} ms`;
 }
 
-/**
- * Does what a command line asks for.
- *
- * @returns The exit status; all but 0 have been explained on standard error.
- */
-export async function fetchUrl(args: string[], streams: Streams): Promise<number> {
-  const talk = new Talk(streams.stderr);
-  let signal: AbortSignal | undefined;
-  let timing = false;
-  let status = 0;
+/** Does what a command line asks for, and returns the exit status. */
+export async function main(
+  line: Line,
+  streams: Streams,
+  times: DownloadTimes = TIMES,
+): Promise<number> {
+  const reporter = new Reporter(streams, line.options);
   try {
-    const options = await parseOptions(args);
-    if (typeof options === "string") {
-      print(options);
-      return 0;
-    }
-    ({ timing } = options);
-    talk.adapt(options, streams.stdout);
-    signal = streams.signal();
-    await download(options, talk, streams.stdout, signal);
-  } catch (error) {
-    let failure = error instanceof UsageError ? new Failure(2, error.message) : error;
-    if (signal?.aborted) failure = new Failure(130, "Interrupted");
-    if (!(failure instanceof Failure)) throw error;
-    if (failure.message !== "") talk.say(`http_client: (${failure.status}) ${failure.message}`);
-    status = failure.status;
+    const { url, options } = await readJob(line, times);
+    await download(url, options, reporter, streams.signal());
+    return 0;
+  } finally {
+    reporter.erase();
+    if (line.options.timing) reporter.writeTiming();
   }
-  talk.erase();
-  if (timing) talk.say(talk.timing);
-  return status;
 }
 
-function main(args: string[]): Promise<number> {
+if (import.meta.main) {
   const { stdout, stderr } = Deno;
-  return fetchUrl(args, { stdout, stderr, signal: shutdownSignal });
+  await run(COMMAND, (line) => main(line, { stdout, stderr, signal: shutdownSignal }));
 }
-
-if (import.meta.main) await run("http_client", main);

@@ -9,7 +9,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { fetchUrl } from "../http_client.ts";
+import { runHere } from "./http_client_helpers.ts";
 import { type Listener, serve } from "../http_server.ts";
 import {
   print,
@@ -332,31 +332,19 @@ const STATUSES = [0, 1, 2, 3, 6, 7, 8, 18, 23, 28, 35, 47, 52, 55, 56, 60, 61, 6
 
 /** Every response and every URL ends in a status of curl's, and nothing raw is said. */
 async function fuzzClient(random: Random, count: number, url: () => string): Promise<void> {
-  let said = "";
-  const streams = {
-    stdout: {
-      write: (octets: Uint8Array) => Promise.resolve(octets.length),
-      isTerminal: () => true,
-    },
-    stderr: {
-      writeSync: (octets: Uint8Array) => (said += toByteString(octets), octets.length),
-      isTerminal: () => false,
-    },
-    signal: () => new AbortController().signal,
-  };
   for (let done = 0; done < count; done++) {
     await rest(done);
     const response = spoil(random, pick(random, RESPONSES) + pick(random, BODIES));
     const args = ["-L", "-m", "1", "--max-redirs", "2", "--max-filesize", "100000", url()];
     const case_ = JSON.stringify([args, response]);
-    said = "";
-    const status = await withPeer(say(random, response), () => fetchUrl(args, streams))
+    const outcome = await withPeer(say(random, response), () => runHere(args, { isTerminal: true }))
       .catch((error) => {
         throw new Error(`${case_}: ${error.stack}`);
       });
-    const raw = printable(said.replaceAll("\n", "")) !== said.replaceAll("\n", "") &&
-      /[^\n\x20-\x7e\x80-\xff]/.test(said);
-    if (!STATUSES.includes(status) || raw) throw new Error(`${case_}: ${status} ${said}`);
+    const { code, stderr } = outcome;
+    const lines = stderr.replaceAll("\n", "");
+    const isRaw = printable(lines) !== lines && /[^\n\x20-\x7e\x80-\xff]/.test(lines);
+    if (!STATUSES.includes(code) || isRaw) throw new Error(`${case_}: ${code} ${stderr}`);
   }
 }
 

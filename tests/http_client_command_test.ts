@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { assert, assertStringIncludes } from "@std/assert";
-import { ROOT, runProgram } from "./helpers.ts";
+import { assert, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+import { runProgram } from "./helpers.ts";
 import {
   DONE,
   has,
@@ -19,6 +19,7 @@ import {
   testShell,
   testTerminal,
 } from "./http_client_helpers.ts";
+import { COMMAND } from "../http_client.ts";
 
 /** Which responses -f makes a failure. */
 const FAILURES: Row[] = [
@@ -84,7 +85,7 @@ const RETRIES: Row[] = [
     sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy"], [DONE]],
     args: ["--retry", "1", "URL"],
     out: "done",
-    says: "(22)",
+    says: "The server answered 503 Busy: again in 0 s, 1 left\n",
     hops: 2,
   },
   {
@@ -132,6 +133,36 @@ const RETRIES: Row[] = [
     code: 22,
     hops: 1,
   },
+  {
+    rule: "--retry: -i prints one header for several attempts",
+    sends: [[`${OK}Content-Length: 4\r\n\r\n`], [DONE]],
+    args: ["--retry", "1", "-i", "URL"],
+    out: DONE,
+    hops: 2,
+  },
+  ...["1.5", "-1", "soon 3"].map((value) => ({
+    rule: `RFC 9110 §10.2.3: Retry-After "${value}" is ignored`,
+    sends: [[`HTTP/1.1 503 B\r\nRetry-After: ${value}\r\nContent-Length: 0\r\n\r\n`], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: "done",
+    says: "again in 0.01 s, 1 left",
+  })),
+  {
+    rule: "RFC 9110 §14.2: --retry resumes a body on standard output by a range",
+    sends: [[`${OK}ETag: "a"\r\nContent-Length: 5\r\n\r\nhe`], [
+      "HTTP/1.1 206 P\r\nContent-Range: bytes 2-4/5\r\nContent-Length: 3\r\n\r\nllo",
+    ]],
+    args: ["--retry", "1", "--no-compressed", "URL"],
+    out: "hello",
+    asks: [/^GET/, /^Range: bytes=2-\r\nIf-Range: "a"\r$/m],
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry does not print the beginning of a body twice",
+    sends: [[`${OK}Content-Length: 5\r\n\r\nhe`], [hello("Content-Length: 5")]],
+    args: ["--retry", "1", "URL"],
+    out: "he",
+    code: 33,
+  },
 ];
 
 /** What is shown of a conversation. */
@@ -149,7 +180,7 @@ const SHOWN: Row[] = [
     args: ["-v", "URL"],
     out: "hello",
     says:
-      /^\* connected to 127\.0\.0\.1 port \d+\n> GET \/ HTTP\/1\.1\n[^]*\n> \n< HTTP\/1\.1 200 OK\n< Content-Length: 5\n< \n\* /,
+      /^\* connected to 127\.0\.0\.1 port \d+\n> GET \/ HTTP\/1\.1\n[^]*\n>\n< HTTP\/1\.1 200 OK\n< Content-Length: 5\n<\n\* /,
   },
   {
     rule: "the bundle -fsSL is four options",
@@ -165,7 +196,7 @@ const SHOWN: Row[] = [
 testRows([FAILURES, RETRIES, SHOWN].flat());
 
 testCommands("options", [
-  { args: ["--help"], code: 0, out: /^Fetches one URL[^]*130 Ctrl-C\.\n$/ },
+  { args: ["--help"], code: 0, out: /^Fetches one URL[^]*130\s+Ctrl-C\.\n$/ },
   { args: ["-h"], code: 0, out: /--max-filesize/ },
   { args: ["--version"], code: 0, out: /^http_client \d+\.\d+\.\d+\n$/ },
   { args: ["-V"], code: 0, out: /^http_client/ },
@@ -205,10 +236,8 @@ testCommands("options", [
 Deno.test("the help names every option, in 80 columns", async () => {
   const { stdout } = await runProgram("http_client.ts", ["--help"]);
   for (const line of stdout.split("\n")) assert(line.length <= 80, line);
-  const source = await Deno.readTextFile(`${ROOT}http_client.ts`);
-  const options = source.slice(source.indexOf("const OPTIONS"), source.indexOf("negatable: ["));
-  for (const [, name] of options.matchAll(/"([a-z0-9-]+)"/g)) {
-    if (name !== "show-error") assertStringIncludes(stdout, `--${name}`);
+  for (const { spellings } of Object.values(COMMAND.options)) {
+    for (const spelling of spellings) assertStringIncludes(stdout, spelling);
   }
 });
 
@@ -230,7 +259,7 @@ testTerminal([
     rule: "terminal: a binary body is refused",
     sends: [[`${OK}\r\nab\0cd`]],
     code: 23,
-    shows: "(23) Binary body",
+    shows: "http_client: Binary body",
   },
   {
     rule: "terminal: -o - prints a binary body, escaped",
@@ -247,7 +276,7 @@ testTerminal([
     rule: "terminal: half a character at the end of a body cut short is shown",
     sends: [[hello("Content-Length: 9").replace("hello", "caf\xc3")]],
     code: 18,
-    shows: /^caf\xef\xbf\xbdhttp_client: \(18\)/,
+    shows: /^caf\xef\xbf\xbdhttp_client: 5 bytes missing of 9\r\n$/,
   },
   {
     rule: "terminal: 304 has nothing to save",
@@ -281,28 +310,28 @@ testShell([
     line: "CLIENT -o /dev/full URL; echo $?",
     sends: [[DONE]],
     out: /^23\n$/,
-    err: /\(23\) .*\/dev\/full.*space/i,
+    err: /^http_client: .*\/dev\/full.*space/i,
   },
   {
     rule: "shell: a full disk at standard output is exit 23",
     line: "CLIENT URL > /dev/full; echo $?",
     sends: [[DONE]],
     out: /^23\n$/,
-    err: /\(23\) .*standard output.*space/i,
+    err: /^http_client: .*standard output.*space/i,
   },
   {
     rule: "shell: SIGINT is exit 130",
-    line: interruptedAt("CLIENT -v URL", "^> $"),
+    line: interruptedAt("CLIENT -v URL", "^>$"),
     sends: [[STAY]],
     out: /^130\n$/,
-    err: /\(130\) Interrupted/,
+    err: /http_client: Interrupted/,
   },
   {
     rule: "shell: SIGINT ends the pause before the next attempt",
     line: interruptedAt("CLIENT --retry 3 URL", "again in"),
     sends: [["HTTP/1.1 503 B\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n"]],
     out: /^130\n$/,
-    err: /again in 30 s, 3 left\n[^]*\(130\) Interrupted/,
+    err: /again in 30 s, 3 left\n[^]*http_client: Interrupted/,
   },
   {
     rule: "shell: -d @- needs no --allow-read",

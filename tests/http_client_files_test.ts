@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { LOCAL, runProgram } from "./helpers.ts";
 import {
   coded,
@@ -11,11 +11,13 @@ import {
   type FileRow,
   gz,
   hello,
+  LONG,
   named,
   OK,
   part,
   resume,
   ScriptedServer,
+  STAY,
   testFiles,
   to,
 } from "./http_client_helpers.ts";
@@ -409,7 +411,114 @@ const FILES: FileRow[] = [
   },
 ];
 
-testFiles(FILES);
+/** Attempts after the first one. */
+const RETRIES: FileRow[] = [
+  {
+    rule: "RFC 9110 §14.2: --retry resumes where the body broke off",
+    sends: [[`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [{ not: /Range/ }, /^Range: bytes=4-\r\nIf-Range: "v1"\r$/m],
+    hops: 2,
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry starts again on 200",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [DONE]],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "done" },
+    hops: 2,
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry gives up after its last attempt",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789").slice(0, -4)]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "12345" },
+    code: 18,
+    hops: 2,
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry with -O resumes its own file",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "1", "-O", "URLb"],
+    after: { b: "123456789" },
+  },
+  {
+    rule: "--retry: tries again after -m",
+    sends: [[STAY], [DONE]],
+    args: ["--retry", "1", "-m", "0.5", "-o", "f", "URL"],
+    after: { f: "done" },
+    hops: 2,
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry starts a decoded body again",
+    sends: [[coded("gzip", gz(LONG)).slice(0, -9)], [coded("gzip", gz(LONG))]],
+    args: ["--retry", "1", "--compressed", "-o", "f", "URL"],
+    after: { f: LONG },
+    asks: [/./, { not: /Range/ }],
+    hops: 2,
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry does not append a compressed rest",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [
+      part("bytes 4-8/9", "56789", "Content-Encoding: gzip\r\n"),
+    ]],
+    args: ["--retry", "1", "--compressed", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+    asks: [/gzip, deflate/, /^Accept-Encoding: identity\r$/m],
+  },
+  {
+    rule: "RFC 9110 §15.3.7.3: --retry does not append a part of another ETag",
+    sends: [[`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`], [
+      part("bytes 4-8/9", "56789", 'ETag: "v2"\r\n'),
+    ]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+  },
+  {
+    rule: "RFC 9110 §13.1.5: --retry sends the ETag of the first response each time",
+    sends: [
+      [`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`],
+      [part("bytes 4-8/9", "56789").slice(0, -4)],
+      [part("bytes 5-8/9", "6789")],
+    ],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, /^If-Range: "v1"\r$/m, /^Range: bytes=5-\r\nIf-Range: "v1"\r$/m],
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry of -r asks for the same range again",
+    sends: [[part("bytes 2-5/9", "3456").slice(0, -2)], [part("bytes 2-5/9", "3456")]],
+    args: ["--retry", "1", "-r", "2-5", "-o", "f", "URL"],
+    after: { f: "3456" },
+    asks: [/^Range: bytes=2-5\r$/m, { not: /bytes=2-\r/ }],
+    hops: 2,
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry does not resume an error page",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nso"], [DONE]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "done" },
+    asks: [/./, { not: /Range/ }],
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry does not resume a POST",
+    sends: [[`${OK}Content-Length: 4\r\n\r\ndo`], [DONE]],
+    args: ["--retry", "1", "-d", "x", "-o", "f", "URL"],
+    after: { f: "done" },
+    asks: [/./, { not: /Range/ }],
+  },
+  {
+    rule: "RFC 9110 §13.1.5: --retry sends no If-Range with a weak ETag",
+    sends: [[`${OK}ETag: W/"v1"\r\nContent-Length: 9\r\n\r\n1234`], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, { not: /If-Range/ }],
+  },
+];
+
+testFiles([FILES, RETRIES].flat());
 
 Deno.test("a missing --allow-write is named in the message", async () => {
   await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));

@@ -331,7 +331,7 @@ const LENGTHS: Row[] = [
     sends: [[`${OK}Content-Length: 100\r\n\r\nhello, world!`]],
     out: "hello, world!",
     code: 18,
-    says: "http_client: (18) 87 bytes missing of 100\n",
+    says: "http_client: 87 bytes missing of 100\n",
   },
   {
     rule: "RFC 9112 §6.3: a body that never begins is exit 18",
