@@ -18,10 +18,29 @@ import { parseArgs } from "@std/cli/parse-args";
 import { format as formatOctets } from "@std/fmt/bytes";
 import { bold, cyan } from "@std/fmt/colors";
 import { format as formatDuration } from "@std/fmt/duration";
-import { explain, Fields, LimitError, listMembers, MalformedError, print } from "./protocol.ts";
-import { printable, trimOws } from "./protocol.ts";
-import { readNumber, run, showTrace, shutdownSignal, spellOut, toByteString } from "./protocol.ts";
-import { TOKEN, type Trace, UsageError, VERSION, Wire, WireError } from "./protocol.ts";
+import {
+  DeadlineError,
+  explain,
+  Fields,
+  LimitError,
+  listMembers,
+  MalformedError,
+  print,
+  printable,
+  readNumber,
+  run,
+  showTrace,
+  shutdownSignal,
+  spellOut,
+  toByteString,
+  TOKEN,
+  type Trace,
+  trimOws,
+  UsageError,
+  VERSION,
+  Wire,
+  WireError,
+} from "./protocol.ts";
 
 // ---- Terms -------------------------------------------------------------
 
@@ -67,7 +86,12 @@ export interface Timeouts {
   request: number;
   /** Between two requests of a kept connection. */
   idle: number;
-  /** For each write of a response. */
+  /** For which an idle connection is kept even if all connections are taken. */
+  minIdle: number;
+  /**
+   * For each write of a response. Minutes, because a full send buffer takes more octets only when a
+   * third of it is free: with 4 MB on loopback a steady reader of 20 kB/s lets one write wait for 70 s.
+   */
   write: number;
   /** For the client to close after the last response. */
   linger: number;
@@ -101,8 +125,10 @@ export interface Exchange {
   status: number;
   /** Octets of content that were sent. */
   sent: number;
-  /** Octets of content that were due; more, if the response was cut short. */
+  /** Octets of content that were due; more than were sent if the response was cut short. */
   due: number;
+  /** Why the response was cut short; undefined if it was sent whole. */
+  cut?: string | undefined;
   /** From the first octet of the request to the end of the response, in milliseconds. */
   ms: number;
 }
@@ -196,7 +222,8 @@ class StatusError extends Error {
 export const TIMEOUTS: Readonly<Timeouts> = {
   request: 10_000,
   idle: 15_000,
-  write: 30_000,
+  minIdle: 1_000,
+  write: 300_000,
   linger: 2_000,
   shutdown: 5_000,
 };
@@ -220,6 +247,8 @@ const MAX_OVERLAPS = 2;
 /** The most entries that a listing shows. */
 const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
+/** How often a waiting connection looks for an idle one to take the place of (ms). */
+const EVICTION_INTERVAL = 100;
 /** Above this number of open connections they are served in rounds. */
 const MAX_WITHOUT_ROUNDS = 256;
 /** Answers in a turn of the event loop that used it up: 128 operations, less a few others. */
@@ -232,6 +261,9 @@ const RESTED = 2_000;
 const MAX_HASHED = 8_388_608;
 /** How much of a larger file is read at once, in octets. */
 const BLOCK = 524_288;
+/** Above this total, transfers read less at once, and how little at least (octets). */
+const MAX_BLOCKS = 8_388_608;
+const MIN_BLOCK = 16_384;
 /** How long an answer may be given again, in milliseconds; it divides a second, for the Date. */
 const FRESH = 1_000;
 /** The longest request that the table of answers knows, and all that it holds, in octets. */
@@ -294,6 +326,8 @@ interface Site extends ServeOptions {
   summary: Summary;
   /** Lets many busy connections take turns. */
   rounds: Rounds;
+  /** Responses from files that are being sent. */
+  transfers: number;
   /** Resolves, and is made anew, when a connection has ended. */
   freed: PromiseWithResolvers<void>;
 }
@@ -303,6 +337,8 @@ interface Connection {
   wire: Wire;
   remote: string;
   state: "idle" | "answering" | "hanging up";
+  /** When it became idle, in the time of performance.now(). */
+  idleSince: number;
 }
 
 /**
@@ -323,6 +359,7 @@ export async function serve(
     connections: new Set(),
     summary: { requests: 0, sent: 0 },
     rounds: new Rounds(),
+    transfers: 0,
     freed: Promise.withResolvers(),
   };
   let patience: ReturnType<typeof setTimeout> | undefined;
@@ -361,7 +398,10 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
       const conn = await listener.accept();
       pause = 5;
       while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
+        closeLongestIdle(site);
+        const again = setTimeout(() => wake(site), EVICTION_INTERVAL);
         await site.freed.promise;
+        clearTimeout(again);
       }
       if (site.signal.aborted) conn[Symbol.dispose]();
       else converse(conn, site);
@@ -376,10 +416,28 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
   }
 }
 
+/**
+ * Makes room for a new connection, so that one address cannot lock out the others: closes the longest
+ * idle connection of the address that holds most. One that became idle just now is kept, because its
+ * next request may be on the way.
+ */
+function closeLongestIdle({ connections, timeouts }: Site): void {
+  const latest = performance.now() - timeouts.minIdle;
+  const counts = new Map<string, number>();
+  for (const { remote } of connections) counts.set(remote, (counts.get(remote) ?? 0) + 1);
+  const most = Math.max(...counts.values());
+  let longest: Connection | undefined;
+  for (const connection of connections) {
+    if (connection.state !== "idle" || counts.get(connection.remote) !== most) continue;
+    if (connection.idleSince < (longest?.idleSince ?? latest)) longest = connection;
+  }
+  longest?.wire.close();
+}
+
 /** One connection from accept to close; nothing that happens to it concerns the others. */
 async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<void> {
   const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
-  const connection: Connection = { wire: new Wire(conn), remote, state: "idle" };
+  const connection: Connection = { wire: new Wire(conn), remote, state: "idle", idleSince: 0 };
   site.connections.add(connection);
   try {
     if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
@@ -399,7 +457,7 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
   const { timeouts } = site;
   for (let patience = timeouts.request;; patience = timeouts.idle) {
     connection.state = "idle";
-    wire.setDeadline(patience);
+    connection.idleSince = wire.setDeadline(patience);
     if (wire.buffered.length === 0 && !await wire.fill()) return;
     connection.state = "answering";
     const started = site.log ? performance.now() : 0;
@@ -580,20 +638,33 @@ function hideCredentials(line: string): string {
 /** Sends an answer and logs it, whether it came to its end or not. */
 async function send(answer: Answer, { wire, remote }: Connection, site: Site, started: number) {
   let sent = 0;
+  let cut: string | undefined;
   try {
     await wire.write(answer.octets, site.timeouts.write);
     sent = answer.content;
     if (!answer.file) return;
-    for await (const octets of readPieces(answer.file, answer.rest)) {
+    for await (const octets of readPieces(answer.file, answer.rest, site)) {
       await wire.write(octets, site.timeouts.write);
       sent += octets.length;
     }
+  } catch (error) {
+    cut = describeCut(error, site);
+    throw error;
   } finally {
     answer.file?.close();
     site.summary.requests++;
     site.summary.sent += sent;
-    site.log?.({ ...answer.exchange, remote, sent, ms: performance.now() - started });
+    site.log?.({ ...answer.exchange, remote, sent, cut, ms: performance.now() - started });
   }
+}
+
+/** Returns why a response was cut short, for the log. */
+function describeCut(error: unknown, { signal, timeouts }: Site): string {
+  if (error instanceof DeadlineError) {
+    return `client read too slowly for ${timeouts.write / 1_000} s`;
+  }
+  if (!(error instanceof WireError)) return "the file could not be read to its end";
+  return signal.aborted && error.cause === undefined ? "server stopped" : "client left";
 }
 
 // ---- Engine: the request -----------------------------------------------
@@ -748,6 +819,7 @@ async function dropBody(
   const expectation = old ? undefined : fields.get("Expect")?.toLowerCase();
   // RFC 9110 §10.1.1: an expectation that we do not know is refused.
   if (expectation !== undefined && expectation !== "100-continue") throw new StatusError(417);
+  if (method === "CONNECT") return false; // RFC 9110 §9.3.6: the client may send its tunnel's octets
   if (framing.kind === "none") return true;
   if (framing.kind === "faulty") return false;
   if (framing.kind === "length" && framing.octets > MAX_DROPPED) return false;
@@ -821,14 +893,17 @@ async function respond(request: Request, site: Site): Promise<Response> {
     if (!answersTo(host, site.hosts)) {
       throw new StatusError(421, [], `; try localhost, or the option --allow-host ${host}`);
     }
-    if (site.credentials !== undefined && !await isAuthorized(fields, site.credentials)) {
+    const crossOrigin = site.cors && method === "OPTIONS" ? preflight(fields) : [];
+    // A browser sends a preflight without credentials (Fetch §4.9).
+    const needsLogin = site.credentials !== undefined && crossOrigin.length === 0;
+    if (needsLogin && !await isAuthorized(fields, site.credentials ?? "")) {
       throw new StatusError(401, [["WWW-Authenticate", 'Basic realm="files", charset="UTF-8"']]);
     }
     const allow: Field = ["Allow", ALLOWED.join(", ")];
     if (REFUSED.includes(method)) throw new StatusError(405, [allow]);
     if (!ALLOWED.includes(method)) throw new StatusError(501);
     if (method === "OPTIONS") {
-      return { status: 204, fields: [allow, ...site.cors ? preflight(fields) : []], content: [] };
+      return { status: 204, fields: [allow, ...crossOrigin], content: [] };
     }
     const found = await locate(request, site);
     if (found) return select(request, found);
@@ -1452,21 +1527,31 @@ function concat(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuf
  * costs a tenth of the speed, and lets the others have their turn: without it three fast readers
  * made a small answer take 145 ms, not 2.
  */
-async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[]) {
-  const block = new Uint8Array(BLOCK);
-  for (const piece of pieces) {
-    if (piece instanceof Uint8Array) {
-      yield piece;
-      continue;
+async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[], site: Site) {
+  site.transfers++;
+  try {
+    const block = new Uint8Array(blockSize(site.transfers));
+    for (const piece of pieces) {
+      if (piece instanceof Uint8Array) {
+        yield piece;
+        continue;
+      }
+      await file.seek(piece.first, Deno.SeekMode.Start);
+      for (let left = lengthOf([piece]); left > 0;) {
+        const count = await file.read(block.subarray(0, Math.min(left, block.length)));
+        if (count === null) throw new Error("A file became shorter while it was sent");
+        yield block.subarray(0, count);
+        left -= count;
+      }
     }
-    await file.seek(piece.first, Deno.SeekMode.Start);
-    for (let left = lengthOf([piece]); left > 0;) {
-      const count = await file.read(block.subarray(0, Math.min(left, BLOCK)));
-      if (count === null) throw new Error("A file became shorter while it was sent");
-      yield block.subarray(0, count);
-      left -= count;
-    }
+  } finally {
+    site.transfers--;
   }
+}
+
+/** Returns how much of a file one of many transfers reads at once, so that all stay bounded (octets). */
+function blockSize(transfers: number): number {
+  return Math.min(BLOCK, Math.max(MIN_BLOCK, Math.floor(MAX_BLOCKS / transfers)));
 }
 
 // ---- Command line ------------------------------------------------------
@@ -1593,7 +1678,7 @@ const LOG_FORMATS: readonly LogFormat[] = ["short", "combined", "json", "off"];
 
 /** One exchange as a line of the log; what the client sent is escaped. */
 export function formatExchange(exchange: Exchange, format: LogFormat, now = new Date()): string {
-  const { remote, line, fields, status, sent, due, ms } = exchange;
+  const { remote, line, fields, status, sent, due, cut, ms } = exchange;
   const [method = "", target = ""] = line.split(" ");
   const [referer = "", agent = ""] = [fields.get("Referer"), fields.get("User-Agent")];
   const user = status === 401 ? "" : userOf(fields.get("Authorization"));
@@ -1601,7 +1686,8 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
     const texts = { method, target, user, referer, agent };
     const shown = Object.entries(texts).map(([name, text]) => [name, printable(text)]);
     const time = now.toISOString();
-    return JSON.stringify({ time, remote, ...Object.fromEntries(shown), status, sent, due, ms });
+    const escaped = Object.fromEntries(shown);
+    return JSON.stringify({ time, remote, ...escaped, status, sent, due, cut, ms });
   }
   if (format === "combined") {
     const quoted = (text: string) => `"${escapeQuoted(text) || "-"}"`;
@@ -1611,8 +1697,8 @@ export function formatExchange(exchange: Exchange, format: LogFormat, now = new 
     return `${who} ${when} ${quoted(line)} ${status} ${sent} ${quoted(referer)} ${quoted(agent)}`;
   }
   const range = status === 206 ? fields.get("Range")?.replace(/^bytes=/i, "  ") ?? "" : "";
-  const cut = sent < due ? `  client left at ${formatOctets(sent)} of ${formatOctets(due)}` : "";
-  const what = escapeQuoted(target || line) + escapeQuoted(range) + cut;
+  const end = sent < due ? `  ${cut} at ${formatOctets(sent)} of ${formatOctets(due)}` : "";
+  const what = escapeQuoted(target || line) + escapeQuoted(range) + end;
   const amount = due === 0 ? "–" : formatOctets(sent);
   const columns = [
     `${now.toTimeString().slice(0, 8)}  ${status}${sent < due ? "!" : " "}`,

@@ -350,10 +350,14 @@ export class Wire implements Disposable {
    *
    * The timer is set again only when it fires or is too late, so a conversation of many short
    * steps costs one timer.
+   *
+   * @returns The current time of `performance.now()`, for a caller that needs it as well.
    */
-  setDeadline(ms: number | null): void {
-    this.#due = ms === null ? Infinity : performance.now() + ms;
+  setDeadline(ms: number | null): number {
+    const now = performance.now();
+    this.#due = ms === null ? Infinity : now + ms;
     if (this.#due < this.#timerDue) this.#startTimer(ms ?? 0);
+    return now;
   }
 
   #startTimer(ms: number): void {

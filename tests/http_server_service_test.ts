@@ -15,6 +15,7 @@ import {
   H,
   HUGE,
   LARGE,
+  octets,
   pause,
   readAnswers,
   request,
@@ -24,19 +25,19 @@ import {
 } from "./http_server_helpers.ts";
 
 for (const many of [1, 2]) {
-  Deno.test(`connections: at most so many, the next one waits; listeners: ${many}`, async () => {
+  Deno.test(`connections: at most --max-connections, others wait; listeners: ${many}`, async () => {
     const ending = new AbortController();
     const listeners = Array.from({ length: many }, () => Deno.listen(LOCAL));
     const done = serve(listeners, { root: WWW, signal: ending.signal, maxConnections: 2 });
     const ports = listeners.map(({ addr }) => addr.port);
     const open = (at: number) => Client.open(ports[at % many] ?? 0);
     const first = await open(0);
-    assertMatch(await askKept(first), /Hello/);
+    await first.send("GET /hello.txt HTTP/1.1\r\n"); // takes its place until the request ends
     const clients = [await open(1), await open(2), await open(3)];
     for (const client of clients) await client.send(request("/end.txt", ["Connection: close"]));
-    // one of the three has the second place, and then the others: one after the other, not at once
+    // One of the three has the second place, and then the others: one after the other.
     const answered = await Promise.all(clients.map((client) => client.until()));
-    for (const text of answered) assertMatch(text, /the end|HTTP\/1\.1 503/);
+    for (const text of answered) assertMatch(text, /the end/);
     const holders = [await open(0), await open(1), await open(2)];
     for (const holder of holders) await holder.send(request("/hello.txt"));
     await pause(150);
@@ -267,9 +268,133 @@ Deno.test("log: what it tells", async () => {
     /^\d\d:\d\d:\d\d +206 +GET +\/digits\.txt\?q +2-5 +4 B +3 ms +127\.0\.0\.1$/,
   );
   assertMatch(
-    formatExchange({ ...exchange, sent: 1_000, due: 2_000_000 }, "short", now),
+    formatExchange({ ...exchange, sent: 1_000, due: 2_000_000, cut: "client left" }, "short", now),
     /206! GET .*client left at 1(\.0)? kB of 2(\.0)? MB/,
   );
+});
+
+Deno.test("log: says why a response was cut short", async () => {
+  using folder = new Folder({ "large.bin": octets(HUGE) });
+  const settings = { root: folder.root, timeouts: { write: 200, shutdown: 50 } };
+  await using service = start(settings);
+  const reason = async (end: (client: Client) => unknown) => {
+    using client = await Client.open(service.port);
+    await client.send(request("/large.bin"));
+    await client.read();
+    await end(client);
+    while (service.exchanges.length === 0) await pause(5);
+    return service.exchanges.pop()?.cut;
+  };
+  assertEquals(await reason((client) => client.conn.close()), "client left");
+  assertEquals(await reason(() => {}), "client read too slowly for 0.2 s");
+  assertEquals(
+    await reason(async (client) => {
+      Deno.truncateSync(folder.path("large.bin"), 9_000_000);
+      await client.until();
+    }),
+    "the file could not be read to its end",
+  );
+  service.complaints.length = 0; // the file that became shorter
+  folder.write("large.bin", octets(HUGE));
+  assertEquals(await reason(() => service.stop()), "server stopped");
+});
+
+Deno.test("log: a response that was sent whole has no reason", async () => {
+  await using service = start();
+  await ask(service.port, "/hello.txt");
+  const [exchange] = service.exchanges;
+  assert(exchange);
+  assertEquals(exchange.cut, undefined);
+  assert(!("cut" in JSON.parse(formatExchange(exchange, "json"))));
+});
+
+// ---- More connections than are allowed ---------------------------------
+
+/** A service that holds three connections, reached from two addresses. */
+async function serveThree(
+  body: (v4: number, v6: number) => Promise<void>,
+  minIdle = 0,
+): Promise<void> {
+  const listeners = [Deno.listen(LOCAL), Deno.listen({ hostname: "::1", port: 0 })];
+  const ending = new AbortController();
+  const options = { root: WWW, signal: ending.signal, maxConnections: 3, timeouts: { minIdle } };
+  const done = serve(listeners, options);
+  const [v4 = 0, v6 = 0] = listeners.map(({ addr }) => addr.port);
+  try {
+    await body(v4, v6);
+  } finally {
+    ending.abort();
+    await done;
+  }
+}
+
+/** True if the connection answers one more request. */
+async function isOpen(client: Client): Promise<boolean> {
+  client.text = "";
+  await client.send(request("/end.txt"));
+  return /the end\n/.test(await client.until(/the end\n/));
+}
+
+Deno.test("all connections taken: a new one closes the longest idle of the same address", async () => {
+  await serveThree(async (v4) => {
+    using first = await Client.open(v4);
+    using second = await Client.open(v4);
+    using third = await Client.open(v4);
+    for (const client of [second, first, third]) await askKept(client);
+    using fourth = await Client.open(v4);
+    assert(await isOpen(fourth));
+    assertEquals(await second.until(), second.text); // ends
+    assert(await isOpen(first));
+    assert(await isOpen(third));
+  });
+});
+
+Deno.test("all connections taken: the address that holds most loses one", async () => {
+  await serveThree(async (v4, v6) => {
+    using other = await Client.open(v6, "::1");
+    await askKept(other);
+    using first = await Client.open(v4);
+    await askKept(first);
+    using second = await Client.open(v4);
+    await askKept(second);
+    using fourth = await Client.open(v6, "::1");
+    assert(await isOpen(fourth));
+    assert(
+      await isOpen(other),
+      "the other address holds fewer, though its connection idled longest",
+    );
+    assert(await isOpen(second));
+    await first.until();
+  });
+});
+
+Deno.test("all connections taken: one that is reading a response is not closed", async () => {
+  await serveThree(async (v4) => {
+    const clients = await Promise.all([1, 2, 3].map(() => Client.open(v4)));
+    for (const client of clients) await client.send("GET /hello.txt HTTP/1.1\r\n");
+    await pause(50);
+    using fourth = await Client.open(v4);
+    const waiting = isOpen(fourth);
+    for (const client of clients) {
+      await client.send("Host: localhost\r\nConnection: close\r\n\r\n");
+      assertMatch(await client.until(), /^HTTP\/1.1 200/);
+      client[Symbol.dispose]();
+    }
+    assert(await waiting);
+  });
+});
+
+Deno.test("all connections taken: one that has just become idle is not closed", async () => {
+  await serveThree(async (v4) => {
+    const clients = await Promise.all([1, 2, 3].map(() => Client.open(v4)));
+    for (const client of clients) await askKept(client);
+    using fourth = await Client.open(v4);
+    const waiting = isOpen(fourth);
+    await pause(150);
+    for (const client of clients) assert(await isOpen(client));
+    for (const client of clients) client[Symbol.dispose]();
+    assert(await waiting);
+  }, 60_000);
 });
 
 Deno.test("trace: it shows both sides, and no secret", async () => {

@@ -157,6 +157,20 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/%2e/end.txt", [], 404],
     ],
   },
+  "CORS with Basic authentication": {
+    settings: { cors: true, credentials: "ann:secret" },
+    uses: [
+      [
+        "/hello.txt",
+        ["Origin: http://a.test", "Access-Control-Request-Method: GET"],
+        204,
+        /Access-Control-Allow-Methods: .*GET/,
+        "OPTIONS",
+      ],
+      ["/hello.txt", ["Origin: http://a.test"], 401, undefined, "OPTIONS"],
+      ["/hello.txt", ["Access-Control-Request-Method: GET"], 401],
+    ],
+  },
   "Basic authentication": {
     settings: { credentials: "ann:s:cr\u00e9t" },
     uses: [

@@ -253,7 +253,8 @@ Deno.test("time limits: the defaults", () => {
   assertEquals(TIMEOUTS, {
     request: 10_000,
     idle: 15_000,
-    write: 30_000,
+    minIdle: 1_000,
+    write: 300_000,
     linger: 2_000,
     shutdown: 5_000,
   });
