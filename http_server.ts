@@ -14,30 +14,51 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
-import { format as formatOctets } from "@std/fmt/bytes";
-import { bold, cyan } from "@std/fmt/colors";
-import { format as formatDuration } from "@std/fmt/duration";
+import { format as formatOctets } from "jsr:@std/fmt@^1.0.10/bytes";
+import { bold, cyan } from "jsr:@std/fmt@^1.0.10/colors";
+import { format as formatDuration } from "jsr:@std/fmt@^1.0.10/duration";
 import {
+  type Command,
+  type CommandLine,
+  describeError,
+  flag,
+  formatTrace,
+  LineWriter,
+  list,
+  negatable,
+  nonEmpty,
+  oneOf,
+  option,
+  plural,
+  quoteForMessage,
+  readNumber,
+  reasonOf,
+  refuseTogether,
+  requireWith,
+  run,
+  seconds,
+  shutdownSignal,
+  type Values,
+  VERSION,
+  wholeNumber,
+} from "./cli.ts";
+import {
+  concat,
   DeadlineError,
-  explain,
+  decodeUtf8,
+  escapeText,
+  ExitError,
   Fields,
   LimitError,
   listMembers,
   MalformedError,
-  print,
+  mediaType,
   printable,
-  readNumber,
-  run,
-  showTrace,
-  shutdownSignal,
-  spellOut,
   toByteString,
   TOKEN,
   type Trace,
   trimOws,
   UsageError,
-  VERSION,
   Wire,
   WireError,
 } from "./protocol.ts";
@@ -218,6 +239,8 @@ class StatusError extends Error {
 
 // ---- Numbers -----------------------------------------------------------
 
+/** Time for which the last lines of the output are waited for (ms). */
+const LAST_OUTPUT_TIMEOUT = 2_000;
 /** Default time limits (ms). */
 export const TIMEOUTS: Readonly<Timeouts> = {
   request: 10_000,
@@ -282,32 +305,6 @@ const REASONS: ReadonlyMap<number, string> = new Map(
    421 Misdirected Request, 431 Request Header Fields Too Large, 500 Internal Server Error,
    501 Not Implemented, 503 Service Unavailable, 505 HTTP Version Not Supported`
     .split(",").map((each) => [Number(each.trim().slice(0, 3)), each.trim().slice(4)]),
-);
-
-/** Media types by extension: `extensions=subtype`, or an extension that is its own subtype. */
-const TYPES: ReadonlyMap<string, string> = new Map(
-  `text html,htm=html css csv vtt js,mjs,cjs=javascript md,markdown=markdown xml,xsl=xml
-   text yaml,yml=yaml ics=calendar txt,log,ini,conf,cfg,toml,ts,tsx,jsx,mts,cts,sh,py,rb,rs,go=plain
-   text c,h,cpp,java,php,lock=plain
-   image png jpg,jpeg=jpeg gif webp avif jxl bmp svg=svg+xml ico=x-icon tif,tiff=tiff
-   audio mp3=mpeg m4a=mp4 ogg,oga,opus=ogg wav flac aac
-   video mp4,m4v=mp4 webm ogv=ogg mov=quicktime mkv=x-matroska
-   font woff woff2 ttf otf
-   model glb=gltf-binary gltf=gltf+json
-   application json,map,geojson=json jsonld=ld+json webmanifest=manifest+json wasm pdf xhtml=xhtml+xml
-   application atom=atom+xml rss=rss+xml epub=epub+zip m3u8=vnd.apple.mpegurl zip gz,tgz=gzip
-   application bz2=x-bzip2 xz=x-xz zst=zstd 7z=x-7z-compressed tar=x-tar rar=vnd.rar
-   application docx=vnd.openxmlformats-officedocument.wordprocessingml.document
-   application xlsx=vnd.openxmlformats-officedocument.spreadsheetml.sheet
-   application pptx=vnd.openxmlformats-officedocument.presentationml.presentation`
-    .split("\n").flatMap((line) => {
-      const [kind = "", ...groups] = line.trim().split(" ");
-      return groups.flatMap((group) => {
-        const [extensions = "", subtype = extensions] = group.split("=");
-        const type = `${kind}/${subtype}${kind === "text" ? "; charset=utf-8" : ""}`;
-        return extensions.split(",").map((extension) => [extension, type] as const);
-      });
-    }),
 );
 
 const CR = 0x0d;
@@ -615,7 +612,7 @@ async function answerNext(wire: Wire, key: string, site: Site): Promise<Answer |
     const lines = await readHead(wire, site.timeouts.request);
     if (lines === null) return undefined;
     [line = ""] = lines;
-    for (const each of lines) site.trace?.("<", printable(hideCredentials(each)));
+    for (const each of lines) site.trace?.("<", decodeUtf8(hideCredentials(each)));
     const request = parseRequest(lines, site.secure ?? false);
     const ended = await dropBody(wire, request, site.timeouts.request);
     const make = async () => compose(await respond(request, site), request, ended, site);
@@ -1116,8 +1113,8 @@ async function represent(
   try {
     const { dev, ino, size } = info;
     const [time, change] = [info.mtime?.getTime() ?? 0, info.ctime?.getTime() ?? 0];
-    const [, extension = ""] = /\.([^.]+)$/.exec(segments.at(-1) ?? "") ?? [];
-    const type = TYPES.get(extension.toLowerCase()) ?? "application/octet-stream";
+    const kind = mediaType(segments.at(-1) ?? "") ?? "application/octet-stream";
+    const type = kind.startsWith("text/") ? `${kind}; charset=utf-8` : kind;
     const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
     const common = { type, modified, fields: own };
     const looks = [dev, ino, size, time, change].join();
@@ -1487,7 +1484,7 @@ function compose(
   const all = [...own.filter(([name]) => !replaced.includes(name.toLowerCase())), ...given];
   const lines = all.map(([name, value]) => `${name}: ${value}`);
   lines.unshift(`HTTP/1.1 ${status} ${REASONS.get(status)}`);
-  for (const line of lines) site.trace?.(">", printable(line));
+  for (const line of lines) site.trace?.(">", decodeUtf8(line));
 
   const due = request.line.startsWith("HEAD ") ? [] : content; // RFC 9110 §9.3.2, errors too
   const inMemory = due.filter((piece) => piece instanceof Uint8Array);
@@ -1509,16 +1506,6 @@ function compose(
       due: lengthOf(due),
     },
   };
-}
-
-function concat(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(lengthOf(pieces));
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.length;
-  }
-  return all;
 }
 
 /**
@@ -1557,124 +1544,132 @@ function blockSize(transfers: number): number {
 // ---- Command line ------------------------------------------------------
 
 const DEFAULT_PORT = 8_000;
+/** Last port that is tried when the default one is in use. */
 const LAST_PORT = 8_019;
+/** Number of free ports that are tried with port 0: one must be free on every address. */
+const FREE_PORT_TRIES = 5;
 
-const HELP = `Serves the files of one folder, or one file, over HTTP/1.1.
+/** The table of options. */
+export const OPTIONS = {
+  port: option(
+    "-p, --port N",
+    "listen on this port; 0 takes any free one " +
+      `(default: ${DEFAULT_PORT}, or the next free one up to ${LAST_PORT})`,
+    wholeNumber(0, 65_535),
+  ),
+  bind: option(
+    "-b, --bind, --host ADDR",
+    "listen on this address (default: 127.0.0.1 and ::1, this machine only)",
+    nonEmpty,
+  ),
+  lan: flag("--lan", "listen on every address, IPv4 and IPv6"),
+  threads: option("-t, --threads N", "Workers that share the port", wholeNumber(1, 256), "1"),
+  spa: flag("-s, --spa", "serve /index.html for pages that name nothing"),
+  cache: option(
+    "-c, --cache SECONDS",
+    "time for which clients may reuse a response; -1 is no-store " +
+      "(default: no-cache, which asks each time)",
+    readCacheControl,
+  ),
+  fields: list("-H, --header 'N: V'", "add a field to every response; repeatable", readField),
+  cors: flag("-C, --cors", "let pages of other origins read everything"),
+  listing: negatable("--no-listing", "404 for a folder without index.html", true),
+  dotfiles: flag("--dotfiles", "serve and list names that begin with a dot"),
+  cert: option("--cert FILE", "HTTPS with this certificate (PEM); needs --key", nonEmpty),
+  key: option("--key FILE", "private key of the certificate (PEM)", nonEmpty),
+  auth: option(
+    "--auth USER:PASSWORD",
+    "Basic authentication for everything; @FILE reads it from a file",
+    readCredentials,
+    undefined,
+    { isSecret: true },
+  ),
+  log: option(
+    "--log FORMAT",
+    "access log: short, combined, json or off",
+    oneOf("short", "combined", "json", "off"),
+    "short",
+  ),
+  allowHosts: list(
+    "--allow-host NAME",
+    "answer to this host name as well, '*' to all; repeatable",
+    readHostName,
+  ),
+  maxConnections: option(
+    "--max-connections N",
+    "connections served at once; more must wait",
+    wholeNumber(1, 1_000_000),
+    String(MAX_CONNECTIONS),
+  ),
+  idle: option(
+    "--idle SECONDS",
+    "time after which an idle connection is closed",
+    seconds(0.1, 86_400),
+    String(TIMEOUTS.idle / 1_000),
+  ),
+  quiet: flag("-q, --quiet", "the same as --log off"),
+  verbose: flag("-v, --verbose", "show every header on standard error"),
+};
 
-Usage: http_server.ts [options] [folder|file]     (default: the current folder)
+const COMMAND: Command<typeof OPTIONS> = {
+  name: "http_server",
+  summary: "Serves the files of one folder, or one file, over HTTP/1.1.",
+  usage: ["[options] [folder|file]     (default: the current folder)"],
+  options: OPTIONS,
+  example: "deno run --allow-net --allow-read=. http_server.ts -p 8080 ./public",
+  exitStatuses: "0 stopped by a signal, 1 cannot start, 2 usage",
+};
 
-  -p, --port N            listen here; 0 takes any free port (default: ${DEFAULT_PORT},
-                          or the next free one up to ${LAST_PORT})
-  -b, --bind ADDR         listen on this address; also --host
-                          (default: 127.0.0.1 and ::1, this machine only)
-      --lan               listen on every address, IPv4 and IPv6
-  -t, --threads N         Workers that share the port (default: 1)
-  -s, --spa               /index.html for pages that name nothing
-  -c, --cache SECONDS     let answers be kept so long; -1: no-store
-                          (default: no-cache, which asks each time)
-  -H, --header 'N: V'     a field for every response; repeatable
-  -C, --cors              let pages of other origins read everything
-      --no-listing        404 for a folder without index.html
-      --dotfiles          serve and list names that begin with a dot
-      --cert FILE --key FILE        HTTPS, with this certificate and key (PEM)
-      --auth USER:PASSWORD|@FILE    Basic authentication for everything
-      --log FORMAT        short, combined, json or off (default: short)
-      --allow-host NAME   answer to this host name too; '*': to all; repeatable
-      --max-connections N    more than these wait (default: ${MAX_CONNECTIONS})
-      --idle SECONDS      end a kept connection after so much silence
-                          (default: ${TIMEOUTS.idle / 1_000})
-  -q, --quiet             the same as --log off
-  -v, --verbose           show every header on standard error
-  -h, --help              show this text
-  -V, --version           show the version
+type OptionValues = Values<typeof OPTIONS>;
 
-Example: http_server.ts -p 8080 ./public
-
-Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.`;
-
-// deno-fmt-ignore (a table)
-const OPTIONS = {
-  string: ["port", "bind", "threads", "cache", "header", "cert", "key", "auth", "log", "allow-host",
-    "max-connections", "idle"],
-  boolean: ["lan", "spa", "cors", "listing", "dotfiles", "quiet", "verbose", "help", "version"],
-  collect: ["header", "allow-host"],
-  negatable: ["listing"],
-  default: { threads: "1", log: "short", listing: true, cors: false,
-    "max-connections": String(MAX_CONNECTIONS), idle: String(TIMEOUTS.idle / 1_000) },
-  short: { p: "port", b: "bind", host: "bind", t: "threads", s: "spa", c: "cache", H: "header",
-    C: "cors", q: "quiet", v: "verbose", h: "help", V: "version" },
-} as const;
-
-/** Reads the command line; does nothing else. */
-function parseOptions(args: readonly string[]) {
-  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  const [root = ".", ...others] = flags._.map(String);
-  if (others.length > 0) {
-    throw new UsageError(
-      `Cannot serve "${printable(others.join('", "'))}" as well: one folder or file`,
-    );
-  }
-  if ((flags.cert === undefined) !== (flags.key === undefined)) {
-    throw new UsageError("Options --cert and --key go together");
-  }
-  if (flags.lan && flags.bind !== undefined) {
-    throw new UsageError("Options --lan and --bind exclude each other");
-  }
-  if (flags.auth !== undefined && !/^@.|:/.test(flags.auth)) {
-    throw new UsageError("Cannot use --auth: expected USER:PASSWORD or @FILE");
-  }
-  const format = LOG_FORMATS.find((name) => name === flags.log);
-  if (format === undefined) {
-    throw new UsageError(
-      `Cannot use --log "${printable(flags.log)}": expected ${LOG_FORMATS.join(", ")}`,
-    );
-  }
-  const whole = (option: string, text: string, min: number, max: number) =>
-    readNumber(option, text, { min, max, whole: true });
-  const age = flags.cache === undefined ? undefined : whole("--cache", flags.cache, -1, 2 ** 31);
-  return {
-    ...flags,
-    root,
-    port: flags.port === undefined ? undefined : whole("--port", flags.port, 0, 65_535),
-    threads: whole("--threads", flags.threads, 1, 256),
-    cache: age === undefined ? "no-cache" : age < 0 ? "no-store" : `public, max-age=${age}`,
-    fields: flags.header.map(parseField),
-    format: flags.quiet ? "off" as const : format,
-    allowHosts: flags["allow-host"].map(parseHost),
-    maxConnections: whole("--max-connections", flags["max-connections"], 1, 1_000_000),
-    timeouts: { idle: readNumber("--idle", flags.idle, { min: 0.1, max: 86_400 }) * 1_000 },
-  };
+/** Reads a number of seconds; the value is that of Cache-Control. */
+function readCacheControl(text: string): string {
+  const age = readNumber(text, { min: -1, max: 2 ** 31, isWhole: true });
+  return age < 0 ? "no-store" : `public, max-age=${age}`;
 }
 
-type Options = ReturnType<typeof parseOptions>;
-
-/** A field that the user adds: well-formed, and none that tells where messages end. */
-function parseField(line: string): Field {
+/** Reads a field that the user adds: well-formed, and none that frames messages. */
+function readField(line: string): Field {
   const fields = new Fields();
   try {
     fields.appendLine(line);
   } catch (error) {
-    throw new UsageError(`Cannot use --header "${printable(line)}": ${explain(error)}`);
+    throw new UsageError(`expected "Name: value"; ${reasonOf(error)}`);
   }
   const [[name, value] = ["", ""]] = fields;
   if (/^(content-length|transfer-encoding|connection|keep-alive|trailer|te|upgrade)$/i.test(name)) {
-    throw new UsageError(`Cannot use --header "${name}": it tells where messages end`);
+    throw new UsageError(`expected a field other than ${name}, which frames messages`);
   }
   return [name, value];
 }
 
-/** A host name to answer to, in the form that parseAuthority gives to those of requests; or "*". */
-function parseHost(text: string): string {
-  const [, host, port] = AUTHORITY.exec(text) ?? [];
-  if (host !== undefined && port === undefined) return host.toLowerCase().replace(/\.$/, "");
-  throw new UsageError(
-    `Cannot use --allow-host "${printable(text)}": expected a host name, without a port`,
-  );
+function readCredentials(text: string): string {
+  if (!/^@.|:/s.test(text)) throw new UsageError("expected USER:PASSWORD or @FILE");
+  return text;
 }
 
-/** A form of the log. */
-export type LogFormat = "short" | "combined" | "json" | "off";
-const LOG_FORMATS: readonly LogFormat[] = ["short", "combined", "json", "off"];
+/** Reads a host name, in the form that parseAuthority gives to those of requests; or `*`. */
+function readHostName(text: string): string {
+  const [, host, port] = AUTHORITY.exec(text) ?? [];
+  if (host === undefined || port !== undefined) {
+    throw new UsageError("expected a host name, without a port");
+  }
+  return host.toLowerCase().replace(/\.$/, "");
+}
+
+/** Refuses operands and options that have no meaning together. */
+function checkCommandLine(line: CommandLine<typeof OPTIONS>): void {
+  const [, second] = line.operands;
+  if (second !== undefined) {
+    throw new UsageError(`Cannot serve ${quoteForMessage(second)} as well: expected one operand`);
+  }
+  requireWith(line, "cert", "key", OPTIONS);
+  requireWith(line, "key", "cert", OPTIONS);
+  refuseTogether(line, "lan", "bind");
+}
+
+/** Format of a line of the access log. */
+export type LogFormat = "short" | "combined" | "json";
 
 /** One exchange as a line of the log; what the client sent is escaped. */
 export function formatExchange(exchange: Exchange, format: LogFormat, now = new Date()): string {
@@ -1723,250 +1718,284 @@ function escapeQuoted(text: string): string {
   return printable(text.replace(/["\\]/g, "\\$&"));
 }
 
-/** Where a service listens, and with which certificate. */
-interface Place {
+/** An address to listen on, and the certificate to use. */
+interface ListenAddress {
   hostname: string;
   port: number;
   tls: { cert: string; key: string } | undefined;
 }
 
 /**
- * Opens the places, all on the port that the first one gets. One of several may fail: where there
- * is no IPv6, and where "::" has taken the IPv4 addresses as well.
+ * Opens listeners, all on the port that the first one gets. One address of several may be missing:
+ * see {@linkcode isDispensable}.
  */
-function listenAll(places: readonly Place[], reusePort: boolean): Listener[] {
+function listenAll(addresses: readonly ListenAddress[], reusePort: boolean): Listener[] {
   const listeners: Listener[] = [];
-  for (const [at, { hostname, port, tls }] of places.entries()) {
+  let fault: unknown;
+  for (const { hostname, port, tls } of addresses) {
+    const [first] = listeners;
     try {
-      const place = { hostname, port: listeners[0]?.addr.port ?? port, reusePort };
-      listeners.push(tls ? Deno.listenTls({ ...place, ...tls }) : Deno.listen(place));
+      const address = { hostname, port: first?.addr.port ?? port, reusePort };
+      listeners.push(tls ? Deno.listenTls({ ...address, ...tls }) : Deno.listen(address));
     } catch (error) {
-      const { AddrInUse, PermissionDenied, NotCapable } = Deno.errors;
-      const taken = error instanceof AddrInUse && listeners[0]?.addr.hostname !== "::";
-      const refused = error instanceof PermissionDenied || error instanceof NotCapable;
-      const another = listeners.length > 0 || at < places.length - 1;
-      if (another && !taken && !refused) continue;
+      fault = error;
+      if (isDispensable(error, first)) continue;
       for (const listener of listeners) listener.close();
       throw error;
     }
   }
+  if (listeners.length === 0) throw fault;
   return listeners;
 }
 
-/** Opens the listeners that the options ask for; a default port that is busy is passed over. */
-function openListeners({ bind, lan, port, threads }: Options, tls: Place["tls"]): Listener[] {
-  const hostnames = lan ? ["::", "0.0.0.0"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
-  const last = port === undefined ? LAST_PORT : port;
-  for (let each = port ?? DEFAULT_PORT, tries = 0;; each += port === undefined ? 1 : 0) {
-    try {
-      const places = hostnames.map((hostname) => ({ hostname, port: each, tls }));
-      const listeners = listenAll(places, false);
-      if (threads === 1) return listeners;
-      // Taken alone first: to share a stranger's port would go unnoticed.
-      const taken = listeners.map(({ addr }) => ({ ...addr, tls }));
-      for (const listener of listeners) listener.close();
-      return listenAll(taken, true);
-    } catch (error) {
-      const again = each === 0 ? ++tries < 5 : each < last;
-      if (!again || !(error instanceof Deno.errors.AddrInUse)) {
-        throw explainListen(error, each, bind);
-      }
-    }
-  }
+/** True if the other addresses will do: there is no IPv6, or `::` has taken IPv4 as well. */
+function isDispensable(error: unknown, first: Listener | undefined): boolean {
+  const { AddrInUse, PermissionDenied, NotCapable } = Deno.errors;
+  if (error instanceof AddrInUse) return first?.addr.hostname === "::";
+  return !(error instanceof PermissionDenied || error instanceof NotCapable);
 }
 
-function explainListen(error: unknown, port: number, bind = ""): unknown {
-  if (error instanceof Deno.errors.AddrInUse) {
-    return new Error(
-      `Port ${port} is already in use: try -p ${port + 1}, or -p 0 for any free port`,
-    );
+/** Opens the listeners that the options ask for. */
+function openListeners(options: OptionValues, tls: ListenAddress["tls"]): Listener[] {
+  const { bind, lan, port, threads } = options;
+  const hostnames = lan ? ["::", "0.0.0.0"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
+  const ports = portsToTry(port);
+  for (const [at, each] of ports.entries()) {
+    try {
+      const listeners = listenAll(
+        hostnames.map((hostname) => ({ hostname, port: each, tls })),
+        false,
+      );
+      if (threads === 1) return listeners;
+      // Binds without reusePort first; otherwise two programs could share a port unnoticed.
+      const addresses = listeners.map(({ addr }) => ({ ...addr, tls }));
+      for (const listener of listeners) listener.close();
+      return listenAll(addresses, true);
+    } catch (error) {
+      const isInUse = error instanceof Deno.errors.AddrInUse;
+      if (!isInUse || at === ports.length - 1) throw describeListenError(error, each, bind);
+    }
   }
-  if (error instanceof Deno.errors.PermissionDenied) {
-    return new Error(`Port ${port} needs more rights on this system: try -p 8080`);
+  return [];
+}
+
+function portsToTry(port: number | undefined): number[] {
+  if (port === 0) return Array(FREE_PORT_TRIES).fill(0);
+  if (port !== undefined) return [port];
+  return Array.from({ length: LAST_PORT - DEFAULT_PORT + 1 }, (_, at) => DEFAULT_PORT + at);
+}
+
+/** Returns an error that says why nothing listens, and what to try. */
+function describeListenError(error: unknown, port: number, bind = ""): unknown {
+  const { AddrInUse, PermissionDenied, AddrNotAvailable } = Deno.errors;
+  if (error instanceof AddrInUse) {
+    const remedy = `; try -p ${port < 65_535 ? port + 1 : port - 1}, or -p 0 for any free port`;
+    return new ExitError(1, `Cannot listen on port ${port}: it is already in use${remedy}`);
   }
-  if (error instanceof Deno.errors.AddrNotAvailable || /lookup|host/.test(String(error))) {
-    return new Error(
-      `Cannot listen on "${printable(bind)}": no address of this computer; try --lan`,
-    );
+  if (error instanceof PermissionDenied) {
+    return new ExitError(1, `Cannot listen on port ${port}: permission denied; try -p 8080`);
+  }
+  if (error instanceof AddrNotAvailable || /lookup|host/.test(String(error))) {
+    const where = quoteForMessage(bind);
+    return new ExitError(1, `Cannot listen on ${where}: not an address of this machine; try --lan`);
   }
   const [, fault] = /: (.*\b(?:keys?|certificates?)\b.*)/.exec(String(error)) ?? [];
   if (fault !== undefined) {
-    const advice = fault.includes("No keys") ? "; it must be PEM, and not encrypted" : "";
-    return new Error(`Cannot use --cert and --key: ${printable(fault)}${advice}`);
+    const remedy = fault.includes("No keys") ? "; it must be PEM, and not encrypted" : "";
+    return new ExitError(1, `Cannot use --cert and --key: ${fault}${remedy}`);
   }
   return error;
 }
 
-/** Makes sure that there is something to serve, and that we may read it. */
-function inspect(root: string): Deno.FileInfo {
+/**
+ * Returns the operand as settings: a folder, or one file of a folder.
+ *
+ * @throws {ExitError} If there is no such folder or file, or it may not be read.
+ */
+function checkRoot(path: string): Pick<Settings, "root" | "only"> {
   const { NotFound, NotADirectory, PermissionDenied } = Deno.errors;
   let fault = "neither a folder nor a regular file";
   try {
-    const info = Deno.statSync(root);
-    if (info.isDirectory) return Deno.statSync(join(root, ["."])); // may we enter it?
-    if (info.isFile) {
-      Deno.openSync(root).close();
-      return info;
+    const { isDirectory, isFile } = Deno.statSync(path);
+    if (isDirectory) {
+      Deno.statSync(join(path, ["."])); // fails if the folder may not be entered
+      return { root: path };
+    }
+    if (isFile) {
+      Deno.openSync(path).close(); // fails if the file may not be read
+      const real = Deno.realPathSync(path);
+      const file = baseName(real);
+      return { root: real.slice(0, -file.length), only: { file, names: [file, baseName(path)] } };
     }
   } catch (error) {
-    const gone = error instanceof NotFound || error instanceof NotADirectory;
-    if (!gone && !(error instanceof PermissionDenied)) throw error;
-    fault = gone ? "no such folder or file" : "permission denied";
+    const isMissing = error instanceof NotFound || error instanceof NotADirectory;
+    if (!isMissing && !(error instanceof PermissionDenied)) throw error;
+    fault = isMissing ? "no such folder or file" : "permission denied";
   }
-  throw new Error(`Cannot serve "${printable(root)}": ${fault}`);
+  throw new ExitError(1, `Cannot serve ${quoteForMessage(path)}: ${fault}`);
 }
 
-/** Looks at what is to be served, and turns options into settings. */
-function readSettings(options: Options): Settings {
-  const { auth, cert } = options;
-  const info = inspect(options.root);
-  const baseName = (path: string) => path.split(SEPARATOR).at(-1) ?? path;
-  const real = info.isDirectory ? "" : Deno.realPathSync(options.root);
-  const file = baseName(real);
-  const credentials = auth?.startsWith("@")
-    ? Deno.readTextFileSync(auth.slice(1)).split(/\r?\n/)[0]
-    : auth;
-  if (credentials?.includes(":") === false) {
-    throw new Error("Cannot use --auth: the file does not begin with USER:PASSWORD");
+function baseName(path: string): string {
+  return path.split(SEPARATOR).at(-1) ?? path;
+}
+
+/** Returns the credentials of `--auth`, from its file if it names one. */
+function loadCredentials(auth: string | undefined): string | undefined {
+  if (!auth?.startsWith("@")) return auth;
+  const path = auth.slice(1);
+  const [credentials = ""] = readTextFile("--auth", path).split(/\r?\n/);
+  if (credentials.includes(":")) return credentials;
+  const name = quoteForMessage(path);
+  throw new ExitError(1, `Cannot use --auth: ${name} does not begin with USER:PASSWORD`);
+}
+
+function readTextFile(option: string, path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    throw new ExitError(1, `Cannot read ${option} ${quoteForMessage(path)}: ${reasonOf(error)}`);
   }
+}
+
+/** Makes the settings of the service from the options. */
+function settingsOf(options: OptionValues, root: string): Settings {
+  const { spa, cache, fields, cors, listing, dotfiles, auth, cert, idle } = options;
+  const served = checkRoot(root);
   return {
-    ...options,
-    credentials,
-    root: info.isDirectory ? options.root : real.slice(0, -file.length),
-    only: info.isDirectory ? undefined : { file, names: [file, baseName(options.root)] },
-    dotfiles: options.dotfiles || !info.isDirectory,
+    ...served,
+    spa,
+    cache: cache ?? "no-cache",
+    fields,
+    cors,
+    listing,
+    dotfiles: dotfiles || served.only !== undefined,
+    credentials: loadCredentials(auth),
     secure: cert !== undefined,
     maxConnections: Math.max(1, Math.floor(options.maxConnections / options.threads)),
+    timeouts: { idle },
   };
 }
 
 /**
- * The names to answer to, beside those of loopback; all, unless nobody but this machine can reach
- * us. What the listeners say decides: a name may well be bound to loopback.
+ * Returns the host names to answer to, beside those of loopback; undefined for all names, if other
+ * machines can connect. The listeners decide: a name may be bound to loopback.
  */
-function hostsOf({ bind = "localhost", allowHosts }: Options, listeners: readonly Listener[]) {
-  const local = listeners.every(({ addr }) => /^(::ffff:)?127\.|^::1$/.test(addr.hostname));
-  return local ? [toHost(bind).toLowerCase(), ...allowHosts] : undefined;
+function allowedHosts({ bind = "localhost", allowHosts }: OptionValues, listeners: Listener[]) {
+  const isLocal = listeners.every(({ addr }) => /^(::ffff:)?127\.|^::1$/.test(addr.hostname));
+  return isLocal ? [toHost(bind).toLowerCase(), ...allowHosts] : undefined;
 }
 
-/** An address as the host of a URL, RFC 3986 §3.2.2. */
+/** Formats an address as the host of a URL (RFC 3986 §3.2.2). */
 function toHost(address: string): string {
   return address.includes(":") ? `[${address.replace(/[[\]]/g, "")}]` : address;
 }
 
-/** Says what is served, and where; in one line, if nobody is watching. */
-function announce(options: Options, { hosts }: Settings, port: number): string {
+/** Formats the first lines: what is served, and where. One line if no terminal shows it. */
+function formatBanner(options: OptionValues, root: string, hosts: unknown, port: number): string {
   const { lan, bind = "localhost", cert, dotfiles } = options;
-  const root = printable(options.root);
   const url = (host: string) => `${cert === undefined ? "http" : "https"}://${host}:${port}/`;
-  const everywhere = lan || /^(0\.0\.0\.0|\[?::\]?)$/.test(bind);
-  const urls = (everywhere ? ["localhost", ...networkHosts()] : [toHost(bind)]).map(url);
+  const isEverywhere = lan || /^(0\.0\.0\.0|\[?::\]?)$/.test(bind);
+  const urls = (isEverywhere ? ["localhost", ...networkHosts()] : [toHost(bind)]).map(url);
   const hop = options.port === undefined && port !== DEFAULT_PORT
     ? `Port ${DEFAULT_PORT} is in use, so this is ${port}.\n`
     : "";
+  const shown = escapeText(root);
   if (!Deno.stderr.isTerminal()) {
-    return `${hop}http_server: serving ${root} at ${urls.join(" ")}`;
+    return `${hop}http_server: serving ${shown} at ${urls.map(escapeText).join(" ")}\n`;
   }
   const network = hosts === undefined
-    ? [...urls.slice(everywhere ? 1 : 0).map(cyan), "", `Anyone on this network can read ${root}.`]
+    ? [
+      ...urls.slice(isEverywhere ? 1 : 0).map(cyan),
+      "",
+      `Anyone on this network can read ${shown}.`,
+    ]
     : ["off. Add --lan to let other devices in."];
-  return `${hop}${bold(`http_server ${VERSION}`)}  serving ${root}
+  return `${hop}${bold(`http_server ${VERSION}`)}  serving ${shown}
 
   Local    ${cyan(urls[0] ?? "")}
   Network  ${network.join("\n           ")}
 
-Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${root}. Ctrl-C stops.
+Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${shown}. Ctrl-C stops.
+
 `;
 }
 
-/** The addresses of this computer, if Deno may already ask for them and there are any. */
+/** Returns the addresses of this machine, if Deno may already ask for them. */
 function networkHosts(): string[] {
   const permission = { name: "sys", kind: "networkInterfaces" } as const;
-  const granted = Deno.permissions.querySync(permission).state === "granted";
-  const hosts = (granted ? Deno.networkInterfaces() : [])
+  const isGranted = Deno.permissions.querySync(permission).state === "granted";
+  const hosts = (isGranted ? Deno.networkInterfaces() : [])
     .filter(({ address }) => !/^(127\.|::1$|fe80)/.test(address))
-    .map(({ address, family }) => family === "IPv6" ? `[${address}]` : address);
-  return hosts.length > 0 ? hosts : ["<this computer's address>"];
+    .map(({ address }) => toHost(address));
+  if (hosts.length > 0) return hosts;
+  return [isGranted ? "<this machine's address>" : "<address; --allow-sys shows it>"];
 }
 
-/** Lines for standard output, written together and off the hot path. */
-class Output {
-  #lines = "";
-  #writing: Promise<void> | undefined;
-
-  /** Takes whom to tell when nobody reads any more. */
-  constructor(readonly unread: () => void) {}
-
-  /** Takes lines; more than a stuck reader will ever want are dropped. */
-  write(lines: string): void {
-    if (this.#lines.length < 4_000_000) this.#lines += lines;
-    this.#writing ??= this.#flush().catch(this.unread).finally(() => this.#writing = undefined);
-  }
-
-  /** Resolves when all is written, or the reader is stuck. */
-  async end(): Promise<void> {
-    const stuck = new Promise((resolve) => setTimeout(resolve, TIMEOUTS.linger));
-    await Promise.race([this.#writing, stuck]);
-  }
-
-  async #flush(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    while (this.#lines !== "") {
-      let octets = encoder.encode(this.#lines);
-      this.#lines = "";
-      while (octets.length > 0) octets = octets.subarray(await Deno.stdout.write(octets));
-    }
-  }
+/** Where the lines of a thread go; neither blocks the service. */
+interface Output {
+  /** Takes lines for standard output: the access log. */
+  log: (lines: string) => void;
+  /** Takes lines for standard error. */
+  warn: (lines: string) => void;
 }
 
-/** What a thread has to do; plain data, to be sent to a Worker. */
+/** What a thread has to do; plain data, so that it can be sent to a Worker. */
 interface Job {
   settings: Settings;
-  places: Place[];
-  format: LogFormat;
+  addresses: ListenAddress[];
+  format: LogFormat | "off";
   verbose: boolean;
 }
 
-type Write = (lines: string) => void;
-
-function watch(
-  { settings, format, verbose }: Job,
-  signal: AbortSignal,
-  write: Write,
-): ServeOptions {
+/** Returns the options of the engine for a thread. */
+function serveOptions(job: Job, signal: AbortSignal, { log, warn }: Output): ServeOptions {
+  const { settings, format, verbose } = job;
   return {
     ...settings,
     signal,
-    log: format === "off"
-      ? undefined
-      : (exchange) => write(`${formatExchange(exchange, format)}\n`),
-    trace: verbose ? showTrace : undefined,
-    complain: (error) => console.error(`http_server: ${explain(error) ?? error}`),
-    finishing: (answers) => {
-      const transfers = answers === 1 ? "1 transfer" : `${answers} transfers`;
-      console.error(`Finishing ${transfers} (Ctrl-C again to quit now)...`);
-    },
+    log: format === "off" ? undefined : (exchange) => log(`${formatExchange(exchange, format)}\n`),
+    trace: verbose ? (mark, text) => warn(`${formatTrace(mark, text)}\n`) : undefined,
+    complain: (error) => warn(`http_server: ${escapeText(describeError(error) ?? `${error}`)}\n`),
+    finishing: (count) =>
+      warn(`Finishing ${plural(count, "transfer")} (Ctrl-C again to quit now)...\n`),
   };
 }
 
-/** A Worker reads this file anew; without permission it would end in two lines, and too late. */
-function requireOwnFile(): void {
+/**
+ * Makes sure that Workers can run.
+ *
+ * @throws {ExitError | Deno.errors.NotCapable} Without the flag that lets Workers share a port,
+ * or without permission to read this file, which each Worker loads. Later a Worker would fail with
+ * a message of the runtime.
+ */
+function requireWorkers(): void {
+  if (typeof Deno.listenDatagram !== "function") { // another API of the same flag
+    throw new ExitError(1, "Cannot share a port between threads: add --unstable-net");
+  }
   const path = import.meta.filename;
-  if (path === undefined) return; // it came over the network
+  if (path === undefined) return; // loaded from a URL
   if (Deno.permissions.querySync({ name: "read", path }).state === "granted") return;
   throw new Deno.errors.NotCapable(`Requires read access to "${path}"`);
 }
 
+/** A message from a Worker: lines of its output, or its summary at the end. */
+type WorkerMessage = { [Name in keyof Output]?: string } & { summary?: Summary };
+
 /** Serves in a Worker, on the same ports, until the signal aborts. */
-async function serveInWorker(job: Job, signal: AbortSignal, write: Write): Promise<Summary> {
+async function serveInWorker(job: Job, signal: AbortSignal, output: Output): Promise<Summary> {
   const worker = new Worker(import.meta.url, { type: "module" });
   const { port1, port2 } = new MessageChannel();
   const { promise, resolve, reject } = Promise.withResolvers<Summary>();
   worker.onerror = (event) => {
     event.preventDefault();
-    reject(new Error(event.message));
+    reject(new ExitError(1, event.message.replace(/^Uncaught \(in .*?\) (\w*Error: )?/, "")));
   };
-  port1.onmessage = ({ data }) => typeof data === "string" ? write(data) : resolve(data);
+  port1.onmessage = ({ data: { log, warn, summary } }: MessageEvent<WorkerMessage>) => {
+    if (log !== undefined) output.log(log);
+    if (warn !== undefined) output.warn(warn);
+    if (summary !== undefined) resolve(summary);
+  };
   worker.postMessage({ job, port: port2 }, [port2]);
   signal.addEventListener("abort", () => port1.postMessage("stop"));
   try {
@@ -1977,51 +2006,59 @@ async function serveInWorker(job: Job, signal: AbortSignal, write: Write): Promi
   }
 }
 
-/** The other end of it: the Worker's main. */
-async function work({ job, port }: { job: Job; port: MessagePort }): Promise<void> {
+/** The main function of a Worker. */
+async function workerMain({ job, port }: { job: Job; port: MessagePort }): Promise<void> {
   const stop = new AbortController();
+  const post = (message: WorkerMessage) => port.postMessage(message);
   port.onmessage = () => stop.abort();
-  const write = (lines: string) => port.postMessage(lines);
-  port.postMessage(await serve(listenAll(job.places, true), watch(job, stop.signal, write)));
+  const output = { log: (log: string) => post({ log }), warn: (warn: string) => post({ warn }) };
+  const listeners = listenAll(job.addresses, true);
+  post({ summary: await serve(listeners, serveOptions(job, stop.signal, output)) });
 }
 
-async function main(args: string[]): Promise<number> {
-  const options = parseOptions(args);
-  const { help, version, cert, key, threads, format, verbose } = options;
-  if (help || version) {
-    print(help ? `${HELP}\n` : `http_server ${VERSION}\n`);
-    return 0;
-  }
-  const served = readSettings(options);
+async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
+  checkCommandLine(line);
+  const { options, operands: [root = "."] } = line;
+  const { cert, key, threads, verbose } = options;
+  const settings = settingsOf(options, root);
   const tls = cert !== undefined && key !== undefined
-    ? { cert: Deno.readTextFileSync(cert), key: Deno.readTextFileSync(key) }
+    ? { cert: readTextFile("--cert", cert), key: readTextFile("--key", key) }
     : undefined;
-  if (threads > 1) requireOwnFile();
+  if (threads > 1) requireWorkers();
   const listeners = openListeners(options, tls);
-  const places = listeners.map(({ addr }) => ({ ...addr, tls }));
-  const settings: Settings = { ...served, hosts: hostsOf(options, listeners) };
-  console.error(announce(options, settings, places[0]?.port ?? 0));
+  settings.hosts = allowedHosts(options, listeners);
+  const addresses = listeners.map(({ addr }) => ({ ...addr, tls }));
+  const job: Job = { settings, addresses, format: options.quiet ? "off" : options.log, verbose };
 
+  const closed = new AbortController();
+  const stderr = new LineWriter(Deno.stderr, { delay: 0 });
+  const warn = (lines: string) => stderr.write(lines);
+  const stdout = new LineWriter(Deno.stdout, {
+    onClosed: () => closed.abort(),
+    onLost: (reason) => warn(`http_server: Cannot write the log, lines are lost: ${reason}\n`),
+  });
+  const output: Output = { log: (lines) => stdout.write(lines), warn };
+  warn(formatBanner(options, root, settings.hosts, addresses[0]?.port ?? 0));
   const begun = Date.now();
-  const unread = new AbortController();
-  const signal = AbortSignal.any([shutdownSignal(), unread.signal]);
-  const output = new Output(() => unread.abort());
-  const write = (lines: string) => output.write(lines);
-  const job: Job = { settings, places, format, verbose };
+  const signal = AbortSignal.any([shutdownSignal(), closed.signal]);
   const summaries = await Promise.all([
-    serve(listeners, watch(job, signal, write)),
-    ...Array.from({ length: threads - 1 }, () => serveInWorker(job, signal, write)),
+    serve(listeners, serveOptions(job, signal, output)),
+    ...Array.from({ length: threads - 1 }, () => serveInWorker(job, signal, output)),
   ]);
-  await output.end();
-  const requests = summaries.reduce((sum, summary) => sum + summary.requests, 0);
-  const sent = summaries.reduce((sum, summary) => sum + summary.sent, 0);
-  const seconds = Math.ceil((Date.now() - begun) / 1_000);
-  const time = formatDuration(seconds * 1_000, { ignoreZero: true });
-  console.error(`Stopped after ${time}: ${requests} requests, ${formatOctets(sent)} sent.`);
+  warn(formatSummary(summaries, Date.now() - begun));
+  await Promise.all([stdout.end(LAST_OUTPUT_TIMEOUT), stderr.end(LAST_OUTPUT_TIMEOUT)]);
   return 0;
+}
+
+/** Formats the last line. */
+function formatSummary(summaries: readonly Summary[], ms: number): string {
+  const total = (name: keyof Summary) => summaries.reduce((sum, each) => sum + each[name], 0);
+  const time = formatDuration(Math.ceil(ms / 1_000) * 1_000, { ignoreZero: true });
+  const requests = plural(total("requests"), "request");
+  return `Stopped after ${time}: ${requests}, ${formatOctets(total("sent"))} sent.\n`;
 }
 
 // A Worker is the main module of its own thread, so it is asked first.
 if ("WorkerGlobalScope" in globalThis) {
-  addEventListener("message", (event) => event instanceof MessageEvent && work(event.data));
-} else if (import.meta.main) await run("http_server", main);
+  addEventListener("message", (event) => event instanceof MessageEvent && workerMain(event.data));
+} else if (import.meta.main) await run(COMMAND, main);

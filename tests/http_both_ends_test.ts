@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { toByteString } from "../protocol.ts";
 import { octetsOf, type Outcome, type Running, runProgram, startProgram, TLS } from "./helpers.ts";
@@ -138,5 +138,5 @@ Deno.test("web, both ends: the server has counted what the client got", async ()
   assert((await fetch(server, ["URL/large.bin"])).stdout === LARGE);
   const { code, stderr } = await server.stop();
   assertEquals(code, 0);
-  assertMatch(stderr, /Stopped after .*: 1 requests, 300 kB sent\./);
+  assertMatch(stderr, /Stopped after .*: 1 request, 300 kB sent\./);
 });

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import { octetsOf, ROOT, type Running, startProgram } from "./helpers.ts";
 
 // ---- A browser ---------------------------------------------------------

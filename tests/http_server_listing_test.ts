@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import { octetsOf } from "./helpers.ts";
 import { type Answer, ask, Folder, readAnswers, start, talk, UNIX } from "./http_server_helpers.ts";
 

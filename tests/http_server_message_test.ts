@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert } from "@std/assert";
+import { assert } from "jsr:@std/assert@^1.0.19";
 import { H, readAnswers, type Row, start, talk, testRows } from "./http_server_helpers.ts";
 
 testRows("RFC 9112 §3", [

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import type { ServeOptions } from "../http_server.ts";
 import { certificate, LOCAL, TLS } from "./helpers.ts";
 import {

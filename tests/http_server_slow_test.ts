@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "jsr:@std/assert@^1.0.19";
 import { TIMEOUTS } from "../http_server.ts";
 import { certificate, LOCAL, ROOT, send, TLS } from "./helpers.ts";
 import {
