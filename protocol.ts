@@ -11,7 +11,8 @@
  * import { Wire } from "./protocol.ts";
  *
  * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * using client = new Wire(await Deno.connect(listener.addr));
+ * const { hostname, port } = listener.addr;
+ * using client = new Wire(await Deno.connect({ hostname, port }));
  * using server = new Wire(await listener.accept());
  * client.setDeadline(5000);
  * await client.writeLine("HELO");
