@@ -37,6 +37,8 @@ import {
   wholeNumber,
 } from "./cli.ts";
 import {
+  decodeUtf8,
+  escapeText,
   ExitError,
   pause,
   percent,
@@ -52,31 +54,50 @@ import {
 
 // ---- Terms ---------------------------------------------------------------
 
-/**
- * How to answer. Probabilities are from 0 to 1, times in milliseconds; `jitter` is how much longer
- * or shorter than `delay` a reply is held, `rate` how many datagrams a second are answered to one
- * client (0 is no limit), `seed` where chance begins, anew for each client.
- */
-export interface EchoOptions extends
-  Record<
-    "loss" | "delay" | "jitter" | "duplicate" | "corrupt" | "reorder" | "rate" | "seed",
-    number
-  > {
-  /** The mean length of a burst of losses; without it losses are independent. */
+/** Faults and limits of the echo. */
+export interface EchoOptions {
+  /** Probability of dropping a request (0 to 1). */
+  loss: number;
+  /** Mean length of a burst of losses (datagrams). Default: losses are independent. */
   burst?: number | undefined;
-  /** Whether replies go out in upper case. */
+  /** Time for which each reply is held (ms). */
+  delay: number;
+  /** Largest deviation from the delay (ms). */
+  jitter: number;
+  /** Probability of sending a reply twice (0 to 1). */
+  duplicate: number;
+  /** Probability of flipping one bit of a reply (0 to 1). */
+  corrupt: number;
+  /** Probability of letting the next reply overtake (0 to 1). */
+  reorder: number;
+  /** Replies a second to one client; 0 is no limit. */
+  rate: number;
+  /** Start of the random sequences. */
+  seed: number;
+  /** True if each client gets random sequences of its own. Default: all clients get the same. */
+  hasOwnSeeds?: boolean | undefined;
+  /** True if replies are in upper case. */
   upper: boolean;
-  /** Sees each datagram. */
+  /** Limits that differ from {@linkcode ECHO_LIMITS}. */
+  limits?: Partial<typeof ECHO_LIMITS> | undefined;
+  /** Shows each datagram. */
   trace?: Trace | undefined;
-  /** Learns why the first reply could not be sent. */
+  /** Called with the error of the first reply that cannot be sent. */
   warn?: ((error: unknown) => void) | undefined;
 }
 
-/** What becomes of a request; `held` is a reply that has not left yet. */
+/** What becomes of a request. A held reply has not been sent yet. */
 export type Fate = "dropped" | "limited" | "ignored" | "held" | "echoed" | "failed";
 
-/** How many requests came (the sum of all their fates), from how many clients, in all octets. */
-export type Counts = Record<Fate | "received" | "clients" | "bytes", number>;
+/** Counts of the echo. Each request received has one fate. */
+export interface Counts extends Record<Fate, number> {
+  /** Requests received. */
+  received: number;
+  /** Clients: pairs of address and port. */
+  clients: number;
+  /** Octets received. */
+  bytes: number;
+}
 
 /** A change in the life of a sender of heartbeats. */
 export interface Change {
@@ -109,20 +130,39 @@ export type Beats = "received" | "lost" | "late" | "duplicates" | "stops";
 
 // ---- Numbers -------------------------------------------------------------
 
-/** How many clients, and how many senders of heartbeats, are remembered. */
-const MAX_CLIENTS = 10_000;
-/** Below are services, and an answer could start a storm; no client has such a port (RFC 6335). */
+/** Limits of the echo. */
+export const ECHO_LIMITS = {
+  /** Clients and sessions remembered; the oldest is forgotten for a new one. */
+  clients: 10_000,
+  /** Replies held at once. */
+  held: 16_384,
+  /** Octets held at once. */
+  heldOctets: 64 * 2 ** 20,
+  /** Time for which a reordered reply waits for one that overtakes it (ms). */
+  reorder: 500,
+  /** Repeated requests in a row of which one is not answered, to end loops. */
+  repeats: 1000,
+};
+
+/** Lowest port of a client (RFC 6335 §6). Below are services, whose answer could start a loop. */
 const FIRST_CLIENT_PORT = 1024;
-/** How many sends may wait for the system before no more is received. */
+/** Sends that may wait for the system before no more is received. */
 const MAX_UNSENT = 64;
-/** How late timers ring, in milliseconds: asked for that much earlier, they are right. */
+/** Lateness of timers (ms). Delays are set that much shorter. */
 const TIMER_LATENESS = 1.2;
-/** How many replies may be held; more requests than that are limited. */
-const MAX_HELD = 16_384;
-/** How long a reordered reply waits for one to overtake it, in milliseconds. */
-const MAX_REORDER = 500;
-/** How far back a sequence number can be told from one that came already. */
+/** Sequence numbers of which is known whether they came. */
 const WINDOW = 1024;
+/** Distance between the seeds of two clients. Each client uses the next five numbers. */
+const SEED_STEP = 8;
+/** Repeated requests in a row that are taken for a loop when the rate is exceeded. */
+const STORM_REPEATS = 100;
+/** Different requests of a client that are remembered to recognize repeats. */
+const MAX_DISTINCT = 1024;
+/** Slots of the hash table for them, an octet each. */
+const DISTINCT_SLOTS = 4096;
+/** Octets of a request that are compared to recognize repeats. */
+const MAX_COMPARED = 512;
+
 /** A number seen before and this far back is no duplicate: its sender began again. */
 const RESTART = 64;
 /** How often silence is judged; how late is too late for that, and how late is suspension; in ms. */
@@ -137,10 +177,11 @@ const JUNK_EVERY = 60_000;
 const MAX_BEAT = 1024;
 /** How many changes may wait for the command of `--exec`. */
 const MAX_WAITING = 1000;
+const MAX_CLIENTS = 10_000;
 
-// ---- Engine: the echo ----------------------------------------------------
+// ---- Engine: random numbers and sequence numbers -------------------------
 
-/** Numbers from 0 to 1 by chance, yet always the same: a counter, well mixed (MurmurHash3). */
+/** Makes a repeatable sequence of random numbers from 0 to 1: a counter, mixed as in MurmurHash3. */
 export function generator(seed: number): () => number {
   let state = seed;
   return () => {
@@ -151,242 +192,408 @@ export function generator(seed: number): () => number {
   };
 }
 
-/** Tells which of the last sequence numbers have come. */
+/** Remembers which of the last sequence numbers came. */
 class SequenceWindow {
   readonly #seen = new Uint8Array(WINDOW);
 
-  /** Begins; what is not above `highest` counts as seen, where a number is given. */
+  /** Begins at a number. All numbers up to `highest` count as seen. */
   constructor(public highest = -1) {
     if (highest >= 0) this.#seen.fill(1);
   }
 
-  /** Takes a number; whether it is the first of its kind. What is too far back is not. */
+  /** Returns whether a number came before. A number that is too far back counts as seen. */
+  has(sequence: number): boolean {
+    if (sequence > this.highest) return false;
+    return sequence <= this.highest - WINDOW || this.#seen[sequence % WINDOW] === 1;
+  }
+
+  /** Adds a number. Returns whether it is new. */
   add(sequence: number): boolean {
-    if (sequence <= this.highest - WINDOW) return false;
+    if (this.has(sequence)) return false;
     for (let at = Math.max(this.highest + 1, sequence - WINDOW + 1); at <= sequence; at++) {
       this.#seen[at % WINDOW] = 0;
     }
     this.highest = Math.max(this.highest, sequence);
-    const first = this.#seen[sequence % WINDOW] === 0;
     this.#seen[sequence % WINDOW] = 1;
-    return first;
+    return true;
   }
 }
 
-/** One client: what chance has in store for it, its allowance, and what it has sent. */
-class Client {
-  /** Sends of replies, each of which lets the one behind it go first. */
-  readonly waiting: (() => void)[] = [];
-  readonly #options: EchoOptions;
-  readonly #draw: Record<"loss" | "delay" | "twice" | "damage" | "order", () => number>;
-  #lost: boolean | undefined;
-  #tokens: number;
-  #refilled = performance.now();
-  #session: string | undefined;
-  #requests: SequenceWindow | undefined; // a kilobyte, and most clients never ask for it
-  #unique = 0;
+/** Counts the different requests of one session, for the `n` field of `-T`. */
+class RequestCounter {
+  #count = 0;
+  #window = new SequenceWindow();
+  #distant: number | undefined;
 
-  constructor(options: EchoOptions) {
-    const draw = (fault: number) => generator(Math.imul(options.seed + fault, 0x1656_67b1));
+  /**
+   * Adds a request. Returns the number of different requests so far. A number far from all others
+   * is damaged, or follows a long gap: it counts when a second number near it comes.
+   */
+  add(sequence: number | undefined): number {
+    if (sequence === undefined) return this.#count;
+    const isNear = (other: number) => Math.abs(sequence - other) < WINDOW;
+    if (this.#count > 0 && !isNear(this.#window.highest)) {
+      const distant = this.#distant;
+      this.#distant = sequence;
+      if (distant === undefined || distant === sequence || !isNear(distant)) return this.#count;
+      this.#window = new SequenceWindow();
+      this.#window.add(distant);
+      this.#count++;
+    }
+    if (this.#window.add(sequence)) this.#count++;
+    return this.#count;
+  }
+}
+
+// ---- Engine: the echo ----------------------------------------------------
+
+/** The faults of one request and its reply. */
+interface Faults {
+  isLost: boolean;
+  /** Time for which the reply is held (ms). */
+  delay: number;
+  /** Datagrams that are sent: 1 or 2. */
+  copies: number;
+  isDamaged: boolean;
+  /** Which bit is flipped, as a part of the reply (0 to 1). */
+  bitPosition: number;
+  isReordered: boolean;
+}
+
+/** Draws the faults of one client. Each kind has a generator of its own, so none moves another. */
+class FaultGenerator {
+  readonly #options: EchoOptions;
+  readonly #loss: () => number;
+  readonly #delay: () => number;
+  readonly #duplicate: () => number;
+  readonly #corrupt: () => number;
+  readonly #reorder: () => number;
+  #wasLost: boolean | undefined;
+
+  constructor(options: EchoOptions, seed: number) {
+    const draw = (kind: number) => generator(Math.imul(seed + kind, 0x1656_67b1));
     this.#options = options;
-    this.#draw = { loss: draw(1), delay: draw(2), twice: draw(3), damage: draw(4), order: draw(5) };
-    this.#tokens = Math.max(1, options.rate);
+    this.#loss = draw(1);
+    this.#delay = draw(2);
+    this.#duplicate = draw(3);
+    this.#corrupt = draw(4);
+    this.#reorder = draw(5);
   }
 
-  /** Draws for one datagram. Each generator is drawn for each: none moves another's pattern. */
-  draw() {
+  /** Draws the faults of the next request. */
+  next(): Faults {
     const { delay, jitter, duplicate, corrupt, reorder } = this.#options;
     return {
-      lost: this.#loses(),
-      hold: Math.max(0, delay + (2 * this.#draw.delay() - 1) * jitter),
-      copies: this.#draw.twice() < duplicate ? 2 : 1,
-      damaged: this.#draw.damage() < corrupt,
-      where: this.#draw.damage(), // from 0, the first bit, to 1
-      reordered: this.#draw.order() < reorder,
+      isLost: this.#isLost(),
+      delay: jitter === 0 ? delay : Math.max(0, delay + (2 * this.#delay() - 1) * jitter),
+      copies: duplicate > 0 && this.#duplicate() < duplicate ? 2 : 1,
+      isDamaged: corrupt > 0 && this.#corrupt() < corrupt,
+      bitPosition: corrupt > 0 ? this.#corrupt() : 0,
+      isReordered: reorder > 0 && this.#reorder() < reorder,
     };
   }
 
-  /** Sends what waits, the last one first. */
-  release(): void {
-    for (let send; (send = this.waiting.pop());) send();
-  }
-
   /** Gilbert's chain: a burst ends with probability 1/burst, and begins so that the mean is right. */
-  #loses(): boolean {
+  #isLost(): boolean {
     const { loss, burst } = this.#options;
+    if (loss === 0) return false;
     let chance = loss;
-    if (burst !== undefined && this.#lost !== undefined) {
-      chance = this.#lost ? 1 - 1 / burst : loss / ((1 - loss) * burst);
+    if (burst !== undefined && this.#wasLost !== undefined) {
+      chance = this.#wasLost ? 1 - 1 / burst : loss / ((1 - loss) * burst);
     }
-    return this.#lost = this.#draw.loss() < chance;
+    this.#wasLost = this.#loss() < chance;
+    return this.#wasLost;
+  }
+}
+
+/**
+ * Limits the replies to one client, with a token bucket that drops, and ends loops.
+ *
+ * Two echo servers that answer each other send the same datagrams round and round. A datagram that
+ * is dropped once is gone. So one of a thousand repeated requests is dropped; and repeats beyond
+ * the rate, which `--duplicate` causes, are all dropped for longer than one round takes.
+ */
+class RateLimiter {
+  readonly #options: EchoOptions;
+  readonly #maxRepeats: number;
+  #tokens: number;
+  #refilled = performance.now();
+  #seen: Uint8Array | undefined;
+  #distinct = 0;
+  #repeats = 0;
+  #mutedUntil = -Infinity;
+
+  constructor(options: EchoOptions, maxRepeats: number) {
+    this.#options = options;
+    this.#maxRepeats = maxRepeats;
+    this.#tokens = Math.max(1, options.rate);
   }
 
-  /** A token bucket that drops: a datagram that loops between two echoes is gone for good. */
-  mayAnswer(now: number): boolean {
-    const { rate } = this.#options;
+  /** Returns whether to answer a request. */
+  allows(request: Uint8Array): boolean {
+    const { rate, delay, jitter } = this.#options;
     if (rate === 0) return true;
-    const earned = (now - this.#refilled) * rate / 1000;
-    this.#tokens = Math.min(Math.max(1, rate), this.#tokens + earned);
+    const now = performance.now();
+    this.#tokens += (now - this.#refilled) * rate / 1000;
+    this.#tokens = Math.min(Math.max(1, rate), this.#tokens);
     this.#refilled = now;
-    if (this.#tokens < 1) return false;
+    this.#repeats = this.#isRepeated(request) ? this.#repeats + 1 : 0;
+    const isExceeded = this.#tokens < 1;
+    if (isExceeded && this.#repeats >= STORM_REPEATS) {
+      this.#mutedUntil = now + 1000 + 4 * (delay + jitter);
+    }
+    const isMuted = this.#repeats > 0 && now < this.#mutedUntil;
+    const isLoop = this.#repeats > 0 && this.#repeats % this.#maxRepeats === 0;
+    if (isExceeded || isMuted || isLoop) return false;
     this.#tokens--;
     return true;
   }
 
-  /** How many different requests of this session have come, this one included. */
-  count(request: string): number {
-    const session = /\tid=(\w+)/.exec(request)?.[1];
-    if (session !== this.#session) [this.#requests, this.#unique] = [undefined, 0];
-    this.#session = session;
-    this.#requests ??= new SequenceWindow();
-    const sequence = /^sequence=(\d{1,15})\t/.exec(request)?.[1];
-    if (sequence !== undefined && this.#requests.add(Number(sequence))) this.#unique++;
-    return this.#unique;
+  /** Returns whether such a request came before, by a table of hashes that is cleared when full. */
+  #isRepeated(request: Uint8Array): boolean {
+    const slot = hashOf(request) % DISTINCT_SLOTS;
+    this.#seen ??= new Uint8Array(DISTINCT_SLOTS);
+    if (this.#seen[slot] === 1) return true;
+    if (this.#distinct === MAX_DISTINCT) {
+      this.#seen.fill(0);
+      this.#distinct = 0;
+    }
+    this.#seen[slot] = 1;
+    this.#distinct++;
+    return false;
   }
+}
+
+/** Hashes the length and the first octets of a datagram (FNV-1a). */
+function hashOf(octets: Uint8Array): number {
+  let hash = 0x811c_9dc5 ^ octets.length;
+  const end = Math.min(octets.length, MAX_COMPARED);
+  for (let at = 0; at < end; at++) hash = Math.imul(hash ^ (octets[at] ?? 0), 0x0100_0193);
+  return (hash ^ hash >>> 15) >>> 0;
+}
+
+/** One client: an address and port. */
+interface Client {
+  readonly faults: FaultGenerator;
+  readonly limiter: RateLimiter;
+  /** Reordered replies, which wait for the next one. */
+  readonly reorderQueue: Reply[];
+}
+
+/** A reply that is held. */
+interface Reply {
+  readonly octets: Uint8Array;
+  readonly to: Deno.NetAddr;
+  readonly client: Client;
+  readonly faults: Faults;
+  /** True if the time of sending is filled in, for `-T`. */
+  readonly isStamped: boolean;
 }
 
 const encoder = new TextEncoder();
 
-/** The places a pinger leaves for our times and our count, where its message ends. */
-const PLACES = /^\trx=\d{10}\.\d{6}\ttx=\d{10}\.\d{6}\tn=\d{10}$/;
+/** The fields that a pinger reserves with `-T` for our times and count, at the end of its request. */
+const STAMP_FIELDS = /^\trx=0{10}\.0{6}\ttx=0{10}\.0{6}\tn=0{10}$/;
+/** Positions of the values, counted from the end of the request. */
+const STAMP = { all: 55, rx: 51, tx: 30, n: 10 } as const;
 const TAB = 0x09;
-const PLACE = { rx: -51, tx: -30, n: -10, all: -55 } as const; // from the end
 
-function put(reply: Uint8Array, place: keyof typeof PLACE, text: string): void {
-  encoder.encodeInto(text, reply.subarray(reply.length + PLACE[place]));
+function fillIn(reply: Uint8Array, field: keyof typeof STAMP, value: string): void {
+  encoder.encodeInto(value, reply.subarray(reply.length - STAMP[field]));
 }
 
-/** Answers requests, never with more than was asked: one reply, two if told, none longer. */
+function hasStampFields(request: Uint8Array): boolean {
+  return request[request.length - STAMP.all] === TAB &&
+    STAMP_FIELDS.test(toByteString(request.subarray(-STAMP.all)));
+}
+
+/** Answers requests: with one reply or two, none longer than the request. */
 export class EchoServer {
   /** What became of the requests so far. */
   readonly counts: Counts = {
-    ...{ received: 0, dropped: 0, echoed: 0, limited: 0, ignored: 0, failed: 0, held: 0 },
-    ...{ clients: 0, bytes: 0 },
+    received: 0,
+    dropped: 0,
+    echoed: 0,
+    limited: 0,
+    ignored: 0,
+    failed: 0,
+    held: 0,
+    clients: 0,
+    bytes: 0,
   };
   readonly #socket: Deno.DatagramConn;
   readonly #options: EchoOptions;
+  readonly #limits: typeof ECHO_LIMITS;
   readonly #signal: AbortSignal;
   readonly #port: number;
   readonly #clients = new Map<string, Client>();
+  readonly #sessions = new Map<string, RequestCounter>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  #heldOctets = 0;
   #sending: Promise<void> = Promise.resolve();
   #unsent = 0;
-  #warm = false;
+  #isWarm = false;
 
   /** Takes over an open socket. */
   constructor(socket: Deno.DatagramConn, options: EchoOptions, signal: AbortSignal) {
     this.#socket = socket;
     this.#options = options;
+    this.#limits = { ...ECHO_LIMITS, ...options.limits };
     this.#signal = signal;
     this.#port = "port" in socket.addr ? socket.addr.port : 0;
   }
 
-  /** Answers until the signal aborts. Nothing that a client does rejects the promise. */
+  /** Answers until the signal aborts. Nothing that a client sends rejects the promise. */
   async serve(): Promise<void> {
-    await receiveAll(this.#socket, this.#signal, (octets, from) => this.#take(octets, from));
+    await receiveAll(this.#socket, this.#signal, (octets, from) => this.#onDatagram(octets, from));
     this.#timers.forEach(clearTimeout);
   }
 
-  #take(octets: Uint8Array, from: Deno.NetAddr): Promise<void> | undefined {
+  #onDatagram(octets: Uint8Array, from: Deno.NetAddr): Promise<void> | undefined {
     this.counts.received++;
     this.counts.bytes += octets.length;
-    const fate = this.#judge(octets, from);
+    const fate = this.#answer(octets, from);
     this.counts[fate]++;
-    const note = fate === "held" ? "" : ` (${fate})`;
-    this.#options.trace?.("<", show(octets, from) + note);
+    if (this.#options.trace) {
+      const note = fate === "held" ? "" : ` (${fate})`;
+      this.#options.trace("<", formatDatagram(octets, from) + note);
+    }
     return this.#unsent > MAX_UNSENT ? this.#sending : undefined;
   }
 
-  #judge(octets: Uint8Array, from: Deno.NetAddr): Fate {
-    // Another echo server, on our port number, would answer our answer.
+  /** Decides about a request, and holds or sends the reply. */
+  #answer(octets: Uint8Array, from: Deno.NetAddr): Fate {
+    // Our own port is that of another echo server, which would answer the answer.
     if (from.port < FIRST_CLIENT_PORT || from.port === this.#port) return "ignored";
-    const client = this.#client(`${from.hostname} ${from.port}`);
-    const drawn = client.draw();
-    if (drawn.lost) return "dropped";
-    if (!client.mayAnswer(performance.now()) || this.counts.held >= MAX_HELD) return "limited";
-    this.#answer(octets.slice(), from, client, drawn); // a copy: the next datagram overwrites them
+    const client = this.#clientAt(from);
+    const faults = client.faults.next();
+    if (faults.isLost) return "dropped";
+    const { held, heldOctets } = this.#limits;
+    const isFull = this.counts.held >= held || this.#heldOctets + octets.length > heldOctets;
+    if (!client.limiter.allows(octets) || isFull) return "limited";
+    const copy = octets.slice(); // the next datagram overwrites the buffer
+    const isStamped = hasStampFields(copy);
+    if (isStamped) {
+      fillIn(copy, "rx", timeOfDay());
+      fillIn(copy, "n", String(this.#countRequest(copy, from)).padStart(10, "0"));
+    }
+    if (this.#options.upper) upperCase(copy);
+    this.#hold({ octets: copy, to: from, client, faults, isStamped });
     return "held";
   }
 
-  #client(key: string): Client {
-    let client = this.#clients.get(key);
-    if (client) return client;
-    this.counts.clients++;
-    const [oldest] = this.#clients.keys();
-    if (oldest !== undefined && this.#clients.size === MAX_CLIENTS) this.#clients.delete(oldest);
-    this.#clients.set(key, client = new Client(this.#options));
-    return client;
+  #clientAt({ hostname, port }: Deno.NetAddr): Client {
+    const key = `${hostname} ${port}`;
+    return remember(this.#clients, key, this.#limits.clients, () => {
+      const { seed, hasOwnSeeds, trace } = this.#options;
+      const ownSeed = (seed + (hasOwnSeeds ? SEED_STEP * this.counts.clients : 0)) >>> 0;
+      this.counts.clients++;
+      trace?.(
+        "*",
+        `Client ${this.counts.clients} is ${showAddress(hostname, port)}, seed ${ownSeed}`,
+      );
+      return {
+        faults: new FaultGenerator(this.#options, ownSeed),
+        limiter: new RateLimiter(this.#options, this.#limits.repeats),
+        reorderQueue: [],
+      };
+    });
   }
 
-  #answer(
-    reply: Uint8Array,
-    to: Deno.NetAddr,
-    client: Client,
-    { hold, reordered, damaged, where, copies }: ReturnType<Client["draw"]>,
-  ): void {
-    const stamped = reply[reply.length + PLACE.all] === TAB &&
-      PLACES.test(toByteString(reply.subarray(PLACE.all)));
-    if (stamped) {
-      put(reply, "rx", timeOfDay());
-      const unique = client.count(toByteString(reply.subarray(0, 100)));
-      put(reply, "n", String(unique).padStart(10, "0"));
+  /** Counts the different requests of a session: by its id, which survives a change of the port. */
+  #countRequest(request: Uint8Array, { hostname, port }: Deno.NetAddr): number {
+    const text = toByteString(request.subarray(0, 100));
+    const id = /\tid=(\w+)/.exec(text)?.[1] ?? `${hostname} ${port}`;
+    const session = remember(this.#sessions, id, this.#limits.clients, () => new RequestCounter());
+    const sequence = /^sequence=(\d{1,15})\t/.exec(text)?.[1];
+    return session.add(sequence === undefined ? undefined : Number(sequence));
+  }
+
+  /** Holds a reply for its delay. */
+  #hold(reply: Reply): void {
+    this.#heldOctets += reply.octets.length;
+    const wait = Math.round(reply.faults.delay - TIMER_LATENESS);
+    if (wait < 0) this.#dispatch(reply);
+    else this.#later(wait, () => this.#dispatch(reply));
+  }
+
+  /** Sends a reply, or lets the next one of this client go first. */
+  #dispatch(reply: Reply): void {
+    const { reorderQueue } = reply.client;
+    if (!reply.faults.isReordered) {
+      this.#send(reply);
+      return this.#flush(reorderQueue);
     }
-    if (this.#options.upper) upperCase(reply);
-    const send = () => {
-      if (stamped) put(reply, "tx", timeOfDay());
-      const bit = Math.floor(where * reply.length * 8);
-      if (damaged && reply.length > 0) reply[bit >> 3] = (reply[bit >> 3] ?? 0) ^ 1 << (bit & 7);
-      for (let copy = 0; copy < copies; copy++) this.#send(reply, to, copy);
-    };
-    const depart = () => {
-      const first = client.waiting.push(send) === 1;
-      if (!reordered) return client.release();
-      // It lets the next reply go first, but does not wait for ever.
-      if (first) this.#later(MAX_REORDER, () => client.waiting[0] === send && client.release());
-    };
-    const wait = Math.round(hold - TIMER_LATENESS);
-    if (wait < 0) depart();
-    else this.#later(wait, depart);
+    reorderQueue.push(reply);
+    if (reorderQueue.length > 1) return;
+    this.#later(this.#limits.reorder, () => reorderQueue[0] === reply && this.#flush(reorderQueue));
   }
 
-  /** Does something later, side by side with all the rest. */
-  #later(ms: number, act: () => void): void {
+  /** Sends reordered replies, the last one first. */
+  #flush(reorderQueue: Reply[]): void {
+    for (let reply = reorderQueue.pop(); reply; reply = reorderQueue.pop()) this.#send(reply);
+  }
+
+  /** Calls a function later, unless the server stops before. */
+  #later(ms: number, call: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      act();
+      call();
     }, ms);
     this.#timers.add(timer);
   }
 
-  #send(reply: Uint8Array, to: Deno.NetAddr, copy: number): void {
-    this.#unsent++;
-    // Not to wait for each send makes the echo a third faster. But on a fresh socket sends that
-    // nobody waits for leave in reverse order: until there is a pause they go one by one.
-    this.#sending = this.#warm
-      ? this.#transmit(reply, to, copy)
-      : this.#sending.then(() => this.#transmit(reply, to, copy));
+  /** Sends a reply with its last faults. */
+  #send({ octets, to, faults, isStamped }: Reply): void {
+    this.#heldOctets -= octets.length;
+    if (isStamped) fillIn(octets, "tx", timeOfDay());
+    if (faults.isDamaged) flipBit(octets, faults.bitPosition);
+    for (let copy = 0; copy < faults.copies; copy++) this.#enqueue(octets, to, copy);
   }
 
-  async #transmit(reply: Uint8Array, to: Deno.NetAddr, copy: number): Promise<void> {
+  /**
+   * Starts to transmit. Replies need not wait for each other, which makes the echo a third faster.
+   * But overlapping sends of a fresh socket leave in reverse order: until there was a pause, each
+   * waits for the one before.
+   */
+  #enqueue(octets: Uint8Array, to: Deno.NetAddr, copy: number): void {
+    this.#unsent++;
+    this.#sending = this.#isWarm
+      ? this.#transmit(octets, to, copy)
+      : this.#sending.then(() => this.#transmit(octets, to, copy));
+  }
+
+  async #transmit(octets: Uint8Array, to: Deno.NetAddr, copy: number): Promise<void> {
     let fate: Fate = "echoed";
     try {
-      await this.#socket.send(reply, to);
-      this.#options.trace?.(">", show(reply, to));
+      await this.#socket.send(octets, to);
+      this.#options.trace?.(">", formatDatagram(octets, to));
     } catch (error) {
-      if (this.#signal.aborted) return; // we closed the socket: it stays held
+      if (this.#signal.aborted) return; // the socket is closed: the reply stays held
       fate = "failed";
       if (this.counts.failed === 0) this.#options.warn?.(error);
     }
-    if (--this.#unsent === 0) this.#warm = true;
+    if (--this.#unsent === 0) this.#isWarm = true;
     if (copy > 0) return;
     this.counts.held--;
     this.counts[fate]++;
   }
 }
 
-/** A datagram for the trace: its length, its peer, and what is fit to be seen of it. */
-function show(octets: Uint8Array, peer: Deno.NetAddr): string {
-  const text = printable(toByteString(octets.subarray(0, 200)));
+/** Returns the entry of a bounded table. A new entry replaces the oldest one. */
+function remember<T>(table: Map<string, T>, key: string, limit: number, make: () => T): T {
+  const known = table.get(key);
+  if (known !== undefined) return known;
+  const [oldest] = table.keys();
+  if (oldest !== undefined && table.size >= limit) table.delete(oldest);
+  const entry = make();
+  table.set(key, entry);
+  return entry;
+}
+
+/** Formats a datagram for the trace: its length, its peer, and the beginning of its text. */
+function formatDatagram(octets: Uint8Array, peer: Deno.NetAddr): string {
+  const text = decodeUtf8(toByteString(octets.subarray(0, 200)));
   return `${octets.length} octets, ${showAddress(peer.hostname, peer.port)}: ${text}`;
 }
 
@@ -394,6 +601,13 @@ function upperCase(octets: Uint8Array): void {
   octets.forEach((octet, at) => {
     if (octet >= 0x61 && octet <= 0x7a) octets[at] = octet - 0x20;
   });
+}
+
+/** Flips the bit at a position from 0 to 1. */
+function flipBit(octets: Uint8Array, position: number): void {
+  if (octets.length === 0) return;
+  const bit = Math.floor(position * octets.length * 8);
+  octets[bit >> 3] = (octets[bit >> 3] ?? 0) ^ 1 << (bit & 7);
 }
 
 // ---- Engine: heartbeats --------------------------------------------------
@@ -576,7 +790,7 @@ export async function watch(
   trace?: Trace,
 ): Promise<void> {
   const hearing = receiveAll(socket, signal, (octets, from) => {
-    trace?.("<", show(octets, from));
+    trace?.("<", formatDatagram(octets, from));
     monitor.take(octets, from, performance.now());
   });
   const judging = async () => {
@@ -826,7 +1040,7 @@ function openOutput({ json, verbose }: Values<typeof OPTIONS>): Output {
   const closed = new AbortController();
   const stderr = new LineWriter(Deno.stderr);
   const warn = (error: unknown) =>
-    stderr.write(`udp_ping_server: ${describeError(error) ?? error}\n`);
+    stderr.write(`udp_ping_server: ${escapeText(describeError(error) ?? String(error))}\n`);
   const stdout = new LineWriter(Deno.stdout, {
     onClosed: () => closed.abort(),
     onLost: (reason) =>
@@ -849,7 +1063,8 @@ async function runEcho(
   { say, warn, trace }: Output,
   signal: AbortSignal,
 ): Promise<void> {
-  const server = new EchoServer(socket, { ...options, seed, trace, warn }, signal);
+  const hasOwnSeeds = options.seed === undefined;
+  const server = new EchoServer(socket, { ...options, seed, hasOwnSeeds, trace, warn }, signal);
   const showSummary = () => {
     const { counts } = server;
     say(summarize(counts), { event: "summary", ...counts, loss: percent(lossOf(counts)), seed });

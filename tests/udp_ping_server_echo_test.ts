@@ -1,6 +1,6 @@
 /** Tests of the echo: octets, order, abuse, counts, and the fields of -T. */
 import { assert, assertEquals, assertLess } from "jsr:@std/assert@^1.0.19";
-import { EchoServer, summarize } from "../udp_ping_server.ts";
+import { ECHO_LIMITS, type EchoOptions, EchoServer, summarize } from "../udp_ping_server.ts";
 import { octetsOf } from "./helpers.ts";
 import {
   addressOf,
@@ -12,24 +12,23 @@ import {
   serving,
   sleep,
   udp,
+  until,
 } from "./udp_ping_server_helpers.ts";
 
-// ---- The echo ------------------------------------------------------------
-
 const ECHOED: Record<string, string> = {
-  "nothing at all": "",
+  "no octets": "",
   "one octet": "x",
-  "our message": "sequence=1\ttime=1700000000.123456",
-  "what is not UTF-8": "\x80\xff\xfe",
+  "a message of our pinger": "sequence=1\ttime=1700000000.123456",
+  "octets that are not UTF-8": "\x80\xff\xfe",
   "NUL, CR, LF and escapes": "\0\r\n\x1b[2J\x07",
   "every octet": String.fromCharCode(...Array.from({ length: 256 }, (_, octet) => octet)),
-  "places half filled": "\trx=0000000000.00000x\ttx=0000000000.000000\tn=0000000000",
+  "damaged fields of -T": "\trx=0000000000.00000x\ttx=0000000000.000000\tn=0000000000",
   "an Ethernet frame": "y".repeat(1472),
-  "the longest datagram, RFC 768": "z".repeat(65_507),
+  "RFC 768: the longest datagram": "z".repeat(65_507),
 };
 for (const hostname of ["127.0.0.1", "::1"]) {
   for (const [what, text] of Object.entries(ECHOED)) {
-    Deno.test(`echo over ${hostname}, octet for octet: ${what}`, async () => {
+    Deno.test(`RFC 862 (UDP echo over ${hostname}): the reply is the request: ${what}`, async () => {
       await serving({}, async (server, client) => {
         await client.send(text);
         assertEquals(await client.count(1), [text]);
@@ -39,7 +38,7 @@ for (const hostname of ["127.0.0.1", "::1"]) {
   }
 }
 
-Deno.test("echo: a socket for every address answers IPv4 and IPv6", async () => {
+Deno.test("RFC 862: a socket on every address answers IPv4 and IPv6", async () => {
   await serving({}, async (_server, _client, socket) => {
     for (const hostname of ["127.0.0.1", "::1"]) {
       const other = new Client({ ...addressOf(socket), hostname });
@@ -50,21 +49,21 @@ Deno.test("echo: a socket for every address answers IPv4 and IPv6", async () => 
   }, "::");
 });
 
-Deno.test("echo: replies keep the order of the requests, also the very first", async () => {
+Deno.test("RFC 862: replies keep the order of the requests", async () => {
   await serving({}, async (server, client) => {
     const sent = Array.from({ length: 100 }, (_, index) => index);
     assertEquals(numbers(await sendMany(server, client, 100)), sent);
   });
 });
 
-Deno.test("echo: upper case if told", async () => {
+Deno.test("--upper: letters of ASCII are upper case, other octets unchanged", async () => {
   await serving({ upper: true }, async (_server, client) => {
     await client.send("Ping 1 \xe4 {~}");
     assertEquals(await client.count(1), ["PING 1 \xe4 {~}"]);
   });
 });
 
-Deno.test("echo: our own port gets no answer", async () => {
+Deno.test("abuse: a request from the server's own port number gets no reply", async () => {
   await serving({}, async (server, _client, socket) => {
     await socket.send(octetsOf("to myself"), addressOf(socket));
     await arrived(server, 1);
@@ -72,22 +71,34 @@ Deno.test("echo: our own port gets no answer", async () => {
   });
 });
 
-Deno.test("echo: a port of services gets no answer", async () => {
-  let service: Deno.DatagramConn;
+/** Opens a UDP socket on a fixed port, or returns undefined if that is not permitted. */
+function socketOn(port: number): Deno.DatagramConn | undefined {
   try {
-    service = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 1013 });
+    return Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port });
   } catch {
-    return console.log("skipped: a port below 1024 takes privileges, or 1013 is in use");
+    return undefined;
   }
-  await serving({}, async (server, _client, socket) => {
-    await service.send(octetsOf("from a service"), addressOf(socket));
-    await arrived(server, 1);
-    assertEquals([server.counts.ignored, server.counts.echoed], [1, 0]);
-  });
-  service.close();
-});
+}
 
-Deno.test("echo: --rate answers so many and drops the rest, apart from loss", async () => {
+for (const [port, isIgnored] of [[1023, true], [1024, false]] as const) {
+  const outcome = isIgnored ? "gets no reply, it is a service" : "gets a reply";
+  const name = `RFC 6335 §6: a request from port ${port} ${outcome}`;
+  const client = socketOn(port);
+  client?.close();
+  if (client === undefined) console.log(`skipped: ${name} (the port is not available)`);
+  Deno.test({ name, ignore: client === undefined }, async () => {
+    await serving({}, async (server, _client, socket) => {
+      const client = socketOn(port);
+      await client?.send(octetsOf("x"), addressOf(socket));
+      await arrived(server, 1);
+      assert(await until(() => server.counts.ignored + server.counts.echoed === 1));
+      assertEquals(server.counts.ignored === 1, isIgnored);
+      client?.close();
+    });
+  });
+}
+
+Deno.test("--rate 10: ten requests at once are answered, the others are counted as limited", async () => {
   await serving({ rate: 10 }, async (server, client) => {
     const replies = await sendMany(server, client, 100);
     assert(replies.length >= 10 && replies.length <= 20, `${replies.length} replies`);
@@ -96,7 +107,7 @@ Deno.test("echo: --rate answers so many and drops the rest, apart from loss", as
   });
 });
 
-Deno.test("echo: --rate is for each client", async () => {
+Deno.test("--rate: each client has its own allowance", async () => {
   await serving({ rate: 1 }, async (_server, client) => {
     const other = new Client(client.server);
     await client.send("a");
@@ -106,7 +117,7 @@ Deno.test("echo: --rate is for each client", async () => {
   });
 });
 
-Deno.test("echo: a storm between two echoes ends", async () => {
+Deno.test("abuse: datagrams that a reflector sends back end at --rate", async () => {
   await serving({ rate: 100 }, async (server, _client, socket) => {
     const mirror = udp();
     let rounds = 0;
@@ -130,7 +141,7 @@ Deno.test("echo: a storm between two echoes ends", async () => {
   });
 });
 
-Deno.test("what is still held when the server stops was never echoed", async () => {
+Deno.test("counts: a reply that is held when the server stops is not counted as echoed", async () => {
   const socket = udp();
   const stop = new AbortController();
   const server = new EchoServer(socket, { ...PERFECT, delay: 60_000 }, stop.signal);
@@ -147,7 +158,7 @@ Deno.test("what is still held when the server stops was never echoed", async () 
   );
 });
 
-Deno.test("what comes when the server stops is counted, and no error", async () => {
+Deno.test("counts: datagrams during the stop have one fate each and cause no error", async () => {
   const socket = udp();
   const stop = new AbortController();
   const warnings: unknown[] = [];
@@ -164,34 +175,185 @@ Deno.test("what comes when the server stops is counted, and no error", async () 
   assertEquals([echoed + held + failed, warnings], [received, []]);
 });
 
-Deno.test("the table of clients is bounded, the count of clients is not", async () => {
-  await serving({}, async (server, client) => {
-    for (let index = 0; index < 20; index++) {
-      const other = new Client(client.server);
-      await other.send("a");
-      await other.count(1);
-      await other.close();
+for (const [clients, forgotten] of [[2, false], [3, true]] as const) {
+  const name = `limits: of ${clients} clients the first is ${
+    forgotten ? "" : "not "
+  }forgotten at a limit of 2`;
+  Deno.test(name, async () => {
+    await serving({ limits: { clients: 2 } }, async (server, client) => {
+      await client.send("first");
+      await client.count(1);
+      for (let index = 1; index < clients; index++) {
+        const other = new Client(client.server);
+        await other.send("other");
+        await other.count(1);
+        await other.close();
+      }
+      await client.send("first again");
+      await client.count(2);
+      assertEquals(server.counts.clients, clients + (forgotten ? 1 : 0));
+    });
+  });
+}
+
+Deno.test("limits: clients, held replies and octets, the wait of --reorder, repeats", () => {
+  assertEquals(ECHO_LIMITS, {
+    ...{ clients: 10_000, held: 16_384, heldOctets: 67_108_864, reorder: 500, repeats: 1000 },
+  });
+});
+
+const HELD = [
+  { rule: "3 replies are held at a limit of 3", limits: { held: 3 }, sizes: [1, 1, 1], held: 3 },
+  {
+    rule: "of 4 replies 1 is limited at a limit of 3",
+    limits: { held: 3 },
+    sizes: [1, 1, 1, 1],
+    held: 3,
+  },
+  {
+    rule: "100 octets are held at a limit of 100",
+    limits: { heldOctets: 100 },
+    sizes: [60, 40],
+    held: 2,
+  },
+  {
+    rule: "101 octets are not held at a limit of 100",
+    limits: { heldOctets: 100 },
+    sizes: [60, 41],
+    held: 1,
+  },
+];
+for (const { rule, limits, sizes, held } of HELD) {
+  Deno.test(`limits: ${rule}`, async () => {
+    await serving({ delay: 60_000, limits }, async (server, client) => {
+      for (const size of sizes) await client.send("x".repeat(size));
+      await arrived(server, sizes.length);
+      assertEquals([server.counts.held, server.counts.limited], [held, sizes.length - held]);
+    });
+  });
+}
+
+Deno.test("limits: octets of replies that were sent count no longer", async () => {
+  await serving({ delay: 2, limits: { heldOctets: 100 } }, async (_server, client) => {
+    for (let index = 1; index <= 5; index++) {
+      await client.send("x".repeat(100));
+      await client.count(index);
     }
-    assertEquals(server.counts.clients, 20);
+  });
+});
+
+// ---- Loops ---------------------------------------------------------------
+
+/** Runs two servers, starts a loop between them with one forged datagram, waits for its end. */
+async function loop(options: Partial<EchoOptions>): Promise<number> {
+  const sockets = [udp(), udp()];
+  const stop = new AbortController();
+  const servers = sockets.map((socket) =>
+    new EchoServer(socket, { ...PERFECT, rate: 1000, ...options }, stop.signal)
+  );
+  const done = servers.map((server) => server.serve());
+  const [one, other] = sockets;
+  // A server sends this itself, as if its address had been forged.
+  await one?.send(octetsOf("loop"), addressOf(other ?? udp()));
+  const received = () => servers.reduce((sum, { counts }) => sum + counts.received, 0);
+  let before = -1;
+  const isOver = () => {
+    const isQuiet = received() === before;
+    before = received();
+    return isQuiet;
+  };
+  assert(await until(() => sleep(150).then(isOver)), `still running after ${before} datagrams`);
+  stop.abort();
+  await Promise.all(done);
+  return before;
+}
+
+const LOOPS: Record<string, Partial<EchoOptions>> = {
+  "without faults": {},
+  "--delay 5": { delay: 5, limits: { repeats: 50 } },
+  "--delay 5 --duplicate 1": { delay: 5, duplicate: 1 },
+  "--duplicate 1": { duplicate: 1 },
+  "--upper": { upper: true, limits: { repeats: 50 } },
+  "--reorder 0.5": { reorder: 0.5, limits: { repeats: 10, reorder: 5 } },
+};
+for (const [rule, options] of Object.entries(LOOPS)) {
+  Deno.test(`abuse: two servers that answer each other stop: ${rule}`, async () => {
+    assertLess(await loop(options), 50_000);
+  });
+}
+
+Deno.test("abuse: a request of -T ends as a loop too, though the times in it change", async () => {
+  await serving({}, async (_server, client) => {
+    await client.send(places(1));
+    const [reply = ""] = await client.count(1);
+    await client.send(reply);
+    assertEquals((await client.count(2)).at(-1), reply);
+  });
+});
+
+for (const [repeats, limited] of [[3, 0], [4, 1], [8, 2]] as const) {
+  Deno.test(`--rate: of ${repeats + 1} equal requests ${limited} are limited, for one in 4 repeats`, async () => {
+    await serving({ rate: 1000, limits: { repeats: 4 } }, async (server, client) => {
+      for (let index = 0; index <= repeats; index++) await client.send("the same");
+      await arrived(server, repeats + 1);
+      assertEquals(server.counts.limited, limited);
+    });
+  });
+}
+
+Deno.test("--rate: 3,000 different requests in turn are no repeats", async () => {
+  await serving({ rate: 1e6, limits: { repeats: 20 } }, async (server, client) => {
+    assertEquals((await sendMany(server, client, 3000)).length, 3000);
+  });
+});
+
+Deno.test("--rate 0: nothing is limited, not even the same request again and again", async () => {
+  await serving({ rate: 0, limits: { repeats: 4 } }, async (server, client) => {
+    for (let index = 0; index < 50; index++) await client.send("the same");
+    await client.count(50);
+    assertEquals(server.counts.limited, 0);
   });
 });
 
 // ---- Times and counts, for -T --------------------------------------------
 
+/** Returns a request of -T. */
 const places = (sequence: number, id = "00000001") =>
   `sequence=${sequence}\ttime=1.000000\tid=${id}` +
   "\trx=0000000000.000000\ttx=0000000000.000000\tn=0000000000";
+/** Returns the n field of a reply. */
 const countOf = (reply = "") => Number(/n=(\d{10})$/.exec(reply)?.[1]);
 
 const COUNTED = [
   { rule: "one after the other", sequences: [1, 2, 3], want: [1, 2, 3] },
-  { rule: "gaps are not counted", sequences: [1, 5, 9], want: [1, 2, 3] },
+  { rule: "after gaps", sequences: [1, 5, 9], want: [1, 2, 3] },
   { rule: "a request that comes twice counts once", sequences: [1, 1, 2, 2], want: [1, 1, 2, 2] },
-  { rule: "one that comes late counts", sequences: [2, 1, 3], want: [1, 2, 3] },
-  { rule: "far ahead and back", sequences: [1, 100_000, 99_990, 1], want: [1, 2, 3, 3] },
+  { rule: "a late request counts", sequences: [2, 1, 3], want: [1, 2, 3] },
+  {
+    rule: "a number far ahead counts when a second one is near it",
+    sequences: [1, 100_000, 99_990, 1],
+    want: [1, 1, 3, 3],
+  },
+  {
+    rule: "one damaged digit does not stop the count",
+    sequences: [1, 900_000_000_002, 3, 4],
+    want: [1, 1, 2, 3],
+  },
+  {
+    rule: "a damaged first number does not stop the count",
+    sequences: [900_000_000_001, 2, 3, 4],
+    want: [1, 1, 3, 4],
+  },
+  { rule: "1023 back is new", sequences: [1024, 1], want: [1, 2] },
+  { rule: "1024 back is too far", sequences: [1025, 1], want: [1, 1] },
+  {
+    rule: "the same number far ahead twice does not count",
+    sequences: [1, 5000, 5000],
+    want: [1, 1, 1],
+  },
 ];
 for (const { rule, sequences, want } of COUNTED) {
-  Deno.test(`-T, n: ${rule}`, async () => {
+  Deno.test(`-T: n counts different requests: ${rule}`, async () => {
     await serving({}, async (_server, client) => {
       for (const [index, sequence] of sequences.entries()) {
         await client.send(places(sequence));
@@ -202,7 +364,7 @@ for (const { rule, sequences, want } of COUNTED) {
   });
 }
 
-Deno.test("-T: times are filled in place, nothing else changes", async () => {
+Deno.test("-T: rx, tx and n are filled in, nothing else changes", async () => {
   await serving({ delay: 50 }, async (_server, client) => {
     const before = Date.now() / 1000;
     await client.send(places(1));
@@ -215,7 +377,7 @@ Deno.test("-T: times are filled in place, nothing else changes", async () => {
   });
 });
 
-Deno.test("-T: a new session counts from one", async () => {
+Deno.test("-T: a new session (id) counts from one", async () => {
   await serving({}, async (_server, client) => {
     await client.send(places(1, "0000000a"));
     await client.count(1);
@@ -224,13 +386,56 @@ Deno.test("-T: a new session counts from one", async () => {
   });
 });
 
-Deno.test("-T: a dropped request is not counted", async () => {
+Deno.test("-T: n does not count a dropped request", async () => {
   await serving({ loss: 0.5 }, async (server, client) => {
     for (let index = 1; index <= 40; index++) await client.send(places(index));
     await arrived(server, 40);
     await client.count(server.counts.received - server.counts.dropped);
     assertEquals(countOf(client.received.at(-1)), client.received.length);
     assert(server.counts.dropped > 0);
+  });
+});
+
+Deno.test("-T: the count of a session goes on when the client's port changes", async () => {
+  await serving({}, async (_server, client) => {
+    await client.send(places(1));
+    await client.count(1);
+    const moved = new Client(client.server);
+    await moved.send(places(2));
+    assertEquals((await moved.count(1)).map(countOf), [2]);
+    await moved.close();
+  });
+});
+
+Deno.test("-T: a damaged id does not begin a new count for the session", async () => {
+  await serving({}, async (_server, client) => {
+    const ids = ["0000000a", "0000000b", "0000000a"];
+    for (const [index, id] of ids.entries()) {
+      await client.send(places(index + 1, id));
+      await client.count(index + 1);
+    }
+    assertEquals(client.received.map(countOf), [1, 1, 2]);
+  });
+});
+
+Deno.test("-T: without an id the address and port are the session", async () => {
+  await serving({}, async (_server, client) => {
+    const withoutId = (sequence: number) => places(sequence).replace("\tid=00000001", "");
+    const other = new Client(client.server);
+    await client.send(withoutId(1));
+    await client.count(1);
+    await other.send(withoutId(1));
+    await client.send(withoutId(2));
+    assertEquals((await client.count(2)).map(countOf), [1, 2]);
+    assertEquals((await other.count(1)).map(countOf), [1]);
+    await other.close();
+  });
+});
+
+Deno.test("-T: a request without a number is not counted", async () => {
+  await serving({}, async (_server, client) => {
+    await client.send(places(1).replace("sequence=1", "sequence=x"));
+    assertEquals((await client.count(1)).map(countOf), [0]);
   });
 });
 

@@ -1,7 +1,8 @@
 /** Tests of the faults: each as often as its option says, repeatable, independent of the others. */
 import { assert, assertEquals, assertLess } from "jsr:@std/assert@^1.0.19";
-import { type EchoOptions, generator } from "../udp_ping_server.ts";
-import { arrived, Client, numbers, sendMany, serving } from "./udp_ping_server_helpers.ts";
+import type { Trace } from "../protocol.ts";
+import { type EchoOptions, type EchoServer, generator } from "../udp_ping_server.ts";
+import { arrived, Client, numbers, sendMany, serving, until } from "./udp_ping_server_helpers.ts";
 
 // ---- Faults: binomial tests over 12,000 datagrams ------------------------
 
@@ -19,7 +20,7 @@ const BINOMIAL: {
   { rule: "--corrupt 0.2", options: { corrupt: 0.2 }, p: 0.2, counted: "damaged" },
 ];
 for (const { rule, options, p, counted } of BINOMIAL) {
-  Deno.test(`${rule} is ${p.toFixed(3)} of ${MANY}, ${counted}`, async () => {
+  Deno.test(`${rule}: ${p.toFixed(3)} of ${MANY} requests are ${counted}`, async () => {
     await serving(options, async (server, client) => {
       const replies = await sendMany(server, client, MANY);
       const found = {
@@ -34,7 +35,7 @@ for (const { rule, options, p, counted } of BINOMIAL) {
   });
 }
 
-Deno.test("--loss 0 loses nothing, --loss 1 everything", async () => {
+Deno.test("--loss 0 drops no request, --loss 1 drops each", async () => {
   await serving({ loss: 0 }, async (server, client) => {
     assertEquals((await sendMany(server, client, 1000)).length, 1000);
   });
@@ -56,7 +57,7 @@ function bursts(replies: string[], sent: number): number[] {
 }
 
 for (const [loss, burst] of [[0.2, 4], [0.5, 2], [0.1, 1]] as const) {
-  Deno.test(`--loss ${loss} --burst ${burst}: Gilbert's chain has that mean and that length`, async () => {
+  Deno.test(`--loss ${loss} --burst ${burst}: Gilbert's chain has that mean loss and burst length`, async () => {
     await serving({ loss, burst }, async (server, client) => {
       const lengths = bursts(await sendMany(server, client, MANY), MANY);
       const lost = lengths.reduce((sum, length) => sum + length, 0);
@@ -66,7 +67,7 @@ for (const [loss, burst] of [[0.2, 4], [0.5, 2], [0.1, 1]] as const) {
   });
 }
 
-Deno.test("independent losses have a mean burst of 1 / (1 - loss)", async () => {
+Deno.test("--loss without --burst: losses are independent, with a mean burst of 1 / (1 - loss)", async () => {
   await serving({ loss: 0.5 }, async (server, client) => {
     const lengths = bursts(await sendMany(server, client, MANY), MANY);
     const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
@@ -74,7 +75,7 @@ Deno.test("independent losses have a mean burst of 1 / (1 - loss)", async () => 
   });
 });
 
-Deno.test("--corrupt flips exactly one bit", async () => {
+Deno.test("--corrupt: exactly one bit of a reply is flipped", async () => {
   await serving({ corrupt: 1 }, async (_server, client) => {
     for (let index = 1; index <= 50; index++) {
       await client.send("\0".repeat(20));
@@ -92,7 +93,7 @@ const overtaken = (order: number[]) =>
   order.filter((number, at) => number < Math.max(...order.slice(Math.max(0, at - 100), at)));
 
 for (const reorder of [0.05, 0.3, 0.6]) {
-  Deno.test(`--reorder ${reorder} is the share of overtaken replies, none is held for ever`, async () => {
+  Deno.test(`RFC 4737 §3: with --reorder ${reorder} that part of the replies is overtaken, and all are sent`, async () => {
     await serving({ reorder, seed: 5 }, async (server, client) => {
       const order = numbers(await sendMany(server, client, 3000));
       const deviations = (overtaken(order).length - 3000 * reorder) /
@@ -103,17 +104,7 @@ for (const reorder of [0.05, 0.3, 0.6]) {
   });
 }
 
-Deno.test("--delay holds a bounded number of replies, the rest is limited", async () => {
-  await serving({ delay: 60_000 }, async (server, client) => {
-    for (let sent = 0; sent < 16_400; sent += 50) {
-      for (let index = 0; index < 50; index++) await client.send("x");
-      await arrived(server, sent + 50);
-    }
-    assertEquals([server.counts.held, server.counts.limited], [16_384, 16]);
-  });
-});
-
-Deno.test("the same seed, the same fates: anew for each client, and for each server", async () => {
+Deno.test("--seed: the same faults for each client and after a restart", async () => {
   const faults = { loss: 0.4, burst: 3, duplicate: 0.1, seed: 42 };
   const runs: string[][] = [];
   for (let round = 0; round < 2; round++) {
@@ -131,7 +122,7 @@ Deno.test("the same seed, the same fates: anew for each client, and for each ser
   });
 });
 
-Deno.test("no fault moves the pattern of another", async () => {
+Deno.test("--seed: no kind of fault changes the pattern of another", async () => {
   const patterns: number[][] = [];
   for (const more of [{}, { corrupt: 0 }, { duplicate: 0.5 }, { delay: 5, jitter: 2 }]) {
     await serving({ loss: 0.4, seed: 7, ...more }, async (server, client) => {
@@ -142,7 +133,7 @@ Deno.test("no fault moves the pattern of another", async () => {
   for (const pattern of patterns) assertEquals(pattern, patterns[0]);
 });
 
-Deno.test("generator: uniform, and neighbours know nothing of each other", () => {
+Deno.test("generator: numbers are uniform, and neighbours are independent", () => {
   for (const seed of [0, 1, 42, 0xffff_ffff]) {
     const draw = generator(seed);
     const drawn = Array.from({ length: 40_000 }, draw);
@@ -159,4 +150,94 @@ Deno.test("generator: uniform, and neighbours know nothing of each other", () =>
     );
     assertLess(Math.abs(lag / 40_000 * 12), 0.025, `seed ${seed}`);
   }
+});
+
+Deno.test("generator: the first numbers of a seed are always the same", () => {
+  const first = (seed: number) => {
+    const draw = generator(seed);
+    return [draw(), draw(), draw()].map((value) => value.toFixed(6));
+  };
+  assertEquals(first(0), ["0.573398", "0.237654", "0.105781"]);
+  assertEquals(first(42), ["0.218840", "0.919386", "0.074824"]);
+});
+
+/** Returns which of the first 60 requests of a new client are lost. */
+async function lossesOf(server: EchoServer, address: Deno.NetAddr): Promise<string> {
+  const client = new Client(address);
+  const came = new Set(numbers(await sendMany(server, client, 60)));
+  await client.close();
+  return Array.from({ length: 60 }, (_, index) => came.has(index) ? "." : "x").join("");
+}
+
+Deno.test("--seed 42: the pattern of losses is always the same", async () => {
+  await serving({ loss: 4 / 11, seed: 42 }, async (server, client) => {
+    const pattern = "xx.....xx.x....x...x..............x.xx...x..x.xxx...xxx.x..x";
+    assertEquals(await lossesOf(server, client.server), pattern);
+  });
+});
+
+Deno.test("without --seed each client has its own faults; its seed repeats them", async () => {
+  const notes: string[] = [];
+  const trace: Trace = (mark, text) => mark === "*" && notes.push(text);
+  const patterns: string[] = [];
+  await serving({ loss: 0.4, seed: 42, hasOwnSeeds: true, trace }, async (server, client) => {
+    for (let index = 0; index < 5; index++) patterns.push(await lossesOf(server, client.server));
+  });
+  assertEquals(new Set(patterns).size, 5);
+  for (const [index, note] of notes.entries()) {
+    const seed = Number(/^Client \d+ is 127.0.0.1:\d+, seed (\d+)$/.exec(note)?.[1]);
+    assertEquals(seed, 42 + 8 * index);
+    await serving({ loss: 0.4, seed }, async (server, client) => {
+      assertEquals(await lossesOf(server, client.server), patterns[index]);
+    });
+  }
+});
+
+Deno.test("--loss --burst: the chain of a client goes on while another client sends", async () => {
+  await serving({ loss: 0.4, burst: 3, seed: 7 }, async (server, client) => {
+    const alone = await lossesOf(server, client.server);
+    const [one, other] = [new Client(client.server), new Client(client.server)];
+    for (let index = 0; index < 60; index++) {
+      await one.send(`number ${index}`);
+      await other.send(`number ${index}`);
+      await arrived(server, 60 + 2 * index + 2);
+    }
+    const lost = [...alone].filter((mark) => mark === "x").length;
+    await one.count(60 - lost);
+    assertEquals(numbers(await other.count(60 - lost)), numbers(one.received));
+    await one.close();
+    await other.close();
+  });
+});
+
+Deno.test("--reorder: a reply waits for the next reply of its own client", async () => {
+  await serving({ reorder: 0.5, seed: 5, limits: { reorder: 60_000 } }, async (server, client) => {
+    const other = new Client(client.server);
+    for (let index = 0; index < 200; index++) {
+      await client.send(`number ${index}`);
+      await other.send(`number ${index}`);
+      await arrived(server, 2 * index + 2);
+    }
+    await until(() => server.counts.echoed + server.counts.held === 400);
+    const [held, echoed] = [server.counts.held / 2, server.counts.echoed / 2];
+    assertEquals(numbers(await client.count(echoed)), numbers(await other.count(echoed)));
+    assertLess(held, 10);
+    await other.close();
+  });
+});
+
+Deno.test("--reorder: a reply that no other follows is sent after the limit", async () => {
+  await serving({ reorder: 1, limits: { reorder: 20 } }, async (server, client) => {
+    await client.send("alone");
+    await arrived(server, 1);
+    assertEquals(server.counts.held, 1);
+    assertEquals(await client.count(1), ["alone"]);
+  });
+});
+
+Deno.test("--delay: the replies of one client keep their own times", async () => {
+  await serving({ delay: 20, jitter: 20, seed: 1 }, async (server, client) => {
+    assertEquals((await sendMany(server, client, 50)).length, 50);
+    assertEquals(server.counts.held, 0);
+  });
 });

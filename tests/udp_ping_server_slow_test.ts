@@ -15,14 +15,14 @@ import {
   web,
 } from "./udp_ping_server_helpers.ts";
 
-Deno.test("--reorder 1: of what came within half a second the last goes first", async () => {
+Deno.test("--reorder 1: of the replies of half a second the last is sent first", async () => {
   await serving({ reorder: 1 }, async (_server, client) => {
     for (const text of ["number 0", "number 1", "number 2"]) await client.send(text);
     assertEquals(numbers(await client.count(3)), [2, 1, 0]);
   });
 });
 
-Deno.test("--delay holds a hundred at once side by side", async () => {
+Deno.test("--delay 100: a hundred requests at once are all answered after 100 ms", async () => {
   await serving({ delay: 100 }, async (server, client) => {
     const began = performance.now();
     for (let index = 0; index < 100; index++) await client.send(`number ${index}`);
@@ -36,7 +36,7 @@ Deno.test("--delay holds a hundred at once side by side", async () => {
   });
 });
 
-Deno.test("--jitter is uniform around the delay", async () => {
+Deno.test("--jitter: the delay is up to that much longer or shorter", async () => {
   await serving({ delay: 30, jitter: 20 }, async (server, client) => {
     const sent = new Map<string, number>();
     const times: number[] = [];
@@ -58,7 +58,7 @@ Deno.test("--jitter is uniform around the delay", async () => {
   });
 });
 
-Deno.test("heartbeat: watched over a real socket, and a stop is noticed", async () => {
+Deno.test("monitor: a stop is reported over a real socket", async () => {
   const socket = udp();
   const sender = udp();
   const stop = new AbortController();
@@ -83,7 +83,7 @@ Deno.test("heartbeat: watched over a real socket, and a stop is noticed", async 
   assertEquals(changes.map(({ event }) => event), ["started", "lost", "stopped"]);
 });
 
-Deno.test("heartbeat: while the monitor itself stood still, nobody stopped", async () => {
+Deno.test("monitor: beats that wait in the socket while the monitor stalls prevent a stop", async () => {
   const socket = udp();
   const sender = udp();
   const stop = new AbortController();
@@ -102,7 +102,7 @@ Deno.test("heartbeat: while the monitor itself stood still, nobody stopped", asy
   assertEquals(changes.map(({ event }) => event), ["started"]);
 });
 
-Deno.test("command line: a command that hangs ends with the monitor", async () => {
+Deno.test("--exec: a command that hangs ends with the monitor", async () => {
   const log = await Deno.makeTempFile();
   const script = await Deno.makeTempFile();
   await Deno.writeTextFile(script, `echo $$ > ${log}; exec sleep 60`);
@@ -124,7 +124,7 @@ Deno.test("command line: a command that hangs ends with the monitor", async () =
   await Promise.all([log, script].map((path) => Deno.remove(path)));
 });
 
-Deno.test("both ends: the replay line makes the path again", async () => {
+Deno.test("both ends: the replay line of the pinger reproduces the path", async () => {
   let first: { replay: string; lossInterval: number[]; rtt: { avg: number }; loss: number };
   const path = ["--loss", "0.3", "--burst", "3", "--delay", "20", "--jitter", "5", "--seed", "5"];
   let options: string[] = [];
