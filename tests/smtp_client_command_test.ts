@@ -1,0 +1,402 @@
+/**
+ * The mail client's command line: options, usage errors, output, permissions, terminals.
+ *
+ * @module
+ */
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "jsr:@std/assert@^1.0.19";
+import { UsageError, Wire } from "../protocol.ts";
+import { mail } from "../smtp_client.ts";
+import { LOCAL, ROOT, runProgram } from "./helpers.ts";
+import {
+  b64,
+  BYE,
+  converse,
+  DATA,
+  DONE,
+  MAIL,
+  MINIMAL,
+  PASSWORD,
+  rcpt,
+  run,
+  SENT,
+  text,
+} from "./smtp_helpers.ts";
+
+for (const change of ["shorter", "longer"]) {
+  const rule = change === "shorter"
+    ? "an attachment that gets shorter while it is sent: the message is not finished, exit 75"
+    : "an attachment that gets longer while it is sent: the octets of the start are sent";
+  Deno.test(rule, async () => {
+    const file = await Deno.makeTempFile();
+    await Deno.writeFile(file, new Uint8Array(1000));
+    using listener = Deno.listen(LOCAL);
+    const serving = listener.accept().then(async (conn) => {
+      using wire = new Wire(conn);
+      await wire.write("220 mx\r\n");
+      let got = "";
+      for (const reply of ["250-mx\r\n250 SIZE", "250 ok", "250 ok", "354 go"]) {
+        got += await wire.readLine(1000);
+        if (change === "shorter") await Deno.truncate(file, 10);
+        else await Deno.writeFile(file, new Uint8Array(9), { append: true });
+        await wire.write(`${reply}\r\n`);
+      }
+      let message = "";
+      for (let line; (line = await wire.readLine(1000)) !== null && line !== ".";) {
+        message += `${line}\r\n`;
+      }
+      if (change === "longer") await wire.write("250 ok\r\n");
+      return { message, size: /SIZE=(\d+)/.exec(got)?.[1], end: await wire.readLine(100) };
+    });
+    const args = [
+      "--server",
+      `127.0.0.1:${listener.addr.port}`,
+      "--tls",
+      "none",
+      "-m",
+      "x",
+      "-a",
+      file,
+    ];
+    const result = await run([...args, "-f", "a@x.example", "-t", "b@x.example"]);
+    const { message, size, end } = await serving;
+    if (change === "shorter") assertEquals([result.code, end], [75, null]);
+    else assertEquals([result.code, end, message.length], [0, "QUIT", Number(size)]);
+    await Deno.remove(file);
+  });
+}
+
+Deno.test("standard input is not read as the body if the body is given or another option reads it", async () => {
+  const untouched = (args: string[], answer: string) =>
+    mail(["--dry-run", "-f", "a@x.example", "-t", "b@x.example", ...args], {
+      env: {},
+      stdin: {
+        isTerminal: () => false,
+        get readable() {
+          if (answer === "") throw new Error("standard input was read");
+          return new Blob([answer]).stream();
+        },
+      },
+      ask: () => null,
+      say: () => {},
+      print: (output) => printed += text(output),
+      signal: () => new AbortController().signal,
+    });
+  let printed = "";
+  assertEquals(await untouched(["-m", "given"], ""), 0);
+  assertStringIncludes(printed, "given\r\n");
+  printed = "";
+  assertEquals(await untouched(["--html-file", "-"], "<p>"), 0);
+  assert(!printed.includes("text/plain"));
+});
+
+Deno.test("usage: standard input that cannot be read is one line, exit 2", async () => {
+  const stdin = {
+    isTerminal: () => false,
+    readable: new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start: (stream) => stream.error(new Deno.errors.IsADirectory("Is a directory")),
+    }),
+  };
+  const args = ["--dry-run", "-f", "a@x.example", "-t", "b@x.example"];
+  const none = { env: {}, ask: () => null, say: () => {}, print: () => {} };
+  const signal = () => new AbortController().signal;
+  const reading = () => mail(args, { ...none, stdin, signal });
+  await assertRejects(reading, UsageError, 'Cannot read "-": Is a directory');
+});
+Deno.test("--json: accepted and refused recipients, reply, Message-ID, size and status", async () => {
+  const dialogue = {
+    rule: "",
+    talk: `${MAIL}\n${rcpt("a")}\n${rcpt("b", "550 no")}\n${DATA}\n${DONE}`,
+    args: ["-t", "a@x.example,b@x.example", "--json"],
+    code: 67,
+  };
+  const { stdout } = await converse(dialogue, "none", (text) => [text]);
+  const { accepted, refused, response, messageId, size, status } = JSON.parse(stdout);
+  assertEquals(accepted, ["a@x.example"]);
+  assertEquals(refused, [{ address: "b@x.example", code: 550, text: "no" }]);
+  assertEquals([status, response], [67, "250 2.0.0 Queued as 1"]);
+  assertMatch(messageId, /^<[-0-9a-f]+@example\.org>$/);
+  assert(size > 100);
+});
+
+Deno.test("-v shows commands, replies and the size of the message, not the message", async () => {
+  const { stderr } = await converse(
+    { rule: "", talk: SENT, args: ["-t", "bob@example.org", "-v"], code: 0 },
+    "starttls",
+    (text) => [text],
+  );
+  const lines = stderr.split("\n").map((line) => line.replace(/\d+/g, "N"));
+  for (
+    const line of [
+      "< N mx.example ESMTP",
+      "> EHLO [N.N.N.N]",
+      "> STARTTLS",
+      "* TLS, certificate valid for N.N.N.N",
+      "> DATA",
+      "> [N octets]",
+      "> .",
+      "< N N.N.N Queued as N",
+      "> QUIT",
+    ]
+  ) {
+    assert(lines.includes(line), `${line} is not in\n${stderr}`);
+  }
+  assert(!stderr.includes("hi\n"));
+});
+Deno.test("--check prints what the server offers, one keyword a line", async () => {
+  const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
+  const dialogue = {
+    rule: "",
+    talk,
+    offers: ["SIZE 1000", "", "AUTH PLAIN"], // a line without a keyword offers nothing
+    args: ["--check", "-u", "ann"],
+    env: PASSWORD,
+    code: 0,
+  };
+  const { stdout, stderr } = await converse(dialogue, "implicit", (text) => [text]);
+  assertEquals(stdout, "SIZE 1000\nAUTH PLAIN\n");
+  assertStringIncludes(stderr, "TLS, login by PLAIN");
+});
+const BAD: [args: string[], says: string][] = [
+  [["--prot", "1"], "--port"],
+  [["--server"], "needs a value"],
+  [[...MINIMAL, "--port", "http"], "http"],
+  [[...MINIMAL, "--port", "0"], "0"],
+  [[...MINIMAL, "--tls", "maybe"], "maybe"],
+  [[...MINIMAL, "--timeout", "soon"], "soon"],
+  [[...MINIMAL, "--auth", "digest-md5", "-u", "ann"], "digest-md5"],
+  [[...MINIMAL, "--auth", "plain"], "--user"],
+  [[...MINIMAL, "-u", "ann", "--tls", "none"], "--tls none"],
+  [[...MINIMAL, "-u", "ann"], "SMTP_PASSWORD"],
+  [[...MINIMAL, "-u", "ann", "--auth", "xoauth2"], "SMTP_TOKEN"],
+  [[...MINIMAL, "-u", "ann", "--password-file", "/no/such"], "/no/such"],
+  ...[
+    ["--tls", "maybe"],
+    ["--port", "http"],
+    ["--timeout", "soon"],
+    ["--auth", "digest-md5"],
+    [
+      "--helo",
+      "a_b",
+    ],
+    ["--ca", "/no/such"],
+    ["--server", "a b"],
+  ].map((
+    [option = "", value = ""],
+  ): [args: string[], says: string] => [[...MINIMAL, "--dry-run", option, value], value]),
+  [[...MINIMAL, "--dry-run", "--check"], "--check"],
+  [[...MINIMAL, "-u", ""], "--user"],
+  [[...MINIMAL, "--password-file", ""], "--user"],
+  [[...MINIMAL, "--to", ""], "--to"],
+  [[...MINIMAL, "--cc", " "], "--cc"],
+  [[...MINIMAL, "--ca", "/dev/null"], "PEM"],
+  [[...MINIMAL, "--ca", "/no/such"], "/no/such"],
+  [[...MINIMAL, "--helo", "a b"], "a b"],
+  [[...MINIMAL, "--helo", "a\r\nQUIT"], "a\\x0d\\x0aQUIT"],
+  [[...MINIMAL, "--server", "a\r\nb"], "a\\x0d\\x0ab"],
+  [[...MINIMAL, "--server", "a b"], "a b"],
+  [[...MINIMAL, "--server", "127.1"], "127.1"],
+  [[...MINIMAL, "--server", "2130706433"], "2130706433"],
+  [[...MINIMAL, "--server", "[::::]"], "[::::]"],
+  [[...MINIMAL, "--server", "a:b"], "a:b"],
+  [[...MINIMAL, "--server", "host:99999"], "99999"],
+  [[...MINIMAL, "-t", "bob"], "bob"],
+  [[...MINIMAL, "-t", "bob@"], "bob@"],
+  [[...MINIMAL, "-t", "bob@example.org\r\nDATA"], "bob@example.org\\x0d\\x0aDATA"],
+  [[...MINIMAL, "-t", "bob@exa\0mple.org"], "\\x00"],
+  [[...MINIMAL, "-t", "b ob@example.org"], "b ob"],
+  [[...MINIMAL, "-t", "a..b@example.org"], "a..b"],
+  [[...MINIMAL, "-t", "a@b@example.org"], "a@b@"],
+  [[...MINIMAL, "-t", "a@-x.example"], "a@-x"],
+  [[...MINIMAL, "-t", "a@[999.1.1.1]"], "999"],
+  [[...MINIMAL, "-t", "a@[IPv6:::::]"], ":::::"],
+  [[...MINIMAL, "-t", "a@[IPv6:192.0.2.1]"], "IPv6:192.0.2.1"],
+  [[...MINIMAL, "-t", "a@１.２"], "１.２"],
+  [[...MINIMAL, "-t", "a@x.example <b@x.example> <c@x.example>"], "b@x.example"],
+  [[...MINIMAL, "-H", `${"X".repeat(999)}: y`], "XXX"],
+  [[...MINIMAL, "-t", "a@x..example"], "x..e"],
+  [[...MINIMAL, "-t", "Doe, John <j@example.org>"], "Doe"],
+  [[...MINIMAL, "-t", '"open <j@example.org>'], "open"],
+  [[...MINIMAL, "-t", `${"x".repeat(65)}@example.org`], "xxx"],
+  [[...MINIMAL, "-f", "a@x.example,b@x.example"], "one address"],
+  [[...MINIMAL, "-f", "a@x.example>\r\nRCPT TO:<eve@x.example"], "\\x0d"],
+  [[...MINIMAL, "-H", "X: y\nBcc: eve@x.example"], "\\x0a"],
+  [[...MINIMAL, "eve@x.example"], "eve@x.example"],
+  [MINIMAL.slice(2), "--server"],
+  [[...MINIMAL.slice(0, -2), "--eml", "-", "--password-file", "-"], "--eml, --password-file"],
+  [[...MINIMAL.slice(0, -2), "--html-file", "-", "--body-file", "-"], "standard input"],
+  [[...MINIMAL, "--ca", "-", "--html-file", "-"], "standard input"],
+  [["--server", "x.example", "-m", "x", "-f", "a@x.example"], "--to"],
+  [["--server", "x.example", "-m", "x", "-t", "a@x.example"], "--from"],
+  ...[
+    ["--from", "ann"],
+    ["--to", "bob"],
+    ["--cc", "bob@"],
+    ["--reply-to", "a b@x.example"],
+    ["--header", "nothing"],
+    ["--attach", "/no/such"],
+    ["--inline", "/tmp"],
+  ].map((
+    [option = "", value = ""],
+  ): [args: string[], says: string] => [
+    ["--check", "--server", "x.example", option, value],
+    value,
+  ]),
+];
+for (const [args, says] of BAD) {
+  Deno.test(`usage: ${args.slice(-2).map((arg) => JSON.stringify(arg)).join(" ")} is one line, exit 2`, async () => {
+    const error = await assertRejects(() => run(args), UsageError);
+    assertStringIncludes(error.message, says);
+    assert(!/\p{Cc}/u.test(error.message), "one line, fit for a terminal");
+  });
+}
+
+const OUTSIDE: {
+  rule: string;
+  args: string[];
+  code: number;
+  says: string;
+  allow?: string[];
+  env?: Record<string, string>;
+  stdin?: string;
+}[] = [
+  {
+    rule: "--help prints the help",
+    args: ["--help"],
+    code: 0,
+    says: "Usage: smtp_client",
+    allow: [],
+  },
+  {
+    rule: "--version prints the version",
+    args: ["-V"],
+    code: 0,
+    says: "smtp_client 1.",
+    allow: [],
+  },
+  {
+    rule: "an unknown option is exit 2, with a suggestion",
+    args: ["--prot", "1"],
+    code: 2,
+    says: 'Unknown option "--prot": did you mean --port?',
+  },
+  {
+    rule: "a port where no server listens is exit 68",
+    args: MINIMAL,
+    code: 68,
+    says: "Cannot reach 127.0.0.1",
+    allow: ["--allow-net"],
+  },
+  {
+    rule: "a host name that does not exist is exit 68",
+    args: ["--check", "--server", "no.such.host.invalid"],
+    code: 68,
+    says: "Cannot reach no.such.host.invalid",
+  },
+  {
+    rule: "a file that Deno may not read names --allow-read",
+    args: [...MINIMAL, "-a", "README.md"],
+    code: 2,
+    says: "--allow-read",
+    allow: ["--allow-net"],
+  },
+  {
+    rule: "a server that Deno may not connect to names --allow-net",
+    args: MINIMAL,
+    code: 2,
+    says: "--allow-net=127.0.0.1:1",
+    allow: [],
+  },
+  {
+    rule: "SMTP_FROM without --allow-env is not read, and Deno does not ask",
+    args: ["-m", "x", "-t", "b@x.example"],
+    code: 2,
+    says: "No sender",
+    allow: [],
+    env: { SMTP_FROM: "a@x.example" },
+  },
+  {
+    rule: "SMTP_FROM is the sender, and standard input the body",
+    args: ["--dry-run", "-t", "b@x.example"],
+    code: 0,
+    says: "From: a@x.example\r\n",
+    env: { SMTP_FROM: "a@x.example" },
+    stdin: "hi",
+  },
+];
+
+for (const { rule, args, code, says, allow = ["--allow-all"], env = {}, stdin } of OUTSIDE) {
+  Deno.test(`process: ${rule}`, async () => {
+    const outcome = await runProgram("smtp_client.ts", args, {
+      allow,
+      env,
+      ...(stdin && { stdin }),
+    });
+    assertStringIncludes(`${outcome.stdout}${outcome.stderr}`, says);
+    assertEquals(outcome.code, code, outcome.stderr);
+    assert(!outcome.stderr.includes("    at "), "no stack trace");
+  });
+}
+
+/** Runs what its arguments say on a terminal, and types a password when it is asked for. */
+const TERMINAL = String.raw`
+import os, pty, signal, sys
+pid, fd = pty.fork()
+if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
+signal.alarm(20)
+shown = b""
+try:
+    while octets := os.read(fd, 65536):
+        shown += octets
+        if b"Password" in octets: os.write(fd, b"s3cret\n")
+except OSError: pass
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode())
+`;
+const python = await new Deno.Command("python3", { args: ["-V"] }).output().catch(() => null);
+if (python === null) {
+  console.log("skipped: no python3 to make a terminal (apt-get install python3)");
+}
+
+/** Runs the program on a terminal, by a line of the shell, and returns its status and its output. */
+async function onTerminal(rest: string): Promise<string> {
+  const program = [Deno.execPath(), "run", "-A", `${ROOT}smtp_client.ts`, ...MINIMAL, "-u", "ann"];
+  const args = ["-c", TERMINAL, "sh", "-c", `'${program.join("' '")}' --json ${rest}`];
+  return text((await new Deno.Command("python3", { args }).output()).stdout);
+}
+
+const ignore = python === null;
+
+Deno.test("terminal: the password is asked for and not shown", { ignore }, async () => {
+  const shown = await onTerminal("");
+  assertMatch(shown, /^68 Password for "ann": \*{6}\r\n{"status":68/);
+  assert(!shown.includes("s3cret"));
+});
+
+Deno.test(
+  "terminal: with standard output in a file no password is asked for",
+  { ignore },
+  async () => {
+    const file = await Deno.makeTempFile();
+    try {
+      assertMatch(await onTerminal(`> ${file}`), /^2 smtp_client: No password for "ann"/);
+      assertEquals(await Deno.readTextFile(file), "");
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+);
+
+Deno.test("the help names every option and fits 80 columns", async () => {
+  const { stdout } = await run(["-h"]);
+  const source = await Deno.readTextFile(`${ROOT}smtp_client.ts`);
+  const [lists = ""] = /const TEXTS = .*?\n};/s.exec(source) ?? [];
+  const names = [...lists.matchAll(/"([a-z-]+)"/g)].map(([, name]) => name);
+  assert(new Set(names).size > 25, `only ${names}`);
+  for (const name of names) assertStringIncludes(stdout, `--${name}`);
+  for (const line of stdout.split("\n")) assert(line.length <= 80, line);
+});

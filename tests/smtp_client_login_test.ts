@@ -1,0 +1,402 @@
+/**
+ * The mail client's login: mechanisms, refusals, and secrets that nothing shows.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
+import { Wire } from "../protocol.ts";
+import { acceptTls, LOCAL, TLS } from "./helpers.ts";
+import {
+  b64,
+  BYE,
+  converse,
+  type Dialogue,
+  LOGIN,
+  PASSWORD,
+  run,
+  SENT,
+  text,
+  USER,
+} from "./smtp_helpers.ts";
+
+/** A login, after EHLO inside TLS. */
+const LOGINS: Dialogue[] = [
+  {
+    rule: "RFC 4616 §2: PLAIN sends NUL, user, NUL, password",
+    offers: ["AUTH PLAIN LOGIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4954 §3: AUTH=PLAIN, the form of old servers, is an offer",
+    offers: ["AUTH=LOGIN PLAIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 5321 §2.4: AUTH and its mechanisms may be in any case",
+    offers: ["aUtH pLaIn"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "AUTH LOGIN sends user and password as two responses",
+    offers: ["AUTH LOGIN"],
+    talk: `${LOGIN}S: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "AUTH LOGIN ignores what the prompts are",
+    offers: ["AUTH LOGIN"],
+    talk: `C: AUTH LOGIN\nS: 334 who?\nC: ${b64("ann")}\nS: 334\nC: ${
+      b64("s3cret")
+    }\nS: 235\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 2195 §2: CRAM-MD5 answers the example challenge with the example digest",
+    offers: ["AUTH CRAM-MD5"],
+    env: { SMTP_PASSWORD: "tanstaaftanstaaf" },
+    args: ["-t", "bob@example.org", "-u", "tim"],
+    talk:
+      `C: AUTH CRAM-MD5\nS: 334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+\nC: dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4616 §2: user and password are sent as UTF-8",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: "pässwörd€" },
+    args: ["-t", "bob@example.org", "-u", "änn"],
+    talk: `C: AUTH PLAIN ${b64("\0änn\0pässwörd€")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4954 §4: a PLAIN response that makes the AUTH line too long is sent after the 334",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: "x".repeat(400) },
+    talk: `C: AUTH PLAIN\nS: 334\nC: ${b64(`\0ann\0${"x".repeat(400)}`)}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4954 §4: --auth chooses among the offered mechanisms",
+    offers: ["AUTH PLAIN LOGIN"],
+    args: [...USER, "--auth", "LOGIN"],
+    talk: `${LOGIN}S: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4954 §4: --auth with a mechanism that is not offered is exit 77",
+    offers: ["AUTH PLAIN LOGIN"],
+    args: [...USER, "--auth", "cram-md5"],
+    talk: BYE,
+    code: 77,
+    says: "CRAM-MD5",
+  },
+  {
+    rule: "RFC 4954 §4: only unknown mechanisms offered is exit 77",
+    offers: ["AUTH GSSAPI NTLM"],
+    talk: BYE,
+    code: 77,
+    says: "only GSSAPI NTLM",
+  },
+  {
+    rule: "RFC 4954 §3: without an offer of AUTH there is no login and no mail",
+    talk: BYE,
+    code: 77,
+    says: "no AUTH",
+  },
+  {
+    rule: "RFC 4954 §6: 535 is final: no other mechanism is tried",
+    offers: ["AUTH PLAIN LOGIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 535 5.7.8 no\n${BYE}`,
+    code: 77,
+    says: /535 5\.7\.8 no\n.*app password/,
+  },
+  {
+    rule: "RFC 4954 §4: 504 leads to the next mechanism",
+    offers: ["AUTH PLAIN LOGIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 504 5.5.4 no\n${LOGIN}S: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4954 §4: 504 to the last mechanism is exit 77",
+    offers: ["AUTH PLAIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 504 5.5.4 no\n${BYE}`,
+    code: 77,
+  },
+  {
+    rule: "RFC 4954 §6: 454 to AUTH is exit 75",
+    offers: ["AUTH PLAIN LOGIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 454 4.7.0 later\n${BYE}`,
+    code: 75,
+  },
+  {
+    rule: "RFC 5321 §3.8: after 421 to AUTH nothing more is sent",
+    offers: ["AUTH PLAIN LOGIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 421 bye`,
+    code: 75,
+  },
+  {
+    rule: "advice: 534 5.7.9 asks for an app password",
+    offers: ["AUTH PLAIN"],
+    talk: `C: AUTH PLAIN ${
+      b64("\0ann\0s3cret")
+    }\nS: 534-5.7.9 Application-specific password required.\nS: 534 5.7.9 x\n${BYE}`,
+    code: 77,
+    says: "app password",
+  },
+  {
+    rule: "advice: 535 5.7.139, SMTP AUTH disabled, is for the administrator",
+    offers: ["AUTH LOGIN"],
+    talk: `${LOGIN}S: 535 5.7.139 SmtpClientAuthentication is disabled\n${BYE}`,
+    code: 77,
+    says: "administrator",
+  },
+  {
+    rule: "advice: 550 5.7.30 asks for a token",
+    offers: ["AUTH LOGIN"],
+    talk: `${LOGIN}S: 550 5.7.30 Basic authentication is not supported\n${BYE}`,
+    code: 77,
+    says: "token",
+  },
+  {
+    rule: "RFC 4954 §4: 250 to AUTH is exit 76",
+    offers: ["AUTH PLAIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 250 ok\n${BYE}`,
+    code: 76,
+  },
+  {
+    rule: "RFC 4954 §4: a third challenge to LOGIN is cancelled with *",
+    offers: ["AUTH LOGIN PLAIN"],
+    args: [...USER, "--auth", "login"],
+    talk: `${LOGIN}S: 334 more\nC: *\nS: 501 cancelled\n${BYE}`,
+    code: 77,
+  },
+  {
+    rule: "RFC 4954 §4: a challenge after the PLAIN response is cancelled with *",
+    offers: ["AUTH PLAIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 334\nC: *\nS: 334\n${BYE}`,
+    code: 77,
+  },
+  {
+    rule: "RFC 4954 §4: a CRAM-MD5 challenge that is not base64 is cancelled with *",
+    offers: ["AUTH CRAM-MD5"],
+    talk: `C: AUTH CRAM-MD5\nS: 334 !!!\nC: *\nS: 501\n${BYE}`,
+    code: 77,
+  },
+  {
+    rule: "XOAUTH2 sends user and token",
+    offers: ["AUTH PLAIN XOAUTH2"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    talk: `C: AUTH XOAUTH2 ${b64("user=ann\x01auth=Bearer ya29.x\x01\x01")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "XOAUTH2: an error challenge is answered with an empty line, and shown",
+    offers: ["AUTH XOAUTH2"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    talk: `C: AUTH XOAUTH2 ${b64("user=ann\x01auth=Bearer ya29.x\x01\x01")}\nS: 334 ${
+      b64('{"status":"400"}')
+    }\nC:\nS: 535 5.7.8 no\n${BYE}`,
+    code: 77,
+    says: '"status":"400"',
+  },
+  {
+    rule:
+      "RFC 7628 §3.2.3: OAUTHBEARER is preferred to XOAUTH2, and answers an error challenge with ^A",
+    offers: ["AUTH XOAUTH2 OAUTHBEARER"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    talk: `OAUTH\nS: 334 ${b64('{"status":"invalid_token"}')}\nC: AQ==\nS: 535 no\n${BYE}`,
+    code: 77,
+    says: "invalid_token",
+  },
+  {
+    rule: "RFC 4954 §4: a long token is sent after the 334",
+    offers: ["AUTH XOAUTH2"],
+    env: { SMTP_TOKEN: "y".repeat(2000) },
+    talk: `C: AUTH XOAUTH2\nS: 334\nC: ${
+      b64(`user=ann\x01auth=Bearer ${"y".repeat(2000)}\x01\x01`)
+    }\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 7628: a token is not used as a password",
+    offers: ["AUTH PLAIN LOGIN"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    talk: BYE,
+    code: 77,
+  },
+  {
+    rule: "a token in the server's error challenge is hidden",
+    offers: ["AUTH XOAUTH2"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    talk: `C: AUTH XOAUTH2 ${b64("user=ann\x01auth=Bearer ya29.x\x01\x01")}\nS: 334 ${
+      b64('{"token":"ya29.x"}')
+    }\nC: \nS: 535 no\n${BYE}`,
+    code: 77,
+    says: '535 no ({"token":"[credentials]"})',
+  },
+  {
+    rule: "a password that the server echoes is hidden, plain and in base64",
+    offers: ["AUTH PLAIN"],
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 535 no ${
+      b64("\0ann\0s3cret")
+    }, no s3cret\n${BYE}`,
+    args: [...USER, "-v", "--json"],
+    code: 77,
+    says: "535 no [credentials], no [credentials]",
+  },
+  {
+    rule: "an echoed password with control characters is hidden",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: "s3\tcr\u202eet" },
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3\tcr\u202eet")}\nRAW: ${
+      JSON.stringify("535 no s3\tcr\xe2\x80\xaeet\r\n")
+    }\n${BYE}`,
+    args: [...USER, "-v", "--json"],
+    code: 77,
+    says: "535 no [credentials]",
+  },
+];
+
+function decoded(base64: string): string {
+  try {
+    return text(Uint8Array.fromBase64(base64));
+  } catch {
+    return ""; // it was a word
+  }
+}
+
+for (const mode of ["starttls", "implicit"] as const) {
+  for (const dialogue of LOGINS) {
+    Deno.test(`${dialogue.rule} [${mode}]`, async () => {
+      const { env = PASSWORD, args = USER } = dialogue;
+      const result = await converse(
+        { ...dialogue, env, args: [...args, "-v"] },
+        mode,
+        (text) => [text],
+      );
+      const output = `${result.stderr}${result.stdout}`;
+      const coded = [...output.matchAll(/[A-Za-z0-9+/]+=*/g)].map(([word]) => decoded(word));
+      for (const secret of Object.values(env)) {
+        assert(!output.includes(secret), "a secret is shown");
+        assert(!coded.some((words) => words.includes(secret)), "a secret is shown in base64");
+      }
+      if (result.code === 0) assertStringIncludes(result.stderr, "[credentials]");
+    });
+  }
+}
+/** A server that knows SCRAM-SHA-256's password, or does not, or lies (RFC 5802 §3). */
+async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
+  using wire = new Wire(conn);
+  wire.setDeadline(10_000);
+  const say = (line: string) => wire.writeLine(line);
+  const hear = async () => await wire.readLine(2000) ?? "";
+  const text = (line: string) => new TextDecoder().decode(Uint8Array.fromBase64(line));
+  const hmac = (key: string | Uint8Array, message: string) =>
+    createHmac("sha256", key).update(message).digest();
+  const first = text((await hear()).slice("AUTH SCRAM-SHA-256 ".length)).slice("n,,".length);
+  const nonce = lie === "nonce" ? "other" : /r=(.*)$/.exec(first)?.[1];
+  const count = lie === "few" ? 1 : lie === "many" ? 99_999_999 : 4096;
+  const extension = lie === "extension" ? "m=x," : ""; // which one has to know (RFC 5802 §5.1)
+  const challenge = `${extension}r=${nonce}xyz,s=${b64("salt")},i=${count}`;
+  await say(`334 ${b64(challenge)}`);
+  const final = await hear();
+  if (final === "*") {
+    await say("501 cancelled");
+  } else {
+    const [bare = "", proof] = text(final).split(/,p=/);
+    const salted = pbkdf2Sync("s3cret", "salt", 4096, 32, "sha256");
+    const dialogue = `${first},${challenge},${bare}`;
+    const key = hmac(salted, "Client Key");
+    const signature = hmac(createHash("sha256").update(key).digest(), dialogue);
+    assertEquals(proof, key.map((octet, at) => octet ^ (signature[at] ?? 0)).toBase64());
+    const verifier = hmac(hmac(salted, "Server Key"), dialogue).toString("base64");
+    if (lie === "early") await say("235 in");
+    else if (lie === "error") await say(`334 ${b64("e=invalid-proof")}`);
+    else await say(`334 ${b64(`v=${lie === "verifier" ? b64("x") : verifier}`)}`);
+    if (lie === "early") return await hear();
+    const word = await hear();
+    await say(word === "*" ? "501 cancelled" : "235 in");
+  }
+  return await hear();
+}
+
+const SCRAM: [lie: string, rule: string, says: string][] = [
+  [
+    "",
+    "RFC 5802 §3: SCRAM-SHA-256 proves the password, and the server proves that it knows it",
+    "is ready",
+  ],
+  [
+    "nonce",
+    "RFC 5802 §5.1: a server nonce that does not begin with the client's is refused",
+    "nonce is not ours",
+  ],
+  ["few", "RFC 7677 §4: fewer than 4,096 iterations are refused", "asks for 1 iterations"],
+  ["many", "RFC 7677 §4: 99,999,999 iterations are refused", "asks for 99999999 iterations"],
+  [
+    "verifier",
+    "RFC 5802 §3: a wrong server signature is refused",
+    'did not prove that it knows the password: "v=',
+  ],
+  [
+    "error",
+    "RFC 5802 §7: an error in place of the server signature is refused",
+    'did not prove that it knows the password: "e=invalid-proof"',
+  ],
+  ["extension", "RFC 5802 §5.1: a mandatory extension is refused", 'challenge is "m=x,r='],
+  [
+    "early",
+    "RFC 5802 §3: 235 without the server signature is refused",
+    "did not prove that it knows the password",
+  ],
+];
+
+for (const [lie, rule, says] of SCRAM) {
+  Deno.test(rule, async () => {
+    using listener = Deno.listen(LOCAL);
+    const serving = listener.accept().then(async (conn) => {
+      using plain = new Wire(conn);
+      const tls = await acceptTls(conn);
+      using wire = new Wire(tls);
+      await wire.writeLine("220 mx");
+      await wire.readLine(100);
+      await wire.write("250-mx\r\n250 AUTH PLAIN SCRAM-SHA-256\r\n");
+      const next = await scramServer(tls, lie);
+      plain.note(next);
+      return next;
+    });
+    const server = `127.0.0.1:${listener.addr.port}`;
+    const args = [
+      "--check",
+      "--server",
+      server,
+      "--tls",
+      "implicit",
+      "--ca",
+      `${TLS}ca.pem`,
+      "-u",
+      "ann",
+    ];
+    const result = await run(args, { env: PASSWORD });
+    assertEquals(result.code, lie === "" ? 0 : 77, result.stderr);
+    assertStringIncludes(result.stderr, says);
+    assertEquals(await serving, "QUIT");
+  });
+}
+for (const content of ["s3cret", "s3cret\n", "s3cret\r\n", "s3cret\n\n", "s3cret\nann\n"]) {
+  Deno.test(`--password-file: the password is the first line of ${JSON.stringify(content)}`, async () => {
+    const file = await Deno.makeTempFile();
+    try {
+      await Deno.writeTextFile(file, content);
+      const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
+      const args = ["--check", "-u", "ann", "--password-file", file];
+      const dialogue = { rule: "", talk, offers: ["AUTH PLAIN"], args, code: 0 };
+      await converse(dialogue, "implicit", (text) => [text]);
+    } finally {
+      await Deno.remove(file);
+    }
+  });
+}

@@ -1,0 +1,206 @@
+/**
+ * The mail client and TLS: STARTTLS, implicit TLS, certificates. The transcripts are whole.
+ *
+ * @module
+ */
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.19";
+import { UsageError } from "../protocol.ts";
+import { TLS } from "./helpers.ts";
+import {
+  BYE,
+  converse,
+  type Dialogue,
+  HI,
+  MAIL,
+  MINIMAL,
+  type Mode,
+  PASSWORD,
+  prelude,
+  run,
+  SENT,
+  testDialogues,
+  TRY,
+} from "./smtp_helpers.ts";
+
+/** STARTTLS and handshakes. */
+const DIALOGUES: Dialogue[] = [
+  {
+    rule: "RFC 3207 §4: without an offer of STARTTLS no mail is sent",
+    talk: `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250 mx\n${BYE}`,
+    code: 76,
+    says: "STARTTLS",
+  },
+  {
+    rule: "RFC 5321 §4.1.1.1: STARTTLS in the first line of the EHLO reply is not an offer",
+    talk:
+      `S: 220 mx STARTTLS\nC: EHLO [127.0.0.1]\nS: 250-mx STARTTLS AUTH PLAIN SIZE 5\nS: 250 SIZE\n${BYE}`,
+    code: 76,
+  },
+  {
+    rule: 'RFC 5321 §4.1.1.1: XSTARTTLS, STARTTLSX and "NO STARTTLS" do not offer STARTTLS',
+    talk:
+      `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250-XSTARTTLS\nS: 250-STARTTLSX\nS: 250 NO STARTTLS\n${BYE}`,
+    code: 76,
+  },
+  {
+    rule: "RFC 3207 §4: a server that does not know EHLO gets no mail, since it has no STARTTLS",
+    talk: `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 502 what?\n${BYE}`,
+    code: 76,
+  },
+  {
+    rule: "RFC 3207 §4: 454 to STARTTLS is exit 75",
+    talk: `${HI}C: STARTTLS\nS: 454 4.7.0 not now\n${BYE}`,
+    code: 75,
+    says: "454 4.7.0",
+  },
+  {
+    rule: "RFC 3207 §4: 554 to STARTTLS is exit 76",
+    talk: `${HI}C: STARTTLS\nS: 554 no\n${BYE}`,
+    code: 76,
+  },
+  {
+    rule: "RFC 3207 §4: 250 to STARTTLS is exit 76",
+    talk: `${HI}C: STARTTLS\nS: 250 ok\n${BYE}`,
+    code: 76,
+  },
+  {
+    rule: "RFC 3207 §5: octets after the 220 to STARTTLS are refused as injected",
+    talk: `${HI}C: STARTTLS\nRAW: "220 go\\r\\n250 injected\\r\\n"`,
+    code: 76,
+    says: "in the clear",
+  },
+  {
+    rule: "RFC 3207 §4: a connection closed at STARTTLS is exit 75",
+    talk: `${HI}C: STARTTLS\nGONE:`,
+    code: 75,
+  },
+  {
+    rule: "RFC 8446 §4: a connection closed in the TLS handshake is exit 75",
+    talk: `${HI}C: STARTTLS\nS: 220 go\nGONE:`,
+    code: 75,
+  },
+  {
+    rule: "RFC 8446 §5.1: plain text in the TLS handshake is exit 76",
+    talk: `${HI}C: STARTTLS\nS: 220 go\nPAUSE:\nS: 250 ok\nSTILL:`,
+    code: 76,
+  },
+  {
+    rule: "RFC 3207 §4.2: what was offered before TLS is forgotten",
+    talk:
+      `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250-SIZE 10\nS: 250-AUTH PLAIN\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nTLS:\nC: EHLO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 5321 §2.4: an EHLO keyword may be in any case",
+    talk:
+      `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250 sTarTtLs\nC: STARTTLS\nS: 220 go\nTLS:\nC: EHLO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 5321 §3.2: after 500 to EHLO inside TLS the client sends HELO",
+    talk:
+      `${HI}C: STARTTLS\nS: 220 go\nTLS:\nC: EHLO [127.0.0.1]\nS: 500 what?\nC: HELO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 5280 §6: a certificate of an unknown issuer is refused, with the remedy",
+    talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: selfsigned`,
+    code: 76,
+    says: /UnknownIssuer\n.*--ca/,
+  },
+  {
+    rule: "RFC 6125 §6: a certificate for another name is refused",
+    talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: other`,
+    code: 76,
+    says: "other.example",
+  },
+  {
+    rule: "RFC 5280 §4.1.2.5: an expired certificate is refused",
+    talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: expired`,
+    code: 76,
+    says: "expired",
+  },
+  {
+    rule: "RFC 5280 §4.1.2.5: a certificate that is not valid yet is refused",
+    talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: future`,
+    code: 76,
+    says: "not valid yet",
+  },
+  {
+    rule: "RFC 8314 §3.3: implicit TLS to a plain SMTP port is exit 76, with the remedy",
+    talk: "S: 220 mx\nSTILL:",
+    args: ["-t", "bob@example.org", "--tls", "implicit"],
+    code: 76,
+    says: "--tls starttls",
+  },
+  {
+    rule: "RFC 7435 §3: --tls try without an offer of STARTTLS continues without TLS",
+    talk: `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    args: TRY,
+    code: 0,
+  },
+  {
+    rule: "RFC 7435 §3: --tls try after 454 to STARTTLS continues without TLS",
+    talk: `${HI}C: STARTTLS\nS: 454 no\n${SENT}`,
+    args: TRY,
+    code: 0,
+  },
+  {
+    rule: "RFC 7435 §3: --tls try uses STARTTLS if it is offered",
+    talk: `${HI}C: STARTTLS\nS: 220 go\nTLS:\nC: EHLO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    args: TRY,
+    code: 0,
+  },
+  {
+    rule: "RFC 7435 §3: --tls try refuses a certificate for another name",
+    talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: other`,
+    args: TRY,
+    code: 76,
+  },
+  {
+    rule: "RFC 4954 §4: --tls try with --user sends no credentials and no mail without TLS",
+    talk: `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250 AUTH PLAIN LOGIN\n${BYE}`,
+    args: [...TRY, "-u", "ann"],
+    env: PASSWORD,
+    code: 76,
+  },
+];
+
+testDialogues(DIALOGUES, null);
+
+/** Failures that resemble others: advice for those would mislead. */
+const WITHOUT_ADVICE: (Dialogue & { mode: Mode })[] = [
+  {
+    rule: "advice: a 530 inside the text of a reply is not the code 530",
+    mode: "none",
+    talk: `${prelude("none", [])}\n${MAIL}\nC: RCPT TO:<bob@example.org>\n` +
+      `S: 550 5.1.1 no a530 here\n${BYE}`,
+    code: 69,
+  },
+  {
+    rule: "advice: --tls implicit is not recommended inside implicit TLS",
+    mode: "implicit",
+    talk: "TLS:\nGONE:",
+    code: 75,
+  },
+  {
+    rule: "advice: --tls implicit is not recommended for a server that greets in the clear",
+    mode: "none",
+    talk: "S: SSH-2.0-x",
+    code: 76,
+  },
+];
+
+for (const { mode, ...dialogue } of WITHOUT_ADVICE) {
+  Deno.test(dialogue.rule, async () => {
+    const args = ["-t", "bob@example.org", "--tls", mode];
+    const { stderr } = await converse({ ...dialogue, args }, null, (text) => [text]);
+    assertEquals(stderr.trim().split("\n").length, 1, stderr);
+  });
+}
+
+Deno.test("--ca: a file whose second certificate is malformed is a usage error", async () => {
+  const [begin, end] = ["-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"];
+  const stdin = `${await Deno.readTextFile(`${TLS}ca.pem`)}${begin}\nAAAA\n${end}\n`;
+  await assertRejects(() => run([...MINIMAL, "--ca", "-"], { stdin }), UsageError, '--ca "-"');
+});
