@@ -41,13 +41,17 @@ import {
 import {
   ClosedError,
   DeadlineError,
+  describeTlsFault,
   ExitError,
   LimitError,
   MalformedError,
+  openTls,
   printable,
+  readTrust,
   toByteString,
   TOKEN,
   type Trace,
+  type Trust,
   UsageError,
   Wire,
   WireError,
@@ -122,8 +126,8 @@ export interface DownloadOptions {
   fail: "early" | "late" | "never";
   /** True to check no certificate. */
   insecure: boolean;
-  /** Certificates of more CAs, as PEM. */
-  caCerts: string[];
+  /** Certificates to trust besides the default roots. */
+  trust: Trust | null;
   /** True to ask for content codings and to decode them. */
   compressed: boolean;
   /** Time for each attempt, all redirections together. */
@@ -227,14 +231,6 @@ const FIELD_VALUE = /^[^\x00-\x08\x0a-\x1f\x7f]*$/;
 /** What we call ourselves. */
 const AGENT = `http_client/${VERSION}`;
 
-/**
- * The record of an alert, encrypted, at the end of what came: the close_notify that ends a
- * connection (RFC 8446 §6.1), of which node:tls does not tell. TLS 1.3 hides its type, but not its
- * length: two octets, the type, and a tag of sixteen.
- */
-// deno-lint-ignore no-control-regex
-const CLOSE_NOTIFY = /(\x15\x03\x03\0(\x1a[^]{26}|\x12[^]{18})|\x17\x03\x03\0\x13[^]{19})$/;
-
 const LF = 0x0a;
 const encoder = new TextEncoder();
 
@@ -316,11 +312,14 @@ async function connect(target: Target, attempt: Attempt, times: Times): Promise<
     }
     const hosts = await timed(times, "dns", () => abortable(look(asked, attempt), signal));
     const number = Number(port || (protocol === "https:" ? 443 : 80));
-    const conn = await timed(times, "connect", () => dial(hosts, number, signal));
-    io.trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
-    conn.setNoDelay(); // or Nagle and a delayed ACK hold the request back for 40 ms
-    if (protocol === "http:") return conn;
-    return await timed(times, "tls", () => secure(conn, name, attempt, signal));
+    const open = async () => {
+      const conn = await timed(times, "connect", () => dial(hosts, number, signal));
+      io.trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
+      conn.setNoDelay(); // otherwise Nagle and a delayed ACK hold the request back for 40 ms
+      return conn;
+    };
+    if (protocol === "http:") return await open();
+    return await secure(open, name, { ...attempt, signal }, times);
   } catch (error) {
     if (attempt.signal.aborted || !timeout.aborted) throw error;
     throw new ExitError(28, `No connection to ${host} within ${options.connectTimeout / 1000} s`);
@@ -401,106 +400,36 @@ async function dial(hosts: string[], port: number, signal: AbortSignal): Promise
   throw new ExitError(status, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
 }
 
-/** Puts TLS on a connection and checks who is there, before a word is said. */
+/** Opens connections until one has TLS and a certificate that is trusted. */
 async function secure(
-  conn: Deno.TcpConn,
+  open: () => Promise<Deno.TcpConn>,
   hostname: string,
-  { options, io }: Attempt,
-  signal: AbortSignal,
+  { options, io, signal }: Attempt,
+  times: Times,
 ): Promise<Deno.Conn> {
-  let open: Disposable = conn;
-  const close = () => open[Symbol.dispose]();
-  signal.addEventListener("abort", close);
+  const { trust, insecure } = options;
+  let began = 0;
+  const dial = async () => {
+    const conn = await open();
+    began = performance.now();
+    return conn;
+  };
   try {
-    if (options.insecure) return await abortable(secureUnchecked(conn, hostname), signal);
-    const tls = open = await Deno.startTls(conn, { hostname, caCerts: options.caCerts });
-    await tls.handshake();
-    io.trace?.("*", `TLS: the certificate is for ${hostname}, and signed by somebody known`);
-    return tls;
+    const conn = await openTls(dial, { hostname, trust, insecure, signal });
+    if (!insecure) io.trace?.("*", `TLS: the certificate of ${hostname} is trusted`);
+    return conn;
   } catch (error) {
-    close();
-    throw signal.aborted ? error : tlsFailure(hostname, reasonOf(error));
+    throw signal.aborted || error instanceof ExitError ? error : tlsError(hostname, error);
   } finally {
-    signal.removeEventListener("abort", close);
+    if (began > 0) times.tls += performance.now() - began;
   }
 }
 
-/** Says in words and dates what rustls says in code and seconds. */
-function tlsFailure(hostname: string, message: string): ExitError {
-  const [, fault] = /invalid peer certificate: (.*)/s.exec(message) ?? [];
-  if (fault === undefined) return new ExitError(35, `No TLS with ${hostname}: ${message}`);
-  const [, when, time] = /not valid (after|before) (\d+)/.exec(fault) ?? [];
-  const date = new Date(Number(time) * 1000);
-  const names = [...fault.matchAll(/(?:DnsName|IpAddress)\("?([^")]*)/g)].map(([, name]) => name);
-  let why = fault;
-  if (when === "after") why = `it expired on ${date.toUTCString()}`;
-  if (when === "before") why = `it is not valid before ${date.toUTCString()}`;
-  if (fault.includes("valid for")) why = `it is for ${names.join(", ") || "no name"}`;
-  if (fault === "UnknownIssuer") why = "nobody known here signed it (--cacert FILE adds a CA)";
-  if (fault.includes("CaUsedAsEndEntity")) why = "it is that of a CA, not that of a server";
+/** Makes exit 60 of a fault of the certificate, 35 of another fault of TLS. */
+function tlsError(hostname: string, error: unknown): ExitError {
+  const { isCertificate, why } = describeTlsFault(error, "--cacert FILE");
+  if (!isCertificate) return new ExitError(35, `No TLS with ${hostname}: ${why}`);
   return new ExitError(60, `Cannot trust the certificate of ${hostname}: ${why}`);
-}
-
-/**
- * TLS with whoever is there, for `--insecure`. Deno checks always, so this is node:tls, dressed as
- * a connection of Deno's. A stream of Node's that breaks drops what it has read ahead: hence the
- * connection ends without an error there, and the error is told when all is read.
- */
-async function secureUnchecked(conn: Deno.TcpConn, hostname: string): Promise<Deno.Conn> {
-  const [{ connect }, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
-  let broken: unknown = new Deno.errors.UnexpectedEof("no TLS close_notify");
-  let tail = ""; // as much of the end as a close_notify takes
-  const inner = new Duplex({
-    async read(size) {
-      const octets = new Uint8Array(size);
-      const count = await conn.read(octets).catch((error) => void (broken = error)) ?? 0;
-      const received = octets.subarray(0, count);
-      tail = (tail + toByteString(received.subarray(-31))).slice(-31);
-      this.push(count > 0 ? received : null);
-    },
-    async write(octets: Uint8Array, _, done) {
-      try {
-        for (let sent = 0; sent < octets.length;) sent += await conn.write(octets.subarray(sent));
-      } catch {
-        // the read will fail, too
-      }
-      done();
-    },
-    destroy(_, done) {
-      conn[Symbol.dispose]();
-      done(null);
-    },
-  });
-  const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // SNI has no addresses
-  const socket = connect({ socket: inner, servername, rejectUnauthorized: false });
-  await new Promise<void>((resolve, reject) => {
-    socket.once("secureConnect", resolve).once("error", reject);
-    socket.once("close", () => reject(new Error("the server closed the connection")));
-  });
-  const received: AsyncIterator<Octets> = socket.iterator();
-  let rest = new Uint8Array(0);
-  const close = () => void socket.destroy();
-  const { localAddr, remoteAddr, readable, writable } = conn;
-  return {
-    ...{ localAddr, remoteAddr, readable, writable, close, [Symbol.dispose]: close },
-    ...{ ref() {}, unref() {}, closeWrite: () => Promise.resolve() },
-    async read(target) {
-      if (rest.length === 0) {
-        const { value, done } = await received.next();
-        if (done && !CLOSE_NOTIFY.test(tail)) throw broken;
-        if (done) return null;
-        rest = value;
-      }
-      const octets = rest.subarray(0, target.length);
-      target.set(octets);
-      rest = rest.subarray(octets.length);
-      return octets.length;
-    },
-    write: (octets) =>
-      new Promise((resolve, reject) => {
-        socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
-      }),
-  };
 }
 
 // ---- Engine: the request -----------------------------------------------
@@ -589,9 +518,9 @@ function failureOf(
   if (cause instanceof Deno.errors.UnexpectedEof) {
     return new ExitError(56, "Cannot read on: the connection ended without TLS close_notify");
   }
-  // A certificate may be asked of us when the handshake is over (RFC 8446 §4.3.2).
+  // A server may ask for a certificate after the handshake (RFC 8446 §4.3.2).
   const status = message.includes("fatal alert") ? 35 : 56;
-  return new ExitError(status, `Cannot read on: ${message}`);
+  return new ExitError(status, `Cannot read on: ${describeTlsFault(cause, "--cacert FILE").why}`);
 }
 
 // ---- Engine: the response ----------------------------------------------
@@ -1401,7 +1330,7 @@ export async function readJob(
       output: options.output ?? null,
       resume: options.resume !== undefined,
       fail: options.fail ? "early" : options.failWithBody ? "late" : "never",
-      caCerts: options.cacert === undefined ? [] : [readCertificates(options.cacert)],
+      trust: options.cacert === undefined ? null : readTrustFile(options.cacert),
       compressed: options.compressed ?? isPlain,
       maxTime: options.maxTime ?? FOREVER,
       maxFilesize: options.maxFilesize || Infinity,
@@ -1497,19 +1426,13 @@ function readUser(user: string | undefined): string | null {
   return toByteString(encoder.encode(user.includes(":") ? user : `${user}:${password ?? ""}`));
 }
 
-/** Reads a file of certificates; Deno would accept one without any. */
-function readCertificates(path: string): string {
+/** Reads the file of `--cacert`. Deno would ignore one without certificates. */
+function readTrustFile(path: string): Trust {
   try {
-    const text = Deno.readTextFileSync(path);
-    const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-    const octets = blocks.map((block) =>
-      Uint8Array.fromBase64(block.replace(/-----[^-]*-----/g, ""))
-    );
-    if (octets.length > 0 && octets.every(([tag]) => tag === 0x30)) return text; // DER: a SEQUENCE
+    const trust = readTrust(Deno.readTextFileSync(path));
+    if (trust !== null) return trust;
   } catch (error) {
-    if (!(error instanceof SyntaxError)) {
-      throw new ExitError(77, `Cannot read ${quoteForMessage(path)}: ${reasonOf(error)}`);
-    }
+    throw new ExitError(77, `Cannot read ${quoteForMessage(path)}: ${reasonOf(error)}`);
   }
   throw new ExitError(77, `Cannot use --cacert ${quoteForMessage(path)}: no PEM certificate in it`);
 }

@@ -545,6 +545,334 @@ export class Wire implements Disposable {
   }
 }
 
+// ---- TLS -----------------------------------------------------------------
+
+/** Certificates that a user trusts besides Deno's default roots. */
+export interface Trust {
+  /** CA certificates (PEM). */
+  readonly caCerts: string[];
+  /** Self-signed certificates (DER): a server that shows exactly one of these is trusted. */
+  readonly pinned: Uint8Array[];
+  /** Whether `pinned` is compared before the CAs are tried, because it holds a server's. */
+  readonly pinFirst: boolean;
+}
+
+/** Settings of {@linkcode openTls}. */
+export interface TlsOptions {
+  /** Name or address of the server: for SNI, and for the check of the certificate. */
+  readonly hostname: string;
+  /** Certificates to trust besides the default roots. */
+  readonly trust?: Trust | null;
+  /** Whether any certificate will do. Default: false. */
+  readonly insecure?: boolean;
+  /** Ends the handshake and closes the connection. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Reads the certificates of a PEM file (RFC 7468 §5); null if there is none or one is malformed.
+ *
+ * A self-signed certificate is pinned. It counts as a CA's as well if it says CA:TRUE, except where
+ * it names servers and lacks the key usage keyCertSign, which a CA must have (RFC 5280 §4.2.1.3):
+ * `openssl req -x509` makes such certificates for servers.
+ */
+export function readTrust(pem: string): Trust | null {
+  const caCerts: string[] = [];
+  const pinned: Uint8Array[] = [];
+  let pinFirst = false;
+  try {
+    for (const der of readCertificates(pem)) {
+      const { isSelfSigned, isCa, namesServers, signsCertificates } = parseCertificate(der);
+      if (isSelfSigned) pinned.push(der);
+      if (isSelfSigned && (!isCa || namesServers)) pinFirst = true;
+      if (isSelfSigned && (!isCa || (namesServers && !signsCertificates))) continue;
+      caCerts.push(`-----BEGIN CERTIFICATE-----\n${der.toBase64()}\n-----END CERTIFICATE-----\n`);
+    }
+  } catch {
+    return null; // not DER
+  }
+  return caCerts.length + pinned.length > 0 ? { caCerts, pinned, pinFirst } : null;
+}
+
+/** Reads what a certificate may be used for (RFC 5280 §4.1). */
+function parseCertificate(der: Uint8Array) {
+  const [tbsCertificate = der] = derElements(der);
+  const [serial, signature, issuer, validity, subject, ...rest] = derElements(tbsCertificate)
+    .filter(([tag]) => tag !== 0xa0); // without the version
+  if (!serial || !signature || !issuer || !validity || !subject) throw new SyntaxError("too short");
+  const extensions = rest.filter(([tag]) => tag === 0xa3).flatMap(derElements).flatMap(derElements);
+  // Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN, extnValue OCTET STRING }
+  const extension = (oid: string) =>
+    extensions.map(derElements).find(([id]) => id?.toHex() === `0603${oid}`)?.at(-1);
+  const [, , , , , usage = 0] = extension("551d0f") ?? []; // the first octet of the BIT STRING
+  return {
+    isSelfSigned: issuer.toHex() === subject.toHex(),
+    isCa: extension("551d13")?.toHex().includes("0101ff") ?? false, // cA BOOLEAN
+    namesServers: extension("551d11") !== undefined,
+    signsCertificates: (usage & 0x04) !== 0, // keyCertSign is bit 5, counted from the left
+  };
+}
+
+/** Splits the content of a DER element into elements (X.690 §8.1). */
+function derElements(element: Uint8Array): Uint8Array[] {
+  const elements: Uint8Array[] = [];
+  const [start, end] = derContent(element);
+  for (let at = start; at < end;) {
+    const next = element.subarray(at, end);
+    const [, size] = derContent(next);
+    elements.push(next.subarray(0, size));
+    at += size;
+  }
+  return elements;
+}
+
+/** Returns where the content of a DER element starts and ends. */
+function derContent(element: Uint8Array): [start: number, end: number] {
+  const [, first = 0x80] = element;
+  const count = first < 0x80 ? 0 : first & 0x7f; // octets of a long length
+  const length = first < 0x80
+    ? first
+    : Number(`0x${element.subarray(2, 2 + count).toHex() || "f"}`);
+  const [start, end] = [2 + count, 2 + count + length];
+  if (end > element.length) throw new SyntaxError("DER element is cut short");
+  return [start, end];
+}
+
+/**
+ * Puts TLS on a connection and checks the server's certificate before anything is sent.
+ *
+ * Deno checks it against its roots and the CAs of `trust`. A pinned certificate is compared octet
+ * for octet instead; its names and dates do not matter. Deno shows no certificate, so node:tls does
+ * that, and is loaded only then. A refused handshake uses a connection up, so the second of the two
+ * checks needs a new one.
+ *
+ * ```ts no-eval
+ * const trust = readTrust(await Deno.readTextFile("server.pem"));
+ * const dial = () => Deno.connect({ hostname: "localhost", port: 8443 });
+ * using conn = await openTls(dial, { hostname: "localhost", trust });
+ * ```
+ *
+ * @param dial Returns a connection on which the server expects TLS, at once or after STARTTLS;
+ * null if there is no other: then the fault of the first check stands.
+ * @throws {Error} What `dial` throws, or a fault of TLS, for which {@linkcode describeTlsFault} has
+ * the words.
+ */
+export async function openTls(
+  dial: () => Promise<Deno.TcpConn | null>,
+  options: TlsOptions,
+): Promise<Deno.Conn> {
+  const { trust, insecure } = options;
+  let checks: TlsCheck[] = trust?.pinned.length ? ["roots", "pin"] : ["roots"];
+  if (trust?.pinFirst) checks = ["pin", "roots"];
+  if (insecure) checks = ["none"];
+  const faults: unknown[] = [];
+  for (const check of checks) {
+    const conn = await dial();
+    if (conn === null) break;
+    try {
+      return await startTls(conn, check, options);
+    } catch (error) {
+      faults.push(error);
+      if (!MAY_PASS_OTHER_CHECK.test(String(error))) break;
+    }
+  }
+  // A wrong name or date says more than that the certificate is unknown.
+  throw faults.find((fault) => !IS_UNKNOWN.test(String(fault))) ??
+    faults.find((fault) => fault === NOT_PINNED) ?? faults[0];
+}
+
+/** Faults after which the other check may trust a certificate. */
+const MAY_PASS_OTHER_CHECK = /NotPinned|CaUsedAsEndEntity|certificate expired|not valid yet/;
+
+/** Faults that only say that a certificate is not one of the known ones. */
+const IS_UNKNOWN = /NotPinned|CaUsedAsEndEntity|UnknownIssuer/;
+
+/** What a server's certificate is checked against. */
+type TlsCheck = "roots" | "pin" | "none";
+
+/** The server's certificate is not in {@linkcode Trust.pinned}; worded as Deno words the others. */
+const NOT_PINNED = new Deno.errors.InvalidData("invalid peer certificate: NotPinned");
+
+/** Shakes hands on a connection, which is closed if that fails. */
+async function startTls(
+  conn: Deno.TcpConn,
+  check: TlsCheck,
+  { hostname, trust, signal }: TlsOptions,
+): Promise<Deno.Conn> {
+  let open: Disposable = conn;
+  const close = () => open[Symbol.dispose]();
+  signal?.addEventListener("abort", close);
+  try {
+    signal?.throwIfAborted();
+    if (check !== "roots") {
+      const pinned = check === "pin" ? trust?.pinned ?? [] : null;
+      return await startNodeTls(conn, hostname, pinned);
+    }
+    const tls = await Deno.startTls(conn, { hostname, caCerts: trust?.caCerts ?? [] });
+    open = tls;
+    await tls.handshake(); // startTls itself checks nothing
+    return tls;
+  } catch (error) {
+    close();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", close);
+  }
+}
+
+/**
+ * The encrypted alert at the end of what was received that ends a connection (close_notify, RFC 8446
+ * §6.1); node:tls does not report it. TLS 1.3 hides the type of a record, but not its length: two
+ * octets, the type, and a tag of sixteen.
+ */
+// deno-lint-ignore no-control-regex
+const CLOSE_NOTIFY = /(\x15\x03\x03\0(\x1a[^]{26}|\x12[^]{18})|\x17\x03\x03\0\x13[^]{19})$/;
+
+/**
+ * TLS of node:tls, which can do without Deno's check, as a connection of Deno's.
+ *
+ * A stream of Node's that fails drops what it has received but not given out. So the inner stream
+ * ends without an error, and the error comes after the last octet.
+ *
+ * @param pinned Certificates one of which the server must show; null accepts every certificate.
+ */
+async function startNodeTls(
+  conn: Deno.TcpConn,
+  hostname: string,
+  pinned: readonly Uint8Array[] | null,
+): Promise<Deno.Conn> {
+  const [{ connect }, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
+  let fault: unknown = new Deno.errors.UnexpectedEof("no TLS close_notify");
+  let tail = ""; // as much of the end as a close_notify takes
+  const inner = new Duplex({
+    async read(size) {
+      const octets = new Uint8Array(size);
+      const count = await conn.read(octets).catch((error) => void (fault = error)) ?? 0;
+      const received = octets.subarray(0, count);
+      tail = (tail + toByteString(received.subarray(-31))).slice(-31);
+      this.push(count > 0 ? received : null);
+    },
+    async write(octets: Uint8Array, _, done) {
+      try {
+        for (let sent = 0; sent < octets.length;) sent += await conn.write(octets.subarray(sent));
+      } catch {
+        // the read fails as well
+      }
+      done();
+    },
+    destroy(_, done) {
+      conn[Symbol.dispose]();
+      done(null);
+    },
+  });
+  const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // RFC 6066 §3: no addresses
+  const socket = connect({ socket: inner, servername, rejectUnauthorized: false });
+  await new Promise<void>((resolve, reject) => {
+    socket.once("secureConnect", resolve).once("error", reject);
+    socket.once("close", () => reject(new Deno.errors.UnexpectedEof("unexpected end of file")));
+  });
+  const shown = new Uint8Array(socket.getPeerCertificate().raw ?? []).toHex();
+  if (pinned !== null && !pinned.some((der) => der.toHex() === shown)) {
+    socket.destroy();
+    throw NOT_PINNED;
+  }
+  const received: AsyncIterator<Uint8Array<ArrayBuffer>> = socket.iterator();
+  let rest = new Uint8Array();
+  const close = () => void socket.destroy();
+  const { localAddr, remoteAddr, readable, writable } = conn;
+  return {
+    ...{ localAddr, remoteAddr, readable, writable, close, [Symbol.dispose]: close },
+    ...{ ref() {}, unref() {}, closeWrite: () => new Promise((done) => socket.end(() => done())) },
+    async read(target) {
+      if (rest.length === 0) {
+        const { value, done } = await received.next();
+        if (done && !CLOSE_NOTIFY.test(tail)) throw fault;
+        if (done) return null;
+        rest = value;
+      }
+      const octets = rest.subarray(0, target.length);
+      target.set(octets);
+      rest = rest.subarray(octets.length);
+      return octets.length;
+    },
+    write: (octets) =>
+      new Promise((resolve, reject) => {
+        socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
+      }),
+  };
+}
+
+/** A fault of TLS in words. */
+export interface TlsFault {
+  /** Whether the certificate is at fault; otherwise it is the handshake. */
+  readonly isCertificate: boolean;
+  /** What is wrong with it, and a remedy if there is one. */
+  readonly why: string;
+}
+
+/**
+ * Faults as rustls and OpenSSL spell them, and what they mean. FILE stands for the option that
+ * trusts a file of certificates.
+ */
+const CERTIFICATE_FAULTS: [sign: RegExp, words: string][] = [
+  [/UnknownIssuer/, "it is signed by an unknown CA; to trust that CA, or just it: FILE"],
+  [/NotPinned/, "it is not the one that FILE names, and no known CA signed it"],
+  [/CaUsedAsEndEntity/, "it is for a CA, not for a server; to trust just it: FILE"],
+  [/not valid for any names/, "it names no server; to trust just it if it is self-signed: FILE"],
+  [/UnsupportedCertVersion/, "it is not of X.509 version 3; to trust just it: FILE"],
+  [/134, 72, 134, 247, 13, 1, 1, 5,/, "it is signed with SHA-1, which can be forged"],
+  [/UnsupportedSignatureAlgorithm/, "it is signed with an algorithm that is not supported"],
+  [/BadSignature/, "its signature is wrong, or made with RSA of fewer than 2048 bits"],
+  [/extended key usage/, "it is not for servers (extended key usage)"],
+];
+const HANDSHAKE_FAULTS: [sign: RegExp, words: string][] = [
+  [/corrupt message|wrong version number/, "the server does not speak TLS on this port"],
+  [/alert: ProtocolVersion/, "the server has only TLS 1.1 or older; 1.2 is needed"],
+  [
+    /alert: HandshakeFailure/,
+    "the server found no cipher in common, or wants a client certificate",
+  ],
+  [/alert: \w*Certificate/, "the server wants a client certificate, and there is none"],
+  [/alert: Unrecogni[sz]edName/, "the server does not serve this name"],
+  [/unexpected end of file/, "the server closed the connection"],
+];
+
+/**
+ * Describes a fault of {@linkcode openTls}, or of a connection that it opened.
+ *
+ * @param fileOption The option that trusts a file of certificates, for the remedy: `--cacert FILE`.
+ */
+export function describeTlsFault(error: unknown, fileOption: string): TlsFault {
+  const message = error instanceof Error ? error.message : String(error);
+  const [, fault] = /invalid peer certificate: (.*)/s.exec(message) ?? [];
+  if (fault !== undefined) {
+    const why = describeCertificateFault(fault).replace("FILE", fileOption);
+    return { isCertificate: true, why };
+  }
+  const [, words] = HANDSHAKE_FAULTS.find(([sign]) => sign.test(message)) ?? [];
+  const [, alert] = /fatal alert: (\w+)/.exec(message) ?? [];
+  const why = words ?? (alert ? `the server sent the alert "${spaced(alert)}"` : message);
+  return { isCertificate: false, why };
+}
+
+function describeCertificateFault(fault: string): string {
+  const [, words] = CERTIFICATE_FAULTS.find(([sign]) => sign.test(fault)) ?? [];
+  if (words !== undefined) return words;
+  const [, when, seconds] = /not valid (after|before) (\d+)/.exec(fault) ?? [];
+  const date = new Date(Number(seconds) * 1000).toUTCString();
+  if (when === "after") return `it expired on ${date}`;
+  if (when === "before") return `it is not valid before ${date}`;
+  const names = [...fault.matchAll(/(?:DnsName|IpAddress)\("?([^")]*)/g)].map(([, name]) => name);
+  if (names.length > 0) return `it is for ${names.join(", ")}`;
+  const [, variant = fault] = /(\w+)\W*$/.exec(fault.replace(/\{.*/s, "")) ?? [];
+  return `it cannot be checked (${spaced(variant)})`;
+}
+
+/** Turns the name of a variant of Rust, `UnhandledCriticalExtension`, into words. */
+function spaced(variant: string): string {
+  return variant.replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter}`).toLowerCase();
+}
+
 // ---- Datagrams and time --------------------------------------------------
 
 /** Receive buffer (octets). Larger than any UDP payload, so nothing is truncated. */

@@ -1,0 +1,354 @@
+/**
+ * TLS in both clients: which certificates a file makes trusted, how they are checked before a word
+ * is said, and the words for what goes wrong.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { describeTlsFault, openTls, readTrust, toByteString } from "../protocol.ts";
+import { certificate, LOCAL, octetsOf, receive, send, TLS } from "./helpers.ts";
+
+/** A TLS server that answers "heard WORDS" to what it reads. */
+class TlsServer implements AsyncDisposable {
+  /** What clients said inside TLS, one text for each connection that got so far. */
+  readonly heard: string[] = [];
+  /** The number of connections. */
+  connections = 0;
+  readonly #listener: Deno.TlsListener;
+  readonly #serving: Promise<void>;
+  readonly #open = new Set<Disposable>();
+
+  constructor(options: { key: string; cert: string }) {
+    this.#listener = Deno.listenTls({ ...LOCAL, ...options });
+    this.#serving = this.#serve();
+  }
+
+  get port(): number {
+    return this.#listener.addr.port;
+  }
+
+  async #serve(): Promise<void> {
+    const work: Promise<void>[] = [];
+    try {
+      for (;;) work.push(this.#answer(await this.#listener.accept()).catch(() => {}));
+    } catch {
+      await Promise.all(work); // the listener was closed
+    }
+  }
+
+  async #answer(conn: Deno.TlsConn): Promise<void> {
+    this.connections++;
+    this.#open.add(conn);
+    const octets = new Uint8Array(100);
+    try {
+      const count = await conn.read(octets) ?? 0;
+      this.heard.push(toByteString(octets.subarray(0, count)));
+      if (count > 0) await send(conn, [`heard ${this.heard.at(-1)}`]);
+      await conn.closeWrite();
+      await conn.read(octets);
+    } finally {
+      conn[Symbol.dispose]();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    for (const conn of this.#open) conn[Symbol.dispose]();
+    await this.#serving;
+  }
+}
+
+interface Case {
+  rule: string;
+  /** The server's certificate. */
+  shows: string;
+  /** The files that are trusted, if any. */
+  trusts?: string[];
+  hostname?: string;
+  insecure?: boolean;
+  /** The message of the fault; without it the connection works. */
+  fault?: RegExp;
+  /** The number of connections. */
+  connections?: number;
+}
+
+const CASES: Case[] = [
+  { rule: "a CA in the file is trusted", shows: "localhost", trusts: ["ca"] },
+  {
+    rule: "without a file the default roots are asked",
+    shows: "localhost",
+    fault: /UnknownIssuer/,
+  },
+  { rule: "insecure: any certificate will do", shows: "other", insecure: true },
+  {
+    rule: "a server's own certificate is trusted, whatever its names and dates",
+    shows: "own",
+    trusts: ["own"],
+  },
+  {
+    rule: "a certificate that says CA:FALSE is pinned",
+    shows: "selfsigned",
+    trusts: ["selfsigned"],
+  },
+  {
+    rule: "a pinned certificate may have any other name",
+    shows: "selfsigned",
+    trusts: ["selfsigned"],
+    hostname: "mail_server",
+  },
+  {
+    rule: "a server's certificate with the key usage of a CA is pinned",
+    shows: "bridge",
+    trusts: ["bridge"],
+  },
+  {
+    rule: "a certificate without names is pinned, on a second connection",
+    shows: "root",
+    trusts: ["root"],
+    connections: 2,
+  },
+  { rule: "a certificate without names is a CA, too", shows: "issued", trusts: ["root"] },
+  {
+    rule: "another self-signed certificate of the same names is refused",
+    shows: "twin",
+    trusts: ["own"],
+    fault: /NotPinned/,
+    connections: 2,
+  },
+  {
+    rule: "what a pinned certificate signed is refused",
+    shows: "forged",
+    trusts: ["own"],
+    fault: /NotPinned/,
+    connections: 2,
+  },
+  {
+    rule: "beside a pinned certificate the CAs of the file count",
+    shows: "localhost",
+    trusts: ["own", "ca"],
+    connections: 2,
+  },
+  {
+    rule: "a fault that the CAs find is told rather than the missing pin",
+    shows: "expired",
+    trusts: ["own", "ca"],
+    fault: /expired/,
+    connections: 2,
+  },
+  {
+    rule: "a fault that the CAs find is told rather than that a CA's own does not match",
+    shows: "expired",
+    trusts: ["ca"],
+    fault: /expired/,
+    connections: 2,
+  },
+  { rule: "one of several pinned certificates", shows: "twin", trusts: ["own", "twin"] },
+  {
+    rule: "another name of a CA's certificate is refused",
+    shows: "other",
+    trusts: ["ca"],
+    fault: /not valid for name/,
+  },
+];
+
+for (const { rule, shows, trusts, fault, connections = 1, ...options } of CASES) {
+  Deno.test(`TLS: ${rule}`, async () => {
+    const text = trusts?.map((name) => Deno.readTextFileSync(`${TLS}${name}.pem`)).join("");
+    const trust = text === undefined ? null : readTrust(text);
+    await using server = new TlsServer(await certificate(shows));
+    const dial = () => Deno.connect({ ...LOCAL, port: server.port });
+    const opening = openTls(dial, { hostname: "localhost", trust, ...options });
+    if (fault) {
+      const { message } = await assertRejects(() => opening, Deno.errors.InvalidData);
+      assert(fault.test(message), message);
+      assertEquals(server.heard.join(""), "", "nothing was said to it");
+    } else {
+      const conn = await opening;
+      await send(conn, ["hello"]);
+      assertEquals(await receive(conn), "heard hello");
+      conn.close();
+    }
+    assertEquals(server.connections, connections);
+  });
+}
+
+Deno.test("TLS: without a second connection the first fault stands", async () => {
+  await using server = new TlsServer(await certificate("root"));
+  const trust = readTrust(Deno.readTextFileSync(`${TLS}root.pem`));
+  const conns = [await Deno.connect({ ...LOCAL, port: server.port })];
+  const dial = () => Promise.resolve(conns.pop() ?? null);
+  const { message } = await assertRejects(
+    () => openTls(dial, { hostname: "localhost", trust }),
+    Deno.errors.InvalidData,
+  );
+  assert(message.includes("CaUsedAsEndEntity"), message);
+});
+
+Deno.test("TLS: what the dialling throws is thrown", async () => {
+  const dial = () => Promise.reject(new Error("no route"));
+  await assertRejects(() => openTls(dial, { hostname: "localhost" }), Error, "no route");
+});
+
+for (const pinned of [false, true]) {
+  Deno.test(`TLS: the signal ends a handshake (${pinned ? "pinned" : "roots"})`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const accepted = listener.accept();
+    const stop = new AbortController();
+    const trust = pinned ? readTrust(Deno.readTextFileSync(`${TLS}own.pem`)) : null;
+    const dial = () => Deno.connect({ ...LOCAL, port: listener.addr.port });
+    const opening = openTls(dial, { hostname: "localhost", trust, signal: stop.signal });
+    using silent = await accepted;
+    await silent.read(new Uint8Array(1)); // the ClientHello
+    stop.abort();
+    await assertRejects(() => opening);
+  });
+}
+
+Deno.test("TLS: a pinned connection half-closes", async () => {
+  await using server = new TlsServer(await certificate("own"));
+  const trust = readTrust(Deno.readTextFileSync(`${TLS}own.pem`));
+  const dial = () => Deno.connect({ ...LOCAL, port: server.port });
+  using conn = await openTls(dial, { hostname: "localhost", trust });
+  await conn.closeWrite();
+  assertEquals(await receive(conn), "");
+  assertEquals(server.heard, [""]);
+});
+
+// ---- Files of certificates ---------------------------------------------
+
+const pem = (name: string) => Deno.readTextFileSync(`${TLS}${name}.pem`);
+
+for (
+  const [rule, text, caCerts, pinned, pinFirst] of [
+    ["a leaf is a CA for all we know, as before", pem("localhost"), 1, 0, false],
+    ["a CA without names is both", pem("ca"), 1, 1, false],
+    ["a server's own", pem("own"), 0, 1, true],
+    ["one of X.509 version 1, which cannot say that it is a CA's", pem("v1"), 0, 1, true],
+    ["a server's that may sign", pem("bridge"), 1, 1, true],
+    ["several, with text between them", `# one\n${pem("ca")}\n# two\r\n${pem("own")}`, 1, 2, true],
+    ["line ends of Windows", pem("own").replaceAll("\n", "\r\n"), 0, 1, true],
+  ] as const
+) {
+  Deno.test(`RFC 7468 §5: ${rule}`, () => {
+    const trust = readTrust(text);
+    assertEquals(trust?.caCerts.length, caCerts);
+    assertEquals(trust?.pinned.length, pinned);
+    assertEquals(trust?.pinFirst, pinFirst);
+  });
+}
+
+const block = (octets: string) =>
+  `-----BEGIN CERTIFICATE-----\n${btoa(octets)}\n-----END CERTIFICATE-----\n`;
+const der = toByteString(
+  Uint8Array.fromBase64(pem("own").replace(/-----[^-]*-----/g, "")),
+);
+for (
+  const [rule, text] of [
+    ["an empty file", ""],
+    ["a key", Deno.readTextFileSync(`${TLS}own.key`)],
+    ["no Base64", pem("own").replace("MII", "M*I")],
+    ["a certificate of nothing", block("")],
+    ["a certificate that is cut short", block(der.slice(0, -1))],
+    ["a good certificate and a broken one", pem("own") + block(der.slice(0, 100))],
+    ["an endless length", block("\x30\xff")],
+    ["a length of 2^64", block("\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff")],
+    ["an empty SEQUENCE", block("\x30\0")],
+    ["a deep nest", block("\x30\x82\x10\0".repeat(1000))],
+  ] as const
+) {
+  Deno.test(`RFC 7468 §5: ${rule} is no file of certificates`, () => {
+    assertEquals(readTrust(text), null);
+  });
+}
+
+Deno.test("RFC 7468 §5: no single octet of a certificate stops the reader", () => {
+  for (let at = 0; at < der.length; at++) {
+    for (const octet of ["\0", "\x7f", "\x80", "\xff"]) {
+      readTrust(block(der.slice(0, at) + octet + der.slice(at + 1)));
+    }
+  }
+  assertEquals(octetsOf(der).length, der.length);
+});
+
+// ---- Words for faults --------------------------------------------------
+
+for (
+  const [shows, trusts, words] of [
+    ["localhost", "own", "it is not the one that --ca FILE names, and no known CA signed it"],
+    ["localhost", null, "it is signed by an unknown CA; to trust that CA, or just it: --ca FILE"],
+    ["other", "ca", "it is for other.example"],
+    ["expired", "ca", "it expired on Fri, 01 Jan 2021 00:00:00 GMT"],
+    ["future", "ca", "it is not valid before Fri, 01 Jan 2100 00:00:00 GMT"],
+    ["twin", null, "it is for a CA, not for a server; to trust just it: --ca FILE"],
+    ["sha1", "root", "it is signed with SHA-1, which can be forged"],
+    ["weak", "short", "its signature is wrong, or made with RSA of fewer than 2048 bits"],
+    ["client", "root", "it is not for servers (extended key usage)"],
+    [
+      "nameless",
+      "root",
+      "it names no server; to trust just it if it is self-signed: --ca FILE",
+    ],
+  ] as const
+) {
+  Deno.test(`RFC 5280: the certificate "${shows}" is refused: ${words}`, async () => {
+    await using server = new TlsServer(await certificate(shows));
+    const dial = () => Deno.connect({ ...LOCAL, port: server.port });
+    const trust = trusts && readTrust(pem(trusts));
+    const error = await assertRejects(() => openTls(dial, { hostname: "localhost", trust }));
+    assertEquals(describeTlsFault(error, "--ca FILE"), { isCertificate: true, why: words });
+  });
+}
+
+for (
+  const [message, isCertificate, why] of [
+    ["invalid peer certificate: BadEncoding", true, "it cannot be checked (bad encoding)"],
+    [
+      "invalid peer certificate: Other(OtherError(UnsupportedCertVersion))",
+      true,
+      "it is not of X.509 version 3; to trust just it: --ca FILE",
+    ],
+    [
+      "invalid peer certificate: Other(OtherError(MalformedExtensions))",
+      true,
+      "it cannot be checked (malformed extensions)",
+    ],
+    [
+      "invalid peer certificate: UnsupportedSignatureAlgorithmContext { signature_algorithm_id: [1] }",
+      true,
+      "it is signed with an algorithm that is not supported",
+    ],
+    [
+      "invalid peer certificate: UnhandledThing { id: [6, 9], other: 1 }",
+      true,
+      "it cannot be checked (unhandled thing)",
+    ],
+    [
+      "received corrupt message of type InvalidContentType",
+      false,
+      "the server does not speak TLS on this port",
+    ],
+    [
+      "received fatal alert: ProtocolVersion",
+      false,
+      "the server has only TLS 1.1 or older; 1.2 is needed",
+    ],
+    [
+      "received fatal alert: HandshakeFailure",
+      false,
+      "the server found no cipher in common, or wants a client certificate",
+    ],
+    [
+      "received fatal alert: CertificateRequired",
+      false,
+      "the server wants a client certificate, and there is none",
+    ],
+    ["received fatal alert: UnrecognisedName", false, "the server does not serve this name"],
+    ["received fatal alert: InternalError", false, 'the server sent the alert "internal error"'],
+    ["unexpected end of file", false, "the server closed the connection"],
+    ["Connection reset by peer", false, "Connection reset by peer"],
+  ] as const
+) {
+  Deno.test(`RFC 8446 §6: "${message}" in words`, () => {
+    assertEquals(describeTlsFault(new Error(message), "--ca FILE"), { isCertificate, why });
+  });
+}
