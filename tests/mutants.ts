@@ -1,0 +1,147 @@
+/**
+ * Measures what the tests notice: changes a program at one random place, runs its tests on a copy
+ * of the project, and lists the changes that no test noticed. Some of them make no difference; the
+ * others are missing tests.
+ *
+ * ```sh
+ * deno task mutants udp_pinger.ts [--count 20] [--seed 1]
+ * ```
+ *
+ * @module
+ */
+import { option, print, run, wholeNumber } from "../cli.ts";
+import { UsageError } from "../protocol.ts";
+import { ROOT } from "./helpers.ts";
+
+/** Longest time for the tests of the unchanged program (ms). */
+const MAX_TIME = 300_000;
+
+/** Tests that take this many times longer than without a change count as failed. */
+const TOO_SLOW = 3;
+
+/** A kind of change: what it looks for, and what it puts there. */
+const CHANGES: readonly [find: RegExp, change: (found: string) => string][] = [
+  [/ (===|!==) /g, (found) => found.includes("!") ? " === " : " !== "],
+  [/ (<=|>=|<|>) (?=[\w(])/g, (found) => {
+    const turned: Record<string, string> = { "<": "<=", "<=": "<", ">": ">=", ">=": ">" };
+    return ` ${turned[found.trim()]} `;
+  }],
+  [/ (&&|\|\|) /g, (found) => found.includes("&") ? " || " : " && "],
+  [/(?<=[\w)\]] )[-+](?= [\w(])/g, (found) => found === "+" ? "-" : "+"],
+  [/(?<![\w.$"'`{])\d[\d_]*(?![\w.])/g, (found) => String(Number(found.replaceAll("_", "")) + 1)],
+  [
+    /(?<![\w.$"'`{])\d[\d_]*_\d+(?![\w.])/g,
+    (found) => String(2 * Number(found.replaceAll("_", ""))),
+  ],
+  [/(?<=\bif \()[^\n;]{3,80}(?=\) (?:return|throw|continue|break)\b)/g, () => "false"],
+  [/(?<=^ +)(?:await )?(?:this\.)?[#\w.]+\([^\n]*\);$/gm, () => ";"],
+  [/(?<=[(,=&|] )!(?=[\w(])/g, () => ""],
+  [/\[\^?[^\]\n]{2,20}\](?=[+*]?[^\n]*\/[gimsuy]*[.,;)])/g, () => "[^]"],
+];
+
+/** A number generator that gives the same numbers for the same seed (mulberry32). */
+function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** One change of a program. */
+interface Mutant {
+  source: string;
+  description: string;
+}
+
+/** Makes one random change outside comments and the help. */
+function mutate(source: string, random: () => number): Mutant | undefined {
+  const [find, change] = CHANGES[Math.floor(random() * CHANGES.length)] ?? [];
+  if (find === undefined || change === undefined) return undefined;
+  const places = [...source.matchAll(find)].filter(({ index }) => {
+    const line = source.slice(source.lastIndexOf("\n", index) + 1, index);
+    return !/^ *(?:\/\/|\/?\*)|\/\/ /.test(line) &&
+      !/^ *(?:import|export type|interface) /.test(line);
+  });
+  const place = places[Math.floor(random() * places.length)];
+  if (place === undefined) return undefined;
+  const { index, 0: found } = place;
+  const lineNumber = source.slice(0, index).split("\n").length;
+  const line = source.split("\n")[lineNumber - 1]?.trim();
+  return {
+    source: source.slice(0, index) + change(found) + source.slice(index + found.length),
+    description: `${lineNumber}: "${found.trim()}" becomes "${change(found).trim()}" in: ${line}`,
+  };
+}
+
+/** The test files of a program. */
+function testFiles(program: string): string[] {
+  const name = program.replace(/\.ts$/, "");
+  const names = Array.from(Deno.readDirSync(`${ROOT}tests`), ({ name }) => name);
+  const own = names.filter((file) => file.startsWith(name) && file.endsWith("_test.ts"));
+  return own.sort().map((file) => `tests/${file}`);
+}
+
+/** Runs the tests in a folder; true if one of them fails or they take too long. */
+async function isNoticed(folder: string, files: string[], limit: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(limit);
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "test",
+      "--quiet",
+      "--no-check",
+      "--parallel",
+      "--fail-fast",
+      "--permission-set",
+      ...files,
+    ],
+    cwd: folder,
+    signal,
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  return !success;
+}
+
+const OPTIONS = {
+  count: option("--count N", "number of changes", wholeNumber(1, 10_000), "20"),
+  seed: option("--seed N", "the same changes for the same seed", wholeNumber(0, 2 ** 32), "1"),
+};
+
+await run({
+  name: "mutants",
+  summary: "Lists one-place changes of a program that its tests do not notice.",
+  usage: ["[options] PROGRAM.ts"],
+  options: OPTIONS,
+  example: "deno task mutants udp_pinger.ts --count 5",
+  exitStatuses: "0 done, 2 usage",
+}, async ({ options, operands: [program] }) => {
+  const files = program === undefined ? [] : testFiles(program);
+  if (program === undefined || files.length === 0) throw new UsageError("Expected a program");
+  const folder = await Deno.makeTempDir();
+  try {
+    await new Deno.Command("cp", { args: ["-r", `${ROOT}.`, folder] }).output();
+    const source = await Deno.readTextFile(`${folder}/${program}`);
+    const began = performance.now();
+    if (await isNoticed(folder, files, MAX_TIME)) {
+      throw new Error("The tests fail without any change");
+    }
+    const limit = TOO_SLOW * (performance.now() - began);
+    const random = generator(options.seed);
+    let [tried, noticed] = [0, 0];
+    while (tried < options.count) {
+      const mutant = mutate(source, random);
+      if (mutant === undefined || mutant.source === source) continue;
+      tried++;
+      await Deno.writeTextFile(`${folder}/${program}`, mutant.source);
+      if (await isNoticed(folder, files, limit)) noticed++;
+      else print(`${program}:${mutant.description}\n`);
+    }
+    print(`${program}: ${noticed} of ${tried} changes noticed\n`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  return 0;
+});
