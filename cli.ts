@@ -85,7 +85,7 @@ export interface OptionSettings {
 }
 
 function row<T>(kind: Option<T>["kind"], spec: string, help: string, rest: Partial<Option<T>>) {
-  const [, names = "", valueName = ""] = /^((?:--?[\w#-]+,? ?)+)(.*)$/.exec(spec) ?? [];
+  const [, names = "", valueName = ""] = /^((?:--?[\w#.-]+,? ?)+)(.*)$/.exec(spec) ?? [];
   const spellings = names.trim().split(/, */);
   const unused = { byDefault: undefined, unset: undefined, read: text, isSecret: false };
   return { kind, spellings, valueName, help, ...unused, ...rest } satisfies Option<T>;

@@ -168,18 +168,38 @@ const CODINGS: Row[] = [
     out: "hello",
   },
   {
+    rule: "RFC 9110 §8.4: five content codings are decoded",
+    sends: [[coded("gzip,gzip,gzip,gzip,gzip", gz(gz(gz(gz(gz("hello"))))))]],
+    out: "hello",
+  },
+  {
     rule: "RFC 9110 §8.4: six content codings are refused",
     sends: [[coded("gzip,gzip,gzip,gzip,gzip,gzip", "x")]],
     code: 61,
   },
-  {
-    rule: "RFC 9110 §8.4: identity is no coding",
-    sends: [[coded("identity", "hello")]],
+  ...["identity", "none", "None, identity"].map((coding) => ({
+    rule: `RFC 9110 §8.4: "${coding}" is no coding`,
+    sends: [[coded(coding, "hello")]],
+    args: ["--compressed", "URL"],
     out: "hello",
+    hides: /./,
+  })),
+  ...["zstd", "UTF-8", "aws-chunked", "binary", "gzip, zstd"].map((coding) => ({
+    rule: `RFC 9110 §8.4: a body coded as "${coding}" is passed on with a note`,
+    sends: [[coded(coding, "hello")]],
+    out: "hello",
+    says: /^Content-Encoding "[a-z8-]+" is unknown: not decoded\n$/,
+  })),
+  {
+    rule: "RFC 9110 §8.4: the codings after an unknown one are decoded",
+    sends: [[coded("aws-chunked, gzip", gz("hello"))]],
+    out: "hello",
+    says: '"aws-chunked" is unknown',
   },
   {
-    rule: "RFC 9110 §8.4: an unknown content coding is exit 61",
+    rule: "RFC 9110 §8.4: an unknown content coding is exit 61 with --compressed",
     sends: [[coded("zstd", "hello")]],
+    args: ["--compressed", "URL"],
     code: 61,
     says: "zstd",
   },

@@ -6,6 +6,7 @@
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { LOCAL, runProgram } from "./helpers.ts";
 import {
+  chunked,
   coded,
   DONE,
   type FileRow,
@@ -21,6 +22,8 @@ import {
   testFiles,
   to,
 } from "./http_client_helpers.ts";
+
+const RANGE_REFUSED = "HTTP/1.1 416 R\r\nContent-Length: 4\r\n\r\nsorr";
 
 const FILES: FileRow[] = [
   {
@@ -98,7 +101,8 @@ const FILES: FileRow[] = [
     args: ["-o", "f", "URL"],
     after: { f: "hello" },
     code: 18,
-    says: /5 bytes kept in f; to resume: http_client\.ts -C - -o f http:\/\/127/,
+    says:
+      /^5 bytes kept in f; to resume: deno run -NRW http_client\.ts -C - -o f http:\/\/127.*\/\n/,
   },
   {
     rule: "-i: the header goes into the file of -o",
@@ -269,11 +273,89 @@ const FILES: FileRow[] = [
     asks: [{ not: /Range/ }],
   },
   {
-    rule: "-C: 200 starts again",
+    rule: "-C: 200 is exit 33, and the file is not replaced",
     sends: [[DONE]],
     args: resume,
     before: { f: "123456789" },
+    after: { f: "123456789" },
+    code: 33,
+    says: "Cannot resume at byte 9: the server answered 200 OK",
+  },
+  {
+    rule: "-C: 200 of the size of the file is exit 33, too",
+    sends: [[DONE]],
+    args: resume,
+    before: { f: "1234" },
+    after: { f: "1234" },
+    code: 33,
+  },
+  {
+    rule: "-C: an empty file is written from its beginning",
+    sends: [[DONE]],
+    args: resume,
+    before: { f: "" },
     after: { f: "done" },
+    asks: [{ not: /Range/ }],
+  },
+  {
+    rule: "-C: a redirection without -L is exit 33",
+    sends: [[to("/login")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  },
+  {
+    rule: "-C: with --compressed identity is asked for",
+    sends: [[part("bytes 3-4/5", "45")]],
+    args: ["--compressed", ...resume],
+    before: { f: "123" },
+    after: { f: "12345" },
+    asks: [/^Accept-Encoding: identity\r\n(.*\r\n)*Range: bytes=3-\r$/m],
+  },
+  {
+    rule: "RFC 9110 §8.8.2: -C does not append to a file that is older than Last-Modified",
+    sends: [[part("bytes 3-4/5", "45", "Last-Modified: Fri, 01 Jan 2100 00:00:00 GMT\r\n")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+    says: "the server's file is newer",
+  },
+  {
+    rule: "RFC 9110 §8.8.2: -C appends to a file that is newer than Last-Modified",
+    sends: [[part("bytes 3-4/5", "45", "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\n")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "12345" },
+  },
+  ...["bytes 3-4/3", "bytes 3-4/4", "bytes 3-2/5", "bytes 3-5/9"].map((range) => ({
+    rule: `RFC 9110 §14.4: -C does not append two octets of "${range}"`,
+    sends: [[part(range, "45")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  })),
+  {
+    rule: "RFC 9110 §14.4: -C stops at the total of a chunked 206",
+    sends: [[
+      "HTTP/1.1 206 P\r\nContent-Range: bytes 3-4/5\r\nTransfer-Encoding: chunked\r\n\r\n" +
+      "3\r\n456\r\n0\r\n\r\n",
+    ]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 18,
+  },
+  {
+    rule: "-C: 200 after a part of this run is exit 33, because an earlier run saved the beginning",
+    sends: [[part("bytes 3-8/9", "456789", 'ETag: "a"\r\n').slice(0, -2)], [DONE]],
+    args: ["--retry", "1", ...resume],
+    before: { f: "123" },
+    after: { f: "1234567" },
+    code: 33,
+    asks: [{ not: /If-Range/ }, /^If-Range: "a"\r$/m],
   },
   {
     rule: "RFC 9110 §14.4: -C does not append a 206 that begins elsewhere",
@@ -292,13 +374,12 @@ const FILES: FileRow[] = [
     code: 33,
   },
   {
-    rule: "RFC 9110 §14.4: -C reports a 206 that is longer than announced",
+    rule: "RFC 9110 §14.4: -C does not append a 206 that is longer than its range",
     sends: [[part("bytes 3-8/9", "456789!")]],
     args: resume,
     before: { f: "123" },
-    after: { f: "123456789!" },
-    code: 18,
-    says: "1 bytes more than the 9 announced",
+    after: { f: "123" },
+    code: 33,
   },
   {
     rule: "RFC 9110 §14.4: -C with -i writes no header into the file",
@@ -354,13 +435,29 @@ const FILES: FileRow[] = [
     code: 33,
   },
   {
-    rule: "RFC 9110 §15.5.17: -C is exit 33 on 416 without a size",
-    sends: [["HTTP/1.1 416 R\r\nContent-Length: 4\r\n\r\nsorr"]],
+    rule: "RFC 9110 §15.5.17: -C asks for the size by HEAD after 416 without one",
+    sends: [[RANGE_REFUSED], [`${OK}Content-Length: 3\r\n\r\n`, STAY]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    asks: [
+      /^GET [^]*^Range: bytes=3-\r$/m,
+      /^HEAD (?![^]*^(If-)?Range)[^]*^Accept-Encoding: identity/m,
+    ],
+    hops: 2,
+  },
+  ...Object.entries({
+    "another size": `${OK}Content-Length: 4\r\n\r\n`,
+    "no size": `${OK}\r\n`,
+    "a failure": "HTTP/1.1 404 No\r\nContent-Length: 3\r\n\r\n",
+  }).map(([what, head]) => ({
+    rule: `RFC 9110 §15.5.17: -C is exit 33 after 416 and a HEAD of ${what}`,
+    sends: [[RANGE_REFUSED], [head]],
     args: resume,
     before: { f: "123" },
     after: { f: "123" },
     code: 33,
-  },
+  })),
   {
     rule: "-C: 404 is exit 33",
     sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
@@ -411,6 +508,11 @@ const FILES: FileRow[] = [
   },
 ];
 
+/** Four octets of nine, modified at midnight and sent at a time of the same day. */
+const dated = (time: string, more: string) =>
+  `${OK}Date: Sat, 01 Jan 2000 ${time} GMT\r\nLast-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\n` +
+  `${more}Content-Length: 9\r\n\r\n1234`;
+
 /** Attempts after the first one. */
 const RETRIES: FileRow[] = [
   {
@@ -422,11 +524,78 @@ const RETRIES: FileRow[] = [
     hops: 2,
   },
   {
-    rule: "RFC 9110 §14.2: --retry starts again on 200",
-    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [DONE]],
+    rule: "RFC 9110 §13.1.5: --retry starts again when If-Range is answered by 200",
+    sends: [[`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\n1234`], [DONE]],
     args: ["--retry", "2", "-o", "f", "URL"],
     after: { f: "done" },
+    asks: [/./, /^If-Range: "v1"\r$/m],
     hops: 2,
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry starts again on 200 of the same size",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [`${OK}Content-Length: 9\r\n\r\nabcdefghi`]],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "abcdefghi" },
+    hops: 2,
+  },
+  {
+    rule: "RFC 9110 §15.3.7.3: --retry keeps what it has on 200 of another size without If-Range",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [DONE]],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+    says: "its size changed from 9 to 4",
+  },
+  ...Object.entries({
+    "total": ["Content-Length: 9", "bytes 4-9/10", "567890", ""],
+    "Last-Modified": [
+      "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\nContent-Length: 9",
+      "bytes 4-8/9",
+      "56789",
+      "Last-Modified: Sat, 01 Jan 2000 00:00:01 GMT\r\n",
+    ],
+    "weak ETag": ['ETag: W/"1"\r\nContent-Length: 9', "bytes 4-8/9", "56789", 'ETag: W/"2"\r\n'],
+  }).map(([what, [head = "", range = "", body = "", more = ""]]) => ({
+    rule: `RFC 9110 §15.3.7.3: --retry does not append a part of another ${what}`,
+    sends: [[`${OK}${head}\r\n\r\n1234`], [part(range, body, more)]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+  })),
+  {
+    rule: "RFC 9110 §15.3.7.3: --retry appends a part of the same weak ETag",
+    sends: [[`${OK}ETag: W/"1"\r\nContent-Length: 9\r\n\r\n1234`], [
+      part("bytes 4-8/9", "56789", 'ETag: W/"1"\r\n'),
+    ]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "123456789" },
+  },
+  {
+    rule: "RFC 9110 §14.2: --retry resumes a chunked body, whose total is unknown",
+    sends: [[chunked("4\r\n1234\r\n")], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "123456789" },
+  },
+  {
+    rule: "RFC 9110 §8.8.2.2: --retry sends a Last-Modified a second before Date as If-Range",
+    sends: [[dated("00:00:01", "")], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, /^If-Range: Sat, 01 Jan 2000 00:00:00 GMT\r$/m],
+  },
+  {
+    rule: "RFC 9110 §8.8.2.2: --retry sends no If-Range with a Last-Modified equal to Date",
+    sends: [[dated("00:00:00", "")], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, { not: /If-Range/ }],
+  },
+  {
+    rule: "RFC 9110 §13.1.5: --retry sends no date in If-Range where there is an ETag",
+    sends: [[dated("00:00:01", 'ETag: W/"1"\r\n')], [part("bytes 4-8/9", "56789")]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, { not: /If-Range/ }],
   },
   {
     rule: "RFC 9110 §14.2: --retry gives up after its last attempt",

@@ -107,7 +107,7 @@ testTerminal([
     code: 130,
     interrupt: true,
     shows:
-      /5 bytes kept in [^]*; to resume: http_client\.ts -C - -o [^]*\r\nhttp_client: Interrupted\r\n$/,
+      /5 bytes kept in [^]*; to resume: deno run -NRW http_client\.ts -C - -o [^]*\r\nhttp_client: Interrupted\r\n$/,
   },
   {
     rule: "terminal: Ctrl-C ends the prompt for a password",
