@@ -120,7 +120,7 @@ class Ear {
 
 async function talk(conn: Deno.TcpConn, pieces: string[], options: Options): Promise<void> {
   conn.setNoDelay();
-  const ear = options.leave ? null : new Ear(conn);
+  const ear = options.leave && !options.listen ? null : new Ear(conn);
   const send = async (piece: string) => {
     const octets = octetsOf(piece);
     show(">", octets);
@@ -137,7 +137,7 @@ async function talk(conn: Deno.TcpConn, pieces: string[], options: Options): Pro
   } catch (error) {
     console.log(`* cannot send: ${error instanceof Error ? error.message : error}`);
   }
-  if (ear) {
+  if (ear && !options.leave) {
     ear.last = performance.now();
     const silent = pieces.length === 0;
     sayEnd(await (silent ? ear.ended : ear.end()));

@@ -34,10 +34,13 @@ const ELSEWHERE: readonly (readonly [command: RegExp, why: string])[] = [
 
 /** Commands that run until they are stopped. */
 const SERVES =
-  /^deno task (serve|mailbox)|http_server\.ts|udp_ping_server\.ts|--heartbeat(?!.* -c )|(web|udp)\.ts \w*\b ?\d|say (--udp )?--listen|say \d+$/;
+  /^deno task (serve|mailbox)|http_server\.ts|udp_ping_server\.ts|--heartbeat(?!.* -c )|(web|udp)\.ts \w*\b ?\d|say .*--listen|say \d+$/;
 
 /** How long a server may take until it listens (ms). */
 const START = 10_000;
+
+/** How long any other command may take (ms). */
+const MAX_TIME = 60_000;
 
 /** A command, and what the document says that it prints. */
 interface Step {
@@ -184,7 +187,9 @@ async function follow(steps: Step[], t: Deno.TestContext): Promise<void> {
           await again.started();
         }
         const running = new Running(command);
+        const tooLong = setTimeout(() => running.stop(), MAX_TIME);
         const code = await running.ended;
+        clearTimeout(tooLong);
         await stopAll(servers, /say \d+$/); // the reader presses Ctrl-C
         check(step, running.output);
         assertEquals(code, 0, `${command}: ${running.output}`);
