@@ -303,6 +303,9 @@ function resolveLocation(base: Target, location: string): Target {
   return { url: stripped(new URL(encoded, base.url)), zone: base.zone, userinfo: null };
 }
 
+/** `"[" IPv6address "%25" ZoneID "]" [ ":" port ]` (RFC 6874 §2); a lone "%" is taken as well. */
+const ZONED_HOST = /^\[([^\]%]*)%(?:25)?([^\]]+)\](:\d*)?$/;
+
 /** Takes an absolute URL apart: exit 1 for another scheme, 3 if it is no URL. */
 function toTarget(text: string): Target {
   const [, scheme = "", slashes, authority = "", rest = ""] =
@@ -310,8 +313,10 @@ function toTarget(text: string): Target {
   if (!/^https?$/i.test(scheme)) throw new ExitError(1, `Scheme "${scheme}" is not supported`);
   // `new URL` reads http:///x as host x, and "\" as "/".
   if (!slashes || /(^|@)(:\d*)?$|\\/.test(authority)) throw badUrl(text, "it names no host");
-  const [, zone = ""] = /%(?:25)?([^\]]+)\](?::\d*)?$/.exec(authority) ?? [];
-  const host = authority.replace(/%[^\]]*(?=\](:\d*)?$)/, ""); // `new URL` knows no zones
+  const at = authority.lastIndexOf("@") + 1;
+  const [, address, zone = "", port = ""] = ZONED_HOST.exec(authority.slice(at)) ?? [];
+  // `new URL` refuses zones.
+  const host = address === undefined ? authority : `${authority.slice(0, at)}[${address}]${port}`;
   try {
     const url = new URL(`${scheme}://${host}${rest.replaceAll("\\", "%5C")}`);
     const isNamed = url.username !== "" || url.password !== "";

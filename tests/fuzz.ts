@@ -8,24 +8,30 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
-import { runHere } from "./http_client_helpers.ts";
-import { type Listener, serve } from "../http_server.ts";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import {
+  flag,
+  list,
+  negatable,
+  nonEmpty,
+  option,
+  parseCommandLine,
   print,
-  printable,
-  readNumber,
+  probability,
   run,
-  spellOut,
-  toByteString,
-  UsageError,
-} from "../protocol.ts";
+  seconds,
+  text,
+  wholeNumber,
+} from "../cli.ts";
+import { runHere } from "./http_client_helpers.ts";
+import { type Listener, serve, type ServeOptions } from "../http_server.ts";
+import { printable, toByteString, UsageError } from "../protocol.ts";
 import { mail } from "../smtp_client.ts";
 import { EchoServer, Monitor } from "../udp_ping_server.ts";
 import { Pinger } from "../udp_pinger.ts";
 import { octetsOf, ROOT } from "./helpers.ts";
 
-// ---- Noise --------------------------------------------------------------
+// ---- Noise ---------------------------------------------------------------
 
 /** A generator of numbers from 0 up to 1, the same for the same seed (mulberry32). */
 function generator(seed: number): () => number {
@@ -40,7 +46,7 @@ function generator(seed: number): () => number {
 
 type Random = () => number;
 
-/** Lets the timers of what is over run out, from time to time. */
+/** Lets timers of finished inputs run, at every 256th input. */
 async function rest(done: number): Promise<void> {
   if (done % 256 === 0) await new Promise((resolve) => setTimeout(resolve));
 }
@@ -54,8 +60,37 @@ function pick<T>(random: Random, from: readonly T[]): T {
 const OCTETS = ["\0", "\t", "\n", "\r", "\r\n", "\x1b", " ", '"', "%", ",", "-", ".", "/", "0", ":"]
   .concat([";", "<", "=", "\\", "{", "\x7f", "\x80", "\xff", "9999999999999999999999", "a"]);
 
-/** A good input with a few things wrong: octets put in, taken out, exchanged or repeated. */
-function spoil(random: Random, text: string): string {
+/** Octets that a slow regex or loop would stumble over when there are many of them. */
+const REPEATED = [
+  " ",
+  "\t",
+  ",",
+  ";",
+  '"',
+  "%",
+  ".",
+  "/",
+  "a",
+  "=",
+  "(",
+  "<",
+  "\\",
+  ", ",
+  "%2e",
+  "\r\n ",
+];
+
+/** Share of the inputs that get a long run of octets. */
+const LONG_SHARE = 0.02;
+
+/** Longest such run (octets). Beyond every limit of a line, a header section and a datagram. */
+const MAX_RUN = 70_000;
+
+/**
+ * Corrupts a good input in a few places: octets inserted, deleted, replaced or repeated, and now
+ * and then a long run of one octet.
+ */
+function corrupt(random: Random, text: string): string {
   for (let times = Math.floor(random() * 5); times > 0; times--) {
     const at = Math.floor(random() * (text.length + 1));
     const length = Math.floor(random() * 8);
@@ -69,7 +104,38 @@ function spoil(random: Random, text: string): string {
     ];
     text = pick(random, kinds)();
   }
-  return text;
+  if (random() >= LONG_SHARE) return text;
+  const at = Math.floor(random() * (text.length + 1));
+  const octets = pick(random, REPEATED);
+  const run = octets.repeat(Math.floor(MAX_RUN * random() ** 2 / octets.length));
+  return `${text.slice(0, at)}${run}${text.slice(at)}`;
+}
+
+/** Shows an input in a message, long runs shortened. */
+function show(input: unknown): string {
+  return JSON.stringify(input).replace(
+    /(.{1,6}?)\1{30,}/gs,
+    (run, unit) => `${unit}{${run.length / unit.length} times}`,
+  );
+}
+
+/** Time that one input may take (ms). Linear work on the longest input takes a tenth of it. */
+const TIME_LIMIT = 150;
+
+/**
+ * Runs one input against its time limit. A stall of the machine is told from a slow parser by the
+ * shortest of three runs.
+ *
+ * @throws {Error} If each of three runs takes too long.
+ */
+async function timed<T>(input: unknown, run: () => T | Promise<T>): Promise<T> {
+  for (let tries = 1;; tries++) {
+    const began = performance.now();
+    const result = await run();
+    const time = performance.now() - began;
+    if (time <= TIME_LIMIT) return result;
+    if (tries === 3) throw new Error(`${time.toFixed(0)} ms for ${show(input)}`);
+  }
 }
 
 // ---- Connections in memory ----------------------------------------------
@@ -140,36 +206,63 @@ const REQUESTS = [
   "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nAuthorization: Basic QTpC\r\n\r\n",
 ];
 
-/** Every request ends in whole answers of HTTP/1.1, and nothing is our fault. */
+/** Settings of the services that get the requests. */
+const SERVICES: readonly Omit<Partial<ServeOptions>, "signal">[] = [
+  {},
+  { spa: true, cors: true, listing: false, fields: [["X-A", "b"]], cache: "no-store" },
+  { credentials: "A:B", dotfiles: true },
+  { hosts: ["localhost"] },
+];
+
+/** Every request gets whole responses of HTTP/1.1, and the server reports no fault of its own. */
 async function fuzzRequests(random: Random, count: number): Promise<void> {
-  let accept: (conn: Deno.Conn) => void = () => {};
-  const listener = {
-    accept: () => new Promise((resolve) => accept = resolve),
-    close: () => {},
-    addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
-  } as unknown as Listener; // as much of one as serve() asks for
   const stop = new AbortController();
   const faults: unknown[] = [];
-  serve([listener], {
-    root: `${ROOT}public`,
-    signal: stop.signal,
-    complain: (error) => faults.push(error),
+  const services = SERVICES.map((settings) => {
+    const service = { connect: (_: Deno.Conn) => {} };
+    const listener = {
+      accept: () => new Promise((resolve) => service.connect = resolve),
+      close: () => {},
+      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+    } as unknown as Listener; // as much of one as serve() asks for
+    serve([listener], {
+      root: `${ROOT}public`,
+      signal: stop.signal,
+      ...settings,
+      complain: (error) => faults.push(error),
+    });
+    return service;
   });
   for (let done = 0; done < count; done++) {
     await rest(done);
-    const sent = Array.from(
-      { length: 1 + Math.floor(random() * 3) },
-      () => spoil(random, pick(random, REQUESTS)),
+    const service = pick(random, services);
+    // two connections at once, one to three requests on each
+    const inputs = Array.from({ length: 2 }, () =>
+      Array.from(
+        { length: 1 + Math.floor(random() * 3) },
+        () => corrupt(random, pick(random, REQUESTS)),
+      ).join(""));
+    const pieces = inputs.map((input) => say(random, input));
+    const conns = await timed(inputs, async () => {
+      const conns: Heard[] = [];
+      for (const each of pieces) {
+        conns.push(new Heard([...each]));
+        service.connect(conns[conns.length - 1] as Heard);
+        await Promise.resolve(); // lets the service accept again
+        await Promise.resolve();
+      }
+      await Promise.all(conns.map((conn) => conn.closed));
+      await Promise.resolve();
+      return conns;
+    });
+    const isAnswered = conns.every(({ told }) =>
+      told === "" || /^HTTP\/1\.1 [1-5]\d\d [A-Z]/.test(told)
     );
-    const conn = new Heard(say(random, sent.join("")));
-    accept(conn);
-    await conn.closed;
-    const answered = conn.told === "" || /^HTTP\/1\.1 [1-5]\d\d [A-Z]/.test(conn.told);
-    if (faults.length > 0 || !answered) {
-      throw new Error(`${JSON.stringify(sent)}: ${faults[0] ?? conn.told}`);
+    if (faults.length > 0 || !isAnswered) {
+      throw new Error(`${show(inputs)}: ${faults[0] ?? conns.map(({ told }) => told)}`);
     }
-    await Promise.resolve(); // lets the service accept again
   }
+  stop.abort();
 }
 
 const BEATS = [
@@ -184,10 +277,10 @@ function fuzzHeartbeats(random: Random, count: number): void {
   let said = "";
   const monitor = new Monitor({ report: (change) => said += `${change.name} ${change.event}` });
   for (let done = 0; done < count; done++) {
-    const text = spoil(random, pick(random, BEATS));
+    const text = corrupt(random, pick(random, BEATS));
     said = "";
     monitor.take(octetsOf(text), from, done);
-    if (printable(said) !== said) throw new Error(`${JSON.stringify(text)}: ${said}`);
+    if (printable(said) !== said) throw new Error(`${show(text)}: ${said}`);
   }
 }
 
@@ -218,7 +311,7 @@ async function fuzzEcho(random: Random, count: number): Promise<void> {
   const socket = fakeSocket(async () => {
     await rest(done);
     if (done++ === count) stop.abort();
-    const text = spoil(random, pick(random, probes)).slice(0, 60_000);
+    const text = corrupt(random, pick(random, probes)).slice(0, 60_000);
     received += text.length;
     return text;
   }, (octets) => sent += octets.length);
@@ -227,7 +320,7 @@ async function fuzzEcho(random: Random, count: number): Promise<void> {
   const { counts } = server;
   const fates = counts.dropped + counts.echoed + counts.held + counts.failed;
   if (counts.received < count || fates !== counts.received || sent > 2 * received) {
-    throw new Error(JSON.stringify({ ...counts, sent }));
+    throw new Error(show({ ...counts, sent }));
   }
 }
 
@@ -242,7 +335,7 @@ async function fuzzPinger(random: Random, count: number): Promise<void> {
       if (done === count) stop.abort();
       const before = said;
       said = Promise.withResolvers();
-      before.resolve(spoil(random, toByteString(octets)));
+      before.resolve(corrupt(random, toByteString(octets)));
       done++;
     },
     () => said.reject(new Error("closed")),
@@ -261,43 +354,32 @@ async function fuzzPinger(random: Random, count: number): Promise<void> {
   if (done < count || heard < count / 2 || heard > done) throw new Error(`${heard} of ${done}`);
 }
 
-const NAMES = {
-  string: ["port", "header", "cache"],
-  boolean: ["quiet", "spa"],
-  negatable: ["spa"],
-  collect: ["header"],
-  short: { p: "port", H: "header", q: "quiet" },
-} as const;
+/** A table with each kind of option. */
+const TABLE = {
+  port: option("-p, --port N", "a number", wholeNumber(0, 65_535), "8000"),
+  timeout: option("--timeout S", "a time", seconds(0.001, 86_400)),
+  loss: option("--loss P", "a probability", probability),
+  header: list("-H, --header 'N: V'", "a list", nonEmpty),
+  quiet: flag("-q, --quiet", "a flag"),
+  listing: negatable("--no-listing", "a flag that is on", true),
+};
 
-/** Every command line ends in values or in a UsageError of one line. */
-function fuzzCommandLines(random: Random, count: number): void {
-  const words = [
-    "--port",
-    "-p",
-    "--port=1",
-    "-q",
-    "-qp",
-    "--",
-    "-",
-    "--no-spa",
-    "-H",
-    "--header=a: b",
-    "x",
-  ];
+/** Every command line gives values or a UsageError. */
+async function fuzzCommandLines(random: Random, count: number): Promise<void> {
+  const words = ["--port", "-p", "--port=1", "-q", "-qp", "--", "-", "--no-listing", "-H", "x"]
+    .concat(["--header=a: b", "--timeout=5ms", "--loss=4/11", "--loss", "30%", "-p80"]);
   for (let done = 0; done < count; done++) {
     const args = Array.from(
       { length: Math.floor(random() * 5) },
-      () => spoil(random, pick(random, words)),
+      () => corrupt(random, pick(random, words)),
     );
-    try {
-      const flags = parseArgs(spellOut(args, NAMES), NAMES);
-      if (flags.port !== undefined) {
-        readNumber("--port", flags.port, { min: 0, max: 65_535, whole: true });
+    await timed(args, () => {
+      try {
+        parseCommandLine({ options: TABLE }, args);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw new Error(`${show(args)}: ${error}`);
       }
-    } catch (error) {
-      const fine = error instanceof UsageError && printable(error.message) === error.message;
-      if (!fine) throw new Error(`${JSON.stringify(args)}: ${error}`);
-    }
+    });
   }
 }
 
@@ -312,13 +394,18 @@ async function withPeer<T>(pieces: string[], talk: () => Promise<T>): Promise<T>
   }
 }
 
-const BODIES = ["hello", "5\r\nhello\r\n0\r\n\r\n", "5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n"];
+const HELLO = new TextEncoder().encode("hello");
+const BODIES = ["hello", "5\r\nhello\r\n0\r\n\r\n", "5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n"]
+  .concat([gzipSync(HELLO), deflateSync(HELLO), brotliCompressSync(HELLO)].map(toByteString));
 const RESPONSES = [
   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n",
   "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\nContent-Length: 5, 5\n\n",
   "HTTP/1.0 301 Moved\r\nLocation: http://localhost/a b\xe9\r\nX: a\r\n folded\r\n\r\n",
   "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/9\r\nContent-Encoding: gzip\r\n\r\n",
+  "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
+  "HTTP/1.1 200 OK\r\nContent-Encoding: deflate, br\r\nContent-Type: text/html\r\n\r\n",
+  "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nRetry-After: 0\r\n\r\n",
 ];
 const URLS = [
   "http://localhost:8000/a/b?c=d#e",
@@ -326,18 +413,28 @@ const URLS = [
   ":8000/y",
   "http://u:p@h.example/%41",
 ];
+/** Options that change how a response is read. */
+const SETTINGS = [[], ["-i"], ["-v"], ["--compressed"], ["-I"], ["-r", "0-4"], ["-f"], [
+  "-s",
+  "-N",
+]];
 
 /** The statuses of curl that a spoilt response or URL may lead to. */
-const STATUSES = [0, 1, 2, 3, 6, 7, 8, 18, 23, 28, 35, 47, 52, 55, 56, 60, 61, 63, 100];
+const STATUSES = [0, 1, 2, 3, 6, 7, 8, 18, 22, 23, 28, 35, 47, 52, 55, 56, 60, 61, 63, 100];
 
 /** Every response and every URL ends in a status of curl's, and nothing raw is said. */
 async function fuzzClient(random: Random, count: number, url: () => string): Promise<void> {
   for (let done = 0; done < count; done++) {
     await rest(done);
-    const response = spoil(random, pick(random, RESPONSES) + pick(random, BODIES));
-    const args = ["-L", "-m", "1", "--max-redirs", "2", "--max-filesize", "100000", url()];
-    const case_ = JSON.stringify([args, response]);
-    const outcome = await withPeer(say(random, response), () => runHere(args, { isTerminal: true }))
+    const response = corrupt(random, pick(random, RESPONSES) + pick(random, BODIES));
+    const limits = ["-m", "1", "--max-redirs", "2", "--max-filesize", "100000"];
+    const args = ["-L", ...limits, ...pick(random, SETTINGS), url()];
+    const case_ = show([args, response]);
+    const pieces = say(random, response);
+    const outcome = await timed(
+      case_,
+      () => withPeer([...pieces], () => runHere(args, { isTerminal: true })),
+    )
       .catch((error) => {
         throw new Error(`${case_}: ${error.stack}`);
       });
@@ -367,7 +464,7 @@ async function fuzzMail(random: Random, count: number): Promise<void> {
     .concat(["-f", "ann@example.org", "-t", "bob@example.org", "-m", "Hi"]);
   for (let done = 0; done < count; done++) {
     await rest(done);
-    const session = spoil(random, SESSION.map((replies) => pick(random, replies)).join(""));
+    const session = corrupt(random, SESSION.map((replies) => pick(random, replies)).join(""));
     let said = "";
     const around = {
       env: {},
@@ -382,10 +479,10 @@ async function fuzzMail(random: Random, count: number): Promise<void> {
       () => mail(args, around),
     )
       .catch((error) => {
-        throw new Error(`${JSON.stringify(session)}: ${error.stack}`);
+        throw new Error(`${show(session)}: ${error.stack}`);
       });
     const fine = [0, 65, 67, 68, 69, 75, 76, 77].includes(status) && printable(said) === said;
-    if (!fine) throw new Error(`${JSON.stringify(session)}: ${status} ${said}`);
+    if (!fine) throw new Error(`${show(session)}: ${status} ${said}`);
   }
 }
 
@@ -397,7 +494,7 @@ const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: numb
   responses: [0.1, (random, count) => fuzzClient(random, count, () => "http://localhost/")],
   URLs: [
     0.05,
-    (random, count) => fuzzClient(random, count, () => spoil(random, pick(random, URLS))),
+    (random, count) => fuzzClient(random, count, () => corrupt(random, pick(random, URLS))),
   ],
   "mail replies": [0.05, fuzzMail],
   heartbeats: [0.2, fuzzHeartbeats],
@@ -407,24 +504,25 @@ const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: numb
 };
 
 const OPTIONS = {
-  string: ["count", "seed", "only"],
-  boolean: [],
-  default: { count: "1000000" },
-  short: {},
-} as const;
+  count: option("--count N", "inputs for all parsers together", wholeNumber(1, 1e9), "1000000"),
+  seed: option("--seed N", "the same inputs for the same seed", wholeNumber(0, 2 ** 32)),
+  only: option("--only NAME", "one parser", text),
+};
 
-async function main(args: string[]): Promise<number> {
-  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  const count = readNumber("--count", flags.count, { min: 1, max: 1e9, whole: true });
-  const seed = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 32));
+await run({
+  name: "fuzz",
+  summary: "Gives the parsers of the five programs a lot of corrupted input.",
+  usage: ["[options]"],
+  options: OPTIONS,
+  example: "deno task fuzz --count 10000 --only requests",
+  exitStatuses: "0 nothing found, 2 usage",
+}, async ({ options: { count, only, seed = Math.floor(Math.random() * 2 ** 32) } }) => {
   for (const [name, [share, fuzz]] of Object.entries(PARSERS)) {
-    if (flags.only !== undefined && flags.only !== name) continue;
-    const [inputs, begun] = [Math.round(count * share), performance.now()];
+    if (only !== undefined && only !== name) continue;
+    const [inputs, began] = [Math.round(count * share), performance.now()];
     print(`${name}: ${inputs} inputs, seed ${seed} ... `);
     await fuzz(generator(seed), inputs);
-    print(`ok, ${((performance.now() - begun) / 1000).toFixed(1)} s\n`);
+    print(`ok, ${((performance.now() - began) / 1000).toFixed(1)} s\n`);
   }
   return 0;
-}
-
-if (import.meta.main) await run("fuzz", main);
+});
