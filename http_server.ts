@@ -114,6 +114,8 @@ export interface Timeouts {
    * third of it is free: with 4 MB on loopback a steady reader of 20 kB/s lets one write wait for 70 s.
    */
   write: number;
+  /** After a change of a file, until its times tell the next one apart: Deno's ctime has whole seconds. */
+  settle: number;
   /** For the client to close after the last response. */
   linger: number;
   /** For responses in progress after the service was told to stop. */
@@ -204,10 +206,22 @@ interface Representation {
   modified?: number;
   /** Fields of its own beside type and validators. */
   fields: Field[];
+  /** Where it came from; the path of the request is not known here. */
+  basis: Omit<Basis, "path">;
 }
 
 /** The part of it that octets alone decide. */
 type Held = Pick<Representation, "octets" | "size" | "etag">;
+
+/** What a response was made from, to find out later whether that has changed. */
+interface Basis {
+  /** Path of the request. */
+  path: string;
+  /** Files and folders whose identity and times tell; empty if only a new response can tell. */
+  sources: readonly string[];
+  /** What these looked like, or what else identifies this version of the response. */
+  version: string;
+}
 
 /** A response before it meets the wire; it owns the file. */
 interface Response {
@@ -215,6 +229,8 @@ interface Response {
   fields: readonly Field[];
   content: readonly Piece[];
   file?: Deno.FsFile | undefined;
+  /** Undefined if no file or folder decides. */
+  basis?: Basis | undefined;
 }
 
 /** A response as it goes out: octets in one write, then perhaps pieces of a file. */
@@ -227,6 +243,7 @@ interface Answer {
   lingers: boolean;
   /** The part of the content that is in the octets. */
   content: number;
+  basis: Basis | undefined;
   exchange: Pick<Exchange, "line" | "fields" | "status" | "due">;
 }
 
@@ -247,6 +264,7 @@ export const TIMEOUTS: Readonly<Timeouts> = {
   idle: 15_000,
   minIdle: 1_000,
   write: 300_000,
+  settle: 2_000,
   linger: 2_000,
   shutdown: 5_000,
 };
@@ -278,8 +296,6 @@ const MAX_WITHOUT_ROUNDS = 256;
 const FULL_TURN = 120;
 /** A file up to this size is sent with its header in one write, in octets. */
 const SMALL = 131_072;
-/** How old a change must be before the times of a file tell the next one apart, in milliseconds. */
-const RESTED = 2_000;
 /** Up to this size an entity-tag is made of the octets, in octets; above it, of the times. */
 const MAX_HASHED = 8_388_608;
 /** How much of a larger file is read at once, in octets. */
@@ -287,8 +303,14 @@ const BLOCK = 524_288;
 /** Above this total, transfers read less at once, and how little at least (octets). */
 const MAX_BLOCKS = 8_388_608;
 const MIN_BLOCK = 16_384;
-/** How long an answer may be given again, in milliseconds; it divides a second, for the Date. */
-const FRESH = 1_000;
+/** Time for which a response is repeated without asking for the times of its file again (ms). */
+const CACHE_MS = 20;
+/** Number of times that a response is made before one is given that may be too old. */
+const MAX_TRIES = 3;
+/** Lifetime of the contents that are kept: a change through mmap may leave the times alone (ms). */
+const CONTENTS_MS = 10_000;
+/** Memory that a kept value costs beyond its octets and its key, measured (octets). */
+const ENTRY_COST = 1_200;
 /** The longest request that the table of answers knows, and all that it holds, in octets. */
 const MAX_KEY = 2_048;
 const MAX_KEPT = 67_108_864;
@@ -316,9 +338,9 @@ const encoder = new TextEncoder();
 /** One service: its options, and what its connections share. */
 interface Site extends ServeOptions {
   timeouts: Readonly<Timeouts>;
-  answers: AnswerTable;
+  responses: ResponseCache;
   /** What small files held when they looked like this: device, inode, size and times. */
-  contents: Store<Held>;
+  contents: BoundedMap<Held>;
   connections: Set<Connection>;
   summary: Summary;
   /** Lets many busy connections take turns. */
@@ -351,8 +373,8 @@ export async function serve(
   const site: Site = {
     ...options,
     timeouts: { ...TIMEOUTS, ...options.timeouts },
-    answers: new AnswerTable(),
-    contents: new Store(),
+    responses: new ResponseCache(),
+    contents: new BoundedMap(CONTENTS_MS),
     connections: new Set(),
     summary: { requests: 0, sent: 0 },
     rounds: new Rounds(),
@@ -461,7 +483,7 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
 
     const { buffered } = wire;
     const key = buffered.length <= MAX_KEY ? keyDecoder.decode(buffered) : "";
-    let answer = site.answers.find(key);
+    let answer = site.responses.get(key);
     if (answer) wire.skip(buffered.length);
     else answer = await answerNext(wire, key, site);
     if (answer === undefined) return;
@@ -510,92 +532,170 @@ class Rounds {
   }
 }
 
-/** Makes keys for the table of answers; twelve times as fast as toByteString. */
+/** Makes keys for the cache; twelve times as fast as toByteString. */
 const keyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/**
- * The hot path. Requests on kept connections repeat themselves octet for octet, so an answer that
- * fits into memory is kept under all the octets of its request until the second is over: then the
- * Date has changed, and perhaps a file. A request that is known costs one read, one look-up and one
- * write.
- */
-class AnswerTable {
-  #since = 0; // when this second began, in milliseconds since 1970
-  #date = "";
-  readonly #answers = new Store<Answer>();
-  readonly #making = new Map<string, Promise<Answer>>();
+/** A response that may be repeated. */
+interface CacheEntry {
+  answer: Answer;
+  /** When its basis was last known to be unchanged (ms since 1970). */
+  checked: number;
+  /** Number of changes that the service had seen then. */
+  changes: number;
+}
 
-  /** The answer to exactly these octets, if it was given within this second. */
-  find(key: string): Answer | undefined {
-    this.#expire();
-    return this.#answers.get(key);
+/**
+ * Keeps responses under all the octets of their requests, because requests on kept connections repeat
+ * octet for octet: a hit costs one read, one look-up and one write. An entry lasts until the second
+ * ends, since the Date changes then.
+ *
+ * A change is seen after CACHE_MS at the latest: then an entry is used only if its files and folders
+ * still have the same times. And no older version follows a newer one: as soon as one response shows a
+ * change, every entry is checked before it is used again, and every response in the making as well.
+ */
+class ResponseCache {
+  #second = 0; // ms since 1970
+  #date = "";
+  #changes = 0;
+  readonly #entries = new BoundedMap<CacheEntry>();
+  readonly #making = new Map<string, Promise<Answer>>();
+  /** The version that was given last for a path. */
+  readonly #versions = new BoundedMap<string>(Infinity, MAX_KEPT / 4);
+
+  /** Returns the response to exactly these octets, if there is one that is still true. */
+  get(key: string): Answer | undefined {
+    const now = this.#tick();
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    if (now - entry.checked >= CACHE_MS || entry.changes !== this.#changes) {
+      if (!isUnchanged(entry.answer.basis)) return undefined;
+      entry.checked = now;
+      entry.changes = this.#changes;
+    }
+    return entry.answer;
   }
 
   /**
-   * Makes an answer to these octets, which are a request and no more; keeps it, if it is all in
-   * memory. Who wants the same meanwhile waits for it: at the turn of a second 64 clients do, and
-   * would make it 64 times, in 5 ms.
+   * Makes the response to these octets, which are one request, and keeps it if it is complete in
+   * memory. Concurrent identical requests share one: when the cache expires, 64 clients would
+   * otherwise each make it, in 5 ms.
    */
   async share(key: string, make: () => Promise<Answer>): Promise<Answer> {
     const making = this.#making.get(key);
     if (making) {
       await making.catch(() => {});
-      return this.find(key) ?? await make();
+      return this.get(key) ?? await this.make(make);
     }
-    const since = this.#since;
+    const checked = this.#tick();
+    const second = this.#second;
     try {
-      const made = make();
+      const made = this.make(make);
       this.#making.set(key, made);
       const answer = await made;
-      this.#keep(key, answer, since);
+      this.#tick();
+      if (second === this.#second && isRepeatable(key, answer)) {
+        // The fields of a request, which the log may want, take some eight times its octets.
+        const size = 8 * key.length + answer.octets.length;
+        this.#entries.set(key, { answer, checked, changes: this.#changes }, size);
+      }
       return answer;
     } finally {
       this.#making.delete(key);
     }
   }
 
-  #keep(key: string, answer: Answer, since: number): void {
-    if (key.includes("\ufffd") || answer.file) return; // octets that are not UTF-8 would share a key
-    if (answer.lingers && !answer.persists) return;
-    this.#expire();
-    if (since !== this.#since) return;
-    // The fields of a request, which the log may want, take some eight times its octets.
-    this.#answers.set(key, answer, 8 * key.length + answer.octets.length);
+  /** Makes a response; again, if a newer version than its own may have been given in the meantime. */
+  async make(make: () => Promise<Answer>): Promise<Answer> {
+    for (let tries = 1;; tries++) {
+      const changes = this.#changes;
+      const answer = await make();
+      if (answer.basis === undefined) return answer;
+      if (changes === this.#changes || isUnchanged(answer.basis) || tries === MAX_TRIES) {
+        this.#give(answer.basis);
+        return answer;
+      }
+      answer.file?.close();
+    }
+  }
+
+  /** Notes the version that is given for a path; another one than the last is a change. */
+  #give({ path, version }: Basis): void {
+    const last = this.#versions.get(path);
+    if (last === version) return;
+    this.#versions.set(path, version, version.length);
+    const isEmptied = this.#versions.size === 1; // then every path may have had another one
+    if (last !== undefined || isEmptied) this.#changes++;
   }
 
   /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
   get date(): string {
-    this.#expire();
+    this.#tick();
     return this.#date;
   }
 
-  #expire(): void {
+  /** Reads the clock; empties the cache when a new second has begun. */
+  #tick(): number {
     const now = Date.now();
-    const since = now - now % FRESH;
-    if (since === this.#since) return;
-    this.#since = since;
-    this.#date = new Date(now).toUTCString();
-    this.#answers.clear();
+    const second = now - now % 1_000;
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#date = new Date(now).toUTCString();
+      this.#entries.clear();
+    }
+    return now;
   }
 }
 
-/** A map that forgets all before it holds more than MAX_KEPT octets. */
-class Store<T> {
+/** True if the files and folders of a response look as they did; false if they cannot tell. */
+function isUnchanged(basis: Basis | undefined): boolean {
+  if (basis === undefined) return true;
+  if (basis.sources.length === 0) return false;
+  try {
+    return basis.version === basis.sources.map((path) => looksOf(Deno.statSync(path))).join(" ");
+  } catch {
+    return false;
+  }
+}
+
+/** Returns what tells one version of a file or folder from another. */
+function looksOf({ dev, ino, size, mtime, ctime }: Deno.FileInfo): string {
+  return `${dev},${ino},${size},${mtime?.getTime()},${ctime?.getTime()}`;
+}
+
+/** True if a response may be given again to the same octets. */
+function isRepeatable(key: string, answer: Answer): boolean {
+  if (key.includes("\ufffd")) return false; // different octets that are not UTF-8 have the same key
+  return answer.file === undefined && (answer.persists || !answer.lingers);
+}
+
+/** A map that holds `maxOctets` at most, and nothing for longer than `maxAge` ms. */
+class BoundedMap<T> {
   #octets = 0;
+  #since = Date.now();
   readonly #kept = new Map<string, T>();
 
+  constructor(readonly maxAge = Infinity, readonly maxOctets = MAX_KEPT) {}
+
+  get size(): number {
+    return this.#kept.size;
+  }
+
   get(key: string): T | undefined {
+    if (this.maxAge < Infinity && Date.now() - this.#since > this.maxAge) this.clear();
     return this.#kept.get(key);
   }
 
+  /** Keeps a value that has so many octets; everything older goes if there is no room for it. */
   set(key: string, value: T, octets: number): void {
-    if (this.#octets + octets > MAX_KEPT) this.clear();
-    if (!this.#kept.has(key)) this.#octets += octets;
+    const cost = octets + 2 * key.length + ENTRY_COST;
+    if (this.#octets + cost > this.maxOctets) this.clear();
+    if (!this.#kept.has(key)) this.#octets += cost;
     this.#kept.set(key, value);
   }
 
   clear(): void {
     this.#octets = 0;
+    this.#since = Date.now();
     this.#kept.clear();
   }
 }
@@ -617,7 +717,8 @@ async function answerNext(wire: Wire, key: string, site: Site): Promise<Answer |
     const ended = await dropBody(wire, request, site.timeouts.request);
     const make = async () => compose(await respond(request, site), request, ended, site);
     const keyIsRequest = wire.received === received && wire.buffered.length === 0;
-    return await (key && keyIsRequest && !site.trace ? site.answers.share(key, make) : make());
+    const isKey = key !== "" && keyIsRequest && !site.trace;
+    return await (isKey ? site.responses.share(key, make) : site.responses.make(make));
   } catch (error) {
     line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
     // The end of such a request cannot be told, so the connection ends with the answer.
@@ -902,14 +1003,26 @@ async function respond(request: Request, site: Site): Promise<Response> {
     if (method === "OPTIONS") {
       return { status: 204, fields: [allow, ...crossOrigin], content: [] };
     }
-    const found = await locate(request, site);
-    if (found) return select(request, found);
-    const page = site.only === undefined ? await represent(request, ["404.html"], site) : null;
-    return page ? { ...whole(page), status: 404 } : refuse(404);
+    return await respondWithFile(request, site);
   } catch (error) {
     if (error instanceof StatusError) return refuse(error);
     site.complain?.(error);
     return refuse(500);
+  }
+}
+
+/** Answers with what the path of a request names, and says what the response was made from. */
+async function respondWithFile(request: Request, site: Site): Promise<Response> {
+  const { path } = request;
+  try {
+    const found = await locate(request, site);
+    if (found) return { ...select(request, found), basis: { path, ...found.basis } };
+    const page = site.only === undefined ? await represent(request, ["404.html"], site) : null;
+    const response = page ? { ...whole(page), status: 404 } : refuse(404);
+    return { ...response, basis: { path, sources: [], version: `404 ${page?.etag}` } };
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error;
+    return { ...refuse(error), basis: { path, sources: [], version: `${error.status}` } };
   }
 }
 
@@ -962,7 +1075,9 @@ async function locate(request: Request, site: Site): Promise<Representation | nu
   }
   if (found || !site.spa || segments.at(-1)?.includes(".")) return found;
   const navigates = weigh(request.fields.get("Accept"), ["text/html"]);
-  return navigates ? await represent(request, ["index.html"], site) : null;
+  const page = navigates ? await represent(request, ["index.html"], site) : null;
+  // Not its times, but those of a file of this name would tell that the response has changed.
+  return page && { ...page, basis: { sources: [], version: page.etag } };
 }
 
 /**
@@ -1075,9 +1190,12 @@ function openCoded(fields: Fields, segments: readonly string[], site: Site) {
   const accepted = fields.get("Accept-Encoding");
   let best = { ...original, weight: weigh(accepted, ["identity"]) ?? 0.001, coding: "" };
   let varies = false;
+  const seen: Seen[] = [[join(site.root, segments), original.info]];
   for (const [coding, suffix] of SIBLINGS) {
     const name = extend(segments, suffix);
-    const sibling = attempt(() => Deno.statSync(join(site.root, name)));
+    const path = join(site.root, name);
+    const sibling = attempt(() => Deno.statSync(path));
+    if (sibling) seen.push([path, sibling]);
     if (!sibling?.isFile || (sibling.mtime ?? 0) < (original.info.mtime ?? 0)) continue;
     varies = true;
     const weight = weigh(accepted, [coding, "*"]) ?? 0;
@@ -1089,7 +1207,22 @@ function openCoded(fields: Fields, segments: readonly string[], site: Site) {
   const own: Field[] = [["Accept-Ranges", "bytes"]];
   if (varies) own.push(["Vary", "Accept-Encoding"]);
   if (best.coding) own.push(["Content-Encoding", best.coding]);
-  return { file: best.file, info: best.info, own };
+  return { file: best.file, info: best.info, own, seen };
+}
+
+/** A path, and what the file system said of it. */
+type Seen = [path: string, info: Deno.FileInfo];
+
+/**
+ * Returns how to find out whether something has changed. What changed less than `settle` ms ago may
+ * change again without new times, so then the times tell nothing.
+ */
+function basisOf(seen: readonly Seen[], etag: string, settle: number): Representation["basis"] {
+  const times = seen.flatMap(([, { mtime, ctime }]) => [mtime?.getTime(), ctime?.getTime()]);
+  const isSettled = Date.now() - Math.max(...times.map((time) => time ?? 0)) > settle;
+  const version = seen.map(([, info]) => looksOf(info)).join(" ");
+  if (!isSettled) return { sources: [], version: `${version} ${etag}` };
+  return { sources: seen.map(([path]) => path), version };
 }
 
 /** Opens a sibling; one that may not be read is passed over. */
@@ -1107,9 +1240,14 @@ async function represent(
   segments: readonly string[],
   site: Site,
 ): Promise<Representation | null> {
+  // Siblings come and go with the times of the folder, so these are read first.
+  const folder = join(site.root, segments.slice(0, -1));
+  const folderInfo = attempt(() => Deno.statSync(folder));
   const opened = openCoded(fields, segments, site);
-  if (opened === null) return null;
+  if (opened === null || folderInfo === null) return null;
   const { file, info, own } = opened;
+  const { settle } = site.timeouts;
+  const seen: Seen[] = [...opened.seen, [folder, folderInfo]];
   try {
     const { dev, ino, size } = info;
     const [time, change] = [info.mtime?.getTime() ?? 0, info.ctime?.getTime() ?? 0];
@@ -1120,19 +1258,20 @@ async function represent(
     const looks = [dev, ino, size, time, change].join();
     if (size > MAX_HASHED) {
       const { etag } = await hold(encoder.encode(looks)); // an inode is nobody's business
-      return { file, size, etag, ...common };
+      return { file, size, etag, ...common, basis: basisOf(seen, etag, settle) };
     }
     let held = site.contents.get(looks);
     if (!held) {
       const { octets, ...rest } = await hold(readWhole(file, size));
       held = size > SMALL ? rest : { octets, ...rest };
       // What had rested for a while cannot have changed again within a tick of the clock.
-      const rested = Date.now() - Math.max(time, change) > RESTED;
+      const rested = Date.now() - Math.max(time, change) > settle;
       if (rested) site.contents.set(looks, held, held.octets?.length ?? 64);
     }
-    if (!held.octets) return { file, ...held, ...common };
+    const basis = basisOf(seen, held.etag, settle);
+    if (!held.octets) return { file, ...held, ...common, basis };
     file.close();
-    return { ...held, ...common };
+    return { ...held, ...common, basis };
   } catch (error) {
     file.close();
     throw error;
@@ -1197,11 +1336,13 @@ async function listFolder({ fields }: Request, segments: readonly string[], site
   const own: Field[] = [["Vary", "Accept"]];
   if (json > html) {
     const held = await hold(encoder.encode(listAsJson(entries)));
-    return { ...held, type: "application/json", fields: own };
+    const basis = { sources: [], version: held.etag };
+    return { ...held, type: "application/json", fields: own, basis };
   }
   own.push(["Content-Security-Policy", LISTING_POLICY]);
   const held = await hold(encoder.encode(listAsHtml(segments, entries, more)));
-  return { ...held, type: "text/html; charset=utf-8", fields: own };
+  const basis = { sources: [], version: held.etag };
+  return { ...held, type: "text/html; charset=utf-8", fields: own, basis };
 }
 
 /** The entries that we would serve, folders first, numbers in the order of their value. */
@@ -1456,7 +1597,7 @@ function refuse(reason: number | StatusError, more: Field[] = []): Response {
  * @param ended Whether its end was seen, so that the connection can go on.
  */
 function compose(
-  { status, fields, content, file }: Response,
+  { status, fields, content, file, basis }: Response,
   request: Request | { line: string },
   ended: boolean,
   site: Site,
@@ -1464,7 +1605,7 @@ function compose(
   const understood = "method" in request ? request : undefined;
   const persists = ended && (understood?.persists ?? false) && !site.signal.aborted;
   const own: Field[] = [
-    ["Date", site.answers.date],
+    ["Date", site.responses.date],
     ["Server", `http_server/${VERSION}`],
     ...fields,
   ];
@@ -1497,6 +1638,7 @@ function compose(
     rest: fromFile ? due : [],
     file: fromFile ? file : undefined,
     persists,
+    basis,
     // Only of a client that ends by its own wish nothing more is to come.
     lingers: !ended || persists || understood?.persists !== false || fromFile,
     exchange: {
