@@ -290,7 +290,7 @@ Deno.test(
 );
 
 for (const size of [1_000, 300_000]) {
-  Deno.test(`freshness: a changed file is served new within 20 ms (${size} octets)`, async () => {
+  Deno.test(`freshness: a changed file is served new soon (${size} octets)`, async () => {
     using folder = new Folder({ "file.txt": `old${octets(size)}` });
     await using service = start({ root: folder.root });
     using client = await Client.open(service.port);
@@ -314,7 +314,7 @@ for (const size of [1_000, 300_000]) {
     const changed = performance.now();
     let now = before;
     for (let asked = changed; now.body === before.body;) {
-      assert(asked - changed < 1_500, "an old answer, long after the change");
+      assert(asked - changed < 100, "an old answer, long after the change");
       asked = performance.now();
       now = await look();
       assertEquals(now.fields.get("ETag") === before.fields.get("ETag"), now.body === before.body);
@@ -324,7 +324,7 @@ for (const size of [1_000, 300_000]) {
     Deno.removeSync(folder.path("file.txt"));
     const removed = performance.now();
     for (let asked = removed; (await look()).status !== 404; asked = performance.now()) {
-      assert(asked - removed < 1_500, "an answer from a file long gone");
+      assert(asked - removed < 100, "an answer from a file long gone");
     }
   });
 }
