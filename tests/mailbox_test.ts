@@ -89,13 +89,13 @@ Deno.test("mailbox and smtp_client: a mail with a login over STARTTLS arrives", 
   const arrived = await withMailbox({}, async (port) => {
     const { code, stderr } = await runProgram("smtp_client.ts", [
       ...["--server", `127.0.0.1:${port}`, "--ca", `${TLS}selfsigned.pem`],
-      ...["-u", "ann@example.org", "-t", "bob@example.org", "-s", "Hello", "-m", "one\n..two"],
+      ...["-u", "ann@example.org", "-t", "bob@example.org", "-s", "Hello", "-m", "one\ntwo"],
     ], { env: { SMTP_PASSWORD: "secret" } });
     assertEquals(code, 0, stderr);
   });
   const [mail] = arrived;
   assertEquals(arrived.length, 1);
-  assertEquals(mail?.message.split("\n\n")[1], "one\n..two\n");
+  assertEquals(mail?.message.split("\n\n")[1], "one\ntwo\n");
   assertEquals([mail?.from, mail?.to.join(), mail?.user, mail?.isSecure], [
     ...["ann@example.org", "bob@example.org", "ann@example.org", true],
   ]);
