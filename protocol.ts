@@ -912,9 +912,14 @@ export async function receiveAll(
   }
 }
 
-/** Formats an address and port as a user would type them; IPv4-mapped IPv6 as IPv4. */
+/** Formats an address as a user would type it; IPv4-mapped IPv6 as IPv4. */
+export function showHost(hostname: string): string {
+  return hostname.replace(/^::ffff:(?=\d+\.[\d.]+$)/, "");
+}
+
+/** Formats an address and port as a user would type them. */
 export function showAddress(hostname: string, port: number): string {
-  const host = hostname.replace(/^::ffff:(?=\d+\.[\d.]+$)/, "");
+  const host = showHost(hostname);
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 

@@ -23,6 +23,7 @@ import {
   formatTrace,
   LineWriter,
   nonEmpty,
+  oneOf,
   onQuit,
   option,
   plural,
@@ -46,6 +47,7 @@ import {
   receiveAll,
   requireDatagrams,
   showAddress,
+  showHost,
   timeOfDay,
   toByteString,
   type Trace,
@@ -99,34 +101,100 @@ export interface Counts extends Record<Fate, number> {
   bytes: number;
 }
 
-/** A change in the life of a sender of heartbeats. */
-export interface Change {
+/** Names of the events of the monitor. */
+export const EVENTS = [
+  "started",
+  "lost",
+  "late",
+  "stopped",
+  "recovered",
+  "restarted",
+  "left",
+  "failed",
+  "conflict",
+  "suspended",
+] as const;
+
+/** An event in the life of a sender of heartbeats. */
+export interface MonitorEvent {
+  /** When it was noticed (ISO 8601, UTC). */
+  time: string;
   /** What happened. */
-  event: "started" | "lost" | "late" | "stopped" | "recovered" | "restarted" | "left" | "suspended";
-  /** The sender's name, else its address and port; "monitor" when it is about ourselves. */
+  event: typeof EVENTS[number];
+  /** Name of the sender, or its address and port; "monitor" for the monitor itself. */
   name: string;
-  /** How many beats are missing. */
+  /** Number of beats that are missing. */
   lost?: number;
-  /** The first sequence number it is about. */
+  /** First sequence number that the event is about. */
   from?: number;
-  /** The last one. */
+  /** Last sequence number that the event is about. */
   to?: number;
-  /** How long nothing came, in seconds. */
+  /** Last sequence number before a restart. */
+  before?: number;
+  /** Time without a beat (s). */
   silence?: number;
+  /** What a sender says about its failure. */
+  message?: string;
+  /** Address of a host that uses the name of another sender. */
+  address?: string;
+  /** Address of the host that the name belongs to. */
+  owner?: string;
+  /** What that host sent: beats, a farewell, or a failure; or the name is its own from now on. */
+  claim?: Claim;
 }
 
-/**
- * What is known of a sender in the end: how many beats came, how many did not, came late (they are
- * not lost) or came again; how often it stopped; lost beats and the time it was up, in per cent;
- * the mean difference between one interval of arrivals and the next, in milliseconds.
- */
-export interface SenderSummary extends Record<Beats | "loss" | "up" | "jitter", number> {
-  /** Its name, else its address and port. */
+/** What a host sends under the name of another one. */
+export type Claim = "beat" | "left" | "failed" | "moved";
+
+/** Counts of a sender. */
+export interface BeatCounts {
+  /** Beats received. */
+  received: number;
+  /** Beats that are missing. */
+  lost: number;
+  /** Beats that came after a later one; they are not lost. */
+  late: number;
+  /** Beats that came again. */
+  duplicates: number;
+  /** How often the sender stopped. */
+  stops: number;
+}
+
+/** Statistics of a sender. */
+export interface SenderSummary extends BeatCounts {
+  /** Name of the sender, or its address and port. */
   name: string;
+  /** Lost beats (per cent). */
+  loss: number;
+  /** Time in which the sender was up (per cent). */
+  up: number;
+  /** Mean difference between an interval of arrivals and the next (ms). */
+  jitter: number;
 }
 
-/** What is counted of a sender. */
-export type Beats = "received" | "lost" | "late" | "duplicates" | "stops";
+/** Settings of the monitor. */
+export interface MonitorOptions {
+  /** Interval of senders that do not state theirs (ms). Default: 5 s, then as observed. */
+  interval?: number | undefined;
+  /** Silence after which a sender has stopped (ms). Default: three intervals. */
+  timeout?: number | undefined;
+  /** Senders that are reported if they are never heard. */
+  expected?: readonly ExpectedSender[] | undefined;
+  /** Number of senders that are remembered. Default: 10,000. */
+  maxSenders?: number | undefined;
+  /** Gets each event. */
+  report: (event: MonitorEvent) => void;
+  /** Gets messages about junk and forgotten senders, each at most once a minute. */
+  warn?: ((error: Error) => void) | undefined;
+}
+
+/** A sender named with `--expect`. */
+export interface ExpectedSender {
+  /** Name of the sender. */
+  name: string;
+  /** Silence after which it has stopped (ms). Default: as for other senders. */
+  timeout?: number | undefined;
+}
 
 // ---- Numbers -------------------------------------------------------------
 
@@ -163,21 +231,41 @@ const DISTINCT_SLOTS = 4096;
 /** Octets of a request that are compared to recognize repeats. */
 const MAX_COMPARED = 512;
 
-/** A number seen before and this far back is no duplicate: its sender began again. */
-const RESTART = 64;
-/** How often silence is judged; how late is too late for that, and how late is suspension; in ms. */
-const SWEEP = { every: 50, late: 25, suspended: 1000 } as const;
-/** The interval of heartbeats until something else is known, in milliseconds. */
-const DEFAULT_INTERVAL = 5000;
-/** How long the last command of `--exec` may take at the end, in milliseconds. */
-const LAST_RUN = 2000;
-/** How often junk is mentioned, in milliseconds. */
-const JUNK_EVERY = 60_000;
-/** How much of a heartbeat is read, in octets. */
+/** Number of senders that the monitor remembers. */
+const MAX_SENDERS = 10_000;
+/** Octets of a heartbeat that are read. */
 const MAX_BEAT = 1024;
-/** How many changes may wait for the command of `--exec`. */
+/** Octets of a sender's name, and of what it says about a failure. */
+const MAX_NAME = 64;
+const MAX_FAILURE = 200;
+/** Longest interval of heartbeats, and longest time-out (s): 366 days. */
+const MAX_INTERVAL = 366 * 86_400;
+/** Interval of heartbeats until another one is known (ms). */
+const DEFAULT_INTERVAL = 5000;
+/** Intervals that are observed to learn the interval of a sender; the median of the last ones. */
+const OBSERVED_INTERVALS = 5;
+/** Shortest interval that is learned (ms). */
+const MIN_LEARNED = 333;
+/** A sequence number that came before and is this far back means that the sender restarted. */
+const RESTART_DISTANCE = 64;
+/** Sequence numbers that may differ from the time in seconds, in a beat sent by cron. */
+const CLOCK_DISTANCE = 3600;
+/** Time within which copies of one beat arrive (ms). */
+const COPIES_MS = 5000;
+/** Period of judging silence (ms). */
+const SWEEP_MS = 50;
+/** Lateness of a sweep after which beats may wait in the socket (ms). */
+const LATE_MS = 25;
+/** Lateness of a sweep that is reported as a suspension (ms). */
+const SUSPENDED_MS = 1000;
+/** Time between two messages, or two reports of a conflict, of the same kind (ms). */
+const REPORT_MS = 60_000;
+/** Time between two runs of `--exec` for one name and event (ms). */
+const EXEC_INTERVAL = 60_000;
+/** Time that the last command of `--exec` may take at the end (ms). */
+const LAST_EXEC = 2000;
+/** Events that may wait for the command of `--exec`. */
 const MAX_WAITING = 1000;
-const MAX_CLIENTS = 10_000;
 
 // ---- Engine: random numbers and sequence numbers -------------------------
 
@@ -612,236 +700,540 @@ function flipBit(octets: Uint8Array, position: number): void {
 
 // ---- Engine: heartbeats --------------------------------------------------
 
-/** Of our own sender, and of the assignment's: `N - T`. Its clock is nothing to rely on. */
-const BEAT =
-  /^(?:sequence=(\d{1,15})\ttime=\d+(?:\.\d+)?(?:\t[^\r\n]*)?|(\d{1,15}) - \d[\d .:-]*)\r?\n?$/;
+/** A heartbeat of our pinger: more fields follow, `interval=S`, `name=NAME`, `bye=1`, `fail=TEXT`. */
+const OUR_BEAT = /^sequence=(\d{1,15})\ttime=(\d+(?:\.\d+)?)(?:\t([^\r\n]*))?$/;
+/** The assignment's `N - TIME`, and what students send: `N TIME` and `WORD N TIME`. */
+const OTHER_BEAT = /^(?:[A-Za-z]+ +)?(\d{1,15}) +(?:- +)?\d[\d .:TZ+-]*$/;
 
-/** A sender of heartbeats; times in milliseconds, by our own monotonic clock. */
-interface Sender {
-  readonly name: string;
-  readonly counts: Record<Beats, number>;
-  window: SequenceWindow;
-  state: "up" | "stopped" | "left";
-  interval?: number; // as it says itself
-  heard: number;
-  gap?: number | undefined; // between its last two beats, if one followed the other
-  learned: number; // the gap on average
-  gaps: number;
-  jitter: number;
-  up: number;
-  down: number;
+/** A heartbeat. */
+interface Beat {
+  sequence: number;
+  /** Name of the sender, or its address and port. */
+  name: string;
+  /** Interval that the sender states (ms). */
+  interval: number | undefined;
+  /** What the sender says about its failure. */
+  failure: string | undefined;
+  isFarewell: boolean;
+  /** True if the number is the time in seconds: the sender is run by cron. */
+  isTimed: boolean;
 }
 
-/** How the monitor judges; times in milliseconds. */
-export interface MonitorOptions {
-  /** The interval of senders that do not tell theirs. Default: learned, at first 5 seconds. */
-  interval?: number | undefined;
-  /** How long a sender may be silent, if its interval allows. Default: three intervals. */
-  timeout?: number | undefined;
-  /** Gets each change. */
-  report: (change: Change) => void;
-  /** Hears of junk, once a minute. */
-  warn?: ((error: Error) => void) | undefined;
-}
-
-/** A sender nobody has heard of: as if it had left just before this beat. */
-function meet(name: string, sequence: number, now: number): Sender {
+/** Reads a heartbeat. Returns undefined for any other datagram. */
+function readBeat(octets: Uint8Array, from: Deno.NetAddr): Beat | undefined {
+  const text = toByteString(octets.subarray(0, MAX_BEAT)).replace(/\r?\n$/, "");
+  const [, number, time, rest = ""] = OUR_BEAT.exec(text) ?? OTHER_BEAT.exec(text) ?? [];
+  if (number === undefined) return undefined;
+  const field = (name: string, limit: number) => {
+    const found = rest.split("\t").find((each) => each.startsWith(`${name}=`));
+    return found?.slice(name.length + 1).slice(0, limit);
+  };
+  const sequence = Number(number);
+  const failure = field("fail", MAX_FAILURE);
   return {
-    ...{ name, state: "left", window: new SequenceWindow(sequence - 1) },
-    ...{ heard: now, learned: 0, gaps: 0, jitter: 0, up: 0, down: 0 },
-    counts: { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 },
+    sequence,
+    name: printable(field("name", MAX_NAME) || showAddress(from.hostname, from.port)),
+    interval: readInterval(field("interval", 20)),
+    failure: failure === undefined ? undefined : printable(failure),
+    isFarewell: field("bye", 2) === "1",
+    isTimed: sequence >= 1e9 && Math.abs(sequence - Number(time)) <= CLOCK_DISTANCE,
   };
 }
 
-/** Watches senders of heartbeats: loss by their numbers, silence by our clock, never by theirs. */
-export class Monitor {
-  /** How many datagrams were no heartbeats; they are no sign of life and no stop. */
-  junk = 0;
-  #quietUntil = -Infinity; // about junk
-  #awake = -Infinity; // since then
-  readonly #senders = new Map<string, Sender>();
-  readonly #options: MonitorOptions;
+function readInterval(text = ""): number | undefined {
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
+  return seconds > 0 && seconds <= MAX_INTERVAL ? 1000 * seconds : undefined;
+}
 
-  /** Knows nobody yet. */
-  constructor(options: MonitorOptions) {
+/** A sender of heartbeats. Times are of the monitor's monotonic clock (ms). */
+interface Sender {
+  readonly name: string;
+  readonly counts: BeatCounts;
+  readonly isExpected: boolean;
+  /** Its own time-out, from `--expect`. */
+  readonly timeout: number | undefined;
+  state: "up" | "failed" | "stopped" | "left";
+  /** The sequence numbers that came; undefined before the first beat. */
+  window: SequenceWindow | undefined;
+  /** Address that its beats come from. */
+  owner: string | undefined;
+  /** Time of its last beat. */
+  heardAt: number;
+  /** Time of the last beat that another host sent under its name. */
+  otherHeardAt: number;
+  /** Time of the last report of each kind of conflict. */
+  readonly reportedAt: Map<Claim, number>;
+  /** Interval that it states. */
+  interval: number | undefined;
+  /** Interval that was learned from its beats. */
+  learned: number | undefined;
+  /** The last intervals between beats that followed each other. */
+  readonly gaps: number[];
+  /** How many such intervals there were. */
+  gapCount: number;
+  jitter: number;
+  upTime: number;
+  downTime: number;
+}
+
+/** Creates a sender without a beat, as if it had left. */
+function newSender(name: string, now: number, expected?: ExpectedSender): Sender {
+  return {
+    name,
+    counts: { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 },
+    isExpected: expected !== undefined,
+    timeout: expected?.timeout,
+    state: "left",
+    window: undefined,
+    owner: undefined,
+    heardAt: now,
+    otherHeardAt: -Infinity,
+    reportedAt: new Map(),
+    interval: undefined,
+    learned: undefined,
+    gaps: [],
+    gapCount: 0,
+    jitter: 0,
+    upTime: 0,
+    downTime: 0,
+  };
+}
+
+/** How a beat relates to the beats before it. */
+interface Arrival {
+  /** Number of beats that are missing since the last one. */
+  lost: number;
+  /** Last number before a restart. */
+  before?: number | undefined;
+  /** True if the last beat came before with the same number. */
+  isRepeated?: boolean;
+}
+
+/**
+ * Watches senders of heartbeats. Loss is judged by their sequence numbers, silence by the clock of
+ * the monitor; the clocks of senders decide nothing.
+ */
+export class Monitor {
+  /** Number of datagrams that were not taken as heartbeats. */
+  junk = 0;
+  readonly #options: MonitorOptions;
+  readonly #senders = new Map<string, Sender>();
+  /** Names of senders that stopped or left and may be forgotten, the longest gone first. */
+  readonly #gone = new Set<string>();
+  /** Time of the last warning of each kind. */
+  readonly #warnedAt = new Map<string, number>();
+  /** Time of the end of the last suspension. Silence counts from there. */
+  #awakeAt = -Infinity;
+
+  /** Creates a monitor that has heard no sender. */
+  constructor(options: MonitorOptions, now: number = performance.now()) {
     this.#options = options;
+    for (const expected of options.expected ?? []) {
+      this.#senders.set(expected.name, newSender(expected.name, now, expected));
+    }
   }
 
   /** Takes a datagram. */
-  take(octets: Uint8Array, from: Deno.NetAddr, now: number): void {
-    const text = toByteString(octets.subarray(0, MAX_BEAT));
-    const [, ours, theirs] = BEAT.exec(text) ?? [];
-    const sequence = Number(ours ?? theirs ?? NaN);
-    const name = printable(
-      /\tname=([^\t\r\n]{1,64})/.exec(text)?.[1] ?? showAddress(from.hostname, from.port),
-    );
-    const known = this.#senders.get(name);
-    if (Number.isNaN(sequence) || (!known && this.#senders.size === MAX_CLIENTS)) {
+  onDatagram(octets: Uint8Array, from: Deno.NetAddr, now: number): void {
+    const beat = readBeat(octets, from);
+    if (beat === undefined) {
       this.junk++;
-      if (now < this.#quietUntil) return;
-      this.#quietUntil = now + JUNK_EVERY;
-      return this.#options.warn?.(new Error(`No heartbeats: ${this.junk} datagrams so far`));
+      const text = quoteForMessage(printable(toByteString(octets.subarray(0, 60))));
+      const where = showAddress(from.hostname, from.port);
+      const count = plural(this.junk, "datagram");
+      return this.#warn("junk", `${count} without a heartbeat, now ${text} from ${where}`, now);
     }
-    const sender = known ?? meet(name, sequence, now);
-    this.#senders.set(name, sender);
-    const interval = Number(/\tinterval=(\d{1,6}(?:\.\d{1,6})?)(?!\S)/.exec(text)?.[1] ?? 0) * 1000;
-    if (interval > 0) sender.interval = interval;
-    this.#beat(sender, sequence, now);
-    if (/\tbye=1(?!\S)/.test(text) && sender.state === "up" && sequence === sender.window.highest) {
-      sender.state = "left";
-      this.#options.report({ event: "left", name });
-    }
+    const sender = this.#senders.get(beat.name) ?? this.#addSender(beat.name, now);
+    if (sender === undefined || !this.#isFromOwner(sender, beat, from.hostname, now)) return;
+    if (beat.interval !== undefined) sender.interval = beat.interval;
+    if (beat.isTimed) this.#onTimedBeat(sender, beat, now);
+    else this.#onBeat(sender, beat, now);
   }
 
-  #beat(sender: Sender, sequence: number, now: number): void {
-    const { name, window, state, counts } = sender;
-    const next = window.highest + 1;
-    const seen = !window.add(sequence);
-    // A number seen before is a duplicate, but for a sender that began again: with its first
-    // numbers, or far behind. The last beat of one that is up is never that.
-    const isLast = state === "up" && sequence >= next - 1;
-    const again = seen && !isLast && (sequence <= 1 || sequence < next - RESTART);
-    if (seen && !again) return void counts.duplicates++;
+  /** Adds a sender. If there are too many, it replaces the one that is gone for the longest time. */
+  #addSender(name: string, now: number): Sender | undefined {
+    const { maxSenders = MAX_SENDERS } = this.#options;
+    if (this.#senders.size >= maxSenders) {
+      const [oldest] = this.#gone;
+      if (oldest === undefined) {
+        this.junk++;
+        this.#warn("full", `Cannot watch "${name}": ${maxSenders} senders are up`, now);
+        return undefined;
+      }
+      this.#gone.delete(oldest);
+      this.#senders.delete(oldest);
+      const reason = `${plural(maxSenders, "sender")} at most, this one is gone the longest`;
+      this.#warn("forgotten", `Forgot "${oldest}": ${reason}`, now);
+    }
+    const sender = newSender(name, now);
+    this.#senders.set(name, sender);
+    return sender;
+  }
+
+  /**
+   * Returns whether to take a beat, by the host that it comes from; ports may change. Another host
+   * gets a name when its owner left or stopped. Until then its beats are a sign of life, but its
+   * farewell or failure is not believed, because it could hide or raise an alarm.
+   */
+  #isFromOwner(sender: Sender, beat: Beat, host: string, now: number): boolean {
+    const { owner, state } = sender;
+    if (host === owner) return true;
+    if (owner !== undefined && state !== "left") {
+      const isSilent = now - Math.max(sender.heardAt, this.#awakeAt) > this.#timeoutOf(sender);
+      const claim = beat.isFarewell ? "left" : beat.failure === undefined ? "beat" : "failed";
+      const isMoved = claim === "beat" && (state === "stopped" || isSilent);
+      this.#reportConflict(sender, isMoved ? "moved" : claim, host, now);
+      if (claim === "beat") sender.otherHeardAt = now;
+      if (!isMoved) return false;
+      sender.window = undefined;
+    }
+    sender.owner = host;
+    return true;
+  }
+
+  #reportConflict(sender: Sender, claim: Claim, host: string, now: number): void {
+    const { name, owner = "", reportedAt } = sender;
+    if (now - (reportedAt.get(claim) ?? -Infinity) < REPORT_MS) return;
+    reportedAt.set(claim, now);
+    const hosts = { address: showHost(host), owner: showHost(owner) };
+    this.#report({ event: "conflict", name, ...hosts, claim });
+  }
+
+  /** Takes a beat with a sequence number that grows by one. */
+  #onBeat(sender: Sender, beat: Beat, now: number): void {
+    const { window, counts, name, state } = sender;
+    const { sequence } = beat;
+    if (window === undefined) {
+      counts.received++;
+      sender.window = new SequenceWindow(sequence);
+      return this.#onLife(sender, beat, { lost: 0 }, now);
+    }
+    const last = window.highest;
+    const isRestart = this.#isRestart(sender, sequence, now);
+    if (window.has(sequence) && !isRestart) {
+      if (!beat.isFarewell) counts.duplicates++;
+      return;
+    }
     counts.received++;
-    if (!again && sequence < next) {
+    if (isRestart) {
+      sender.window = new SequenceWindow(sequence);
+      return this.#onLife(sender, beat, { lost: 0, before: last }, now);
+    }
+    window.add(sequence);
+    if (sequence < last) {
       counts.late++;
       counts.lost--;
-      return this.#options.report({ event: "late", name, from: sequence, to: sequence });
+      return this.#report({ event: "late", name, from: sequence, to: sequence });
     }
-    if (again) sender.window = new SequenceWindow(sequence);
-    const lost = again ? 0 : sequence - next;
+    const lost = state === "left" ? 0 : sequence - last - 1;
     counts.lost += lost;
-    const silence = inSeconds(now - sender.heard);
-    if (state === "left") this.#options.report({ event: "started", name });
-    if (state === "stopped") this.#options.report({ event: "recovered", name, silence, lost });
-    if (again && state !== "left") {
-      this.#options.report({ event: "restarted", name, from: sequence });
+    this.#onLife(sender, beat, { lost }, now);
+  }
+
+  /** Returns whether a number shows that its sender began again. */
+  #isRestart(sender: Sender, sequence: number, now: number): boolean {
+    const { window, state, heardAt } = sender;
+    const last = window?.highest ?? -1;
+    const silence = now - heardAt;
+    // Nobody can miss more beats than the silence was long; a larger jump is a new sequence.
+    if (sequence > last) return sequence - last > WINDOW + 2 * silence / this.#intervalOf(sender);
+    if (!window?.has(sequence)) return false;
+    if (state === "stopped" || state === "left") return silence >= COPIES_MS;
+    return sequence < last && (sequence <= 1 || sequence <= last - RESTART_DISTANCE);
+  }
+
+  /**
+   * Takes a beat whose number is the time in seconds, which cron sends. Gaps are no loss, and a
+   * repeated number is a sign of life.
+   */
+  #onTimedBeat(sender: Sender, beat: Beat, now: number): void {
+    const { window, state, counts } = sender;
+    const last = window?.highest ?? -1;
+    const isRepeated = beat.sequence === last;
+    const isLate = beat.sequence < last && beat.sequence > last - CLOCK_DISTANCE;
+    if (isLate && (state === "up" || state === "failed")) return this.#addTime(sender, now, false);
+    if (!isRepeated) {
+      counts.received++;
+      sender.window = new SequenceWindow(beat.sequence);
+    }
+    this.#onLife(sender, beat, { lost: 0, isRepeated }, now);
+  }
+
+  /** Reports what a sign of life changes, and keeps the state and the times of its sender. */
+  #onLife(sender: Sender, beat: Beat, arrival: Arrival, now: number): void {
+    const { name, state } = sender;
+    const { sequence, failure, isFarewell } = beat;
+    const { lost, before, isRepeated = false } = arrival;
+    const silence = inSeconds(now - sender.heardAt);
+    if (failure !== undefined) {
+      const isKnown = state === "failed" && isRepeated;
+      if (!isKnown) this.#report({ event: "failed", name, message: failure });
+    } else if (state === "left") this.#report({ event: "started", name });
+    else if (state !== "up") this.#report({ event: "recovered", name, silence, lost });
+    if (before !== undefined && state !== "left") {
+      this.#report({ event: "restarted", name, from: sequence, before });
     } else if (state === "up" && lost > 0) {
-      this.#options.report({ event: "lost", name, lost, from: next, to: sequence - 1 });
+      this.#report({ event: "lost", name, lost, from: sequence - lost, to: sequence - 1 });
     }
-    // What waited in the socket while we slept says nothing about the sender's intervals.
-    const awake = sender.heard >= this.#awake && now > this.#awake + SWEEP.every;
-    this.#time(sender, now, awake && state === "up" && !again && lost === 0);
+    const isNext = lost === 0 && before === undefined && !isRepeated && state !== "left";
+    this.#addTime(sender, now, isNext && !beat.isTimed);
+    sender.state = failure === undefined ? "up" : "failed";
+    this.#gone.delete(name);
+    if (isFarewell) this.#leave(sender);
   }
 
-  /** Keeps the times; intervals are learned only from beats that follow each other. */
-  #time(sender: Sender, now: number, follows: boolean): void {
-    const gap = now - sender.heard;
-    if (sender.state === "up") sender.up += gap;
-    if (sender.state === "stopped") sender.down += gap;
-    if (follows) {
-      sender.gaps++;
-      sender.learned += (gap - sender.learned) / Math.min(sender.gaps, 8);
-      sender.jitter += (Math.abs(gap - (sender.gap ?? gap)) - sender.jitter) / sender.gaps;
-    }
-    sender.gap = follows ? gap : undefined;
-    sender.heard = now;
-    sender.state = "up";
+  #leave(sender: Sender): void {
+    sender.state = "left";
+    if (!sender.isExpected) this.#gone.add(sender.name);
+    this.#report({ event: "left", name: sender.name });
   }
 
-  /** How long a sender may be silent: three intervals, and no less than was asked for. */
-  #patience({ interval, learned, gaps }: Sender): number {
-    const own = interval ?? (gaps >= 4 ? learned : undefined);
-    const { timeout } = this.#options;
-    if (timeout !== undefined) return Math.max(timeout, 3 * (own ?? 0));
-    return 3 * (interval ?? this.#options.interval ?? Math.max(own ?? DEFAULT_INTERVAL, 333));
+  /** Adds the time since the last beat. Intervals are learned from beats that follow each other. */
+  #addTime(sender: Sender, now: number, isNext: boolean): void {
+    const gap = now - sender.heardAt;
+    if (sender.state === "up") sender.upTime += gap;
+    else if (sender.state !== "left") sender.downTime += gap;
+    // Beats that waited in the socket during a suspension say nothing about intervals.
+    const isAwake = sender.heardAt >= this.#awakeAt && now > this.#awakeAt + SWEEP_MS;
+    if (isNext && isAwake) learnInterval(sender, gap);
+    sender.heardAt = now;
   }
 
-  /** Judges who has stopped. */
+  #intervalOf({ interval, learned }: Sender): number {
+    return interval ?? this.#options.interval ?? learned ?? DEFAULT_INTERVAL;
+  }
+
+  /** Returns the silence after which a sender has stopped. */
+  #timeoutOf(sender: Sender): number {
+    return sender.timeout ?? this.#options.timeout ?? 3 * this.#intervalOf(sender);
+  }
+
+  /** Finds senders that stopped. */
   sweep(now: number): void {
     for (const sender of this.#senders.values()) {
-      const quiet = now - Math.max(sender.heard, this.#awake);
-      if (sender.state !== "up" || quiet <= this.#patience(sender)) continue;
+      const { name, state, isExpected, heardAt, otherHeardAt } = sender;
+      if (state === "stopped" || (state === "left" && !isExpected)) continue;
+      const silence = now - Math.max(heardAt, otherHeardAt, this.#awakeAt);
+      if (silence <= this.#timeoutOf(sender)) continue;
       sender.state = "stopped";
       sender.counts.stops++;
-      const silence = inSeconds(now - sender.heard);
-      this.#options.report({ event: "stopped", name: sender.name, silence });
+      if (!isExpected) this.#gone.add(name);
+      this.#report({ event: "stopped", name, silence: inSeconds(now - heardAt) });
     }
   }
 
-  /** Begins everybody's silence anew, after a time in which we heard nothing ourselves. */
-  resume(now: number, silence: number): void {
-    this.#awake = now;
-    this.#options.report({ event: "suspended", name: "monitor", silence });
+  /**
+   * Lets all silence count from now, because the monitor itself heard nothing before.
+   *
+   * @param silence How long (s), if it is known that the monitor was suspended.
+   */
+  resume(now: number, silence?: number): void {
+    this.#awakeAt = now;
+    if (silence !== undefined) this.#report({ event: "suspended", name: "monitor", silence });
   }
 
-  /** Sums up each sender. */
+  /** Returns the statistics of each sender. */
   summary(now: number): SenderSummary[] {
-    return this.#senders.values().map(({ name, state, counts, heard, ...sender }) => {
-      const since = now - heard;
-      const up = sender.up + (state === "up" ? since : 0);
-      const down = sender.down + (state === "stopped" ? since : 0);
-      const loss = percent(counts.lost / (counts.lost + counts.received));
-      const jitter = Number(sender.jitter.toFixed(3));
-      return { name, ...counts, loss, up: up + down > 0 ? percent(up / (up + down)) : 100, jitter };
+    return this.#senders.values().map(({ name, state, counts, heardAt, ...sender }) => {
+      const since = now - heardAt;
+      const up = sender.upTime + (state === "up" ? since : 0);
+      const down = sender.downTime + (state === "stopped" || state === "failed" ? since : 0);
+      return {
+        name,
+        ...counts,
+        loss: percent(counts.lost / (counts.lost + counts.received)),
+        up: up + down > 0 ? percent(up / (up + down)) : 100,
+        jitter: Number(sender.jitter.toFixed(3)),
+      };
     }).toArray();
   }
+
+  #report(event: Omit<MonitorEvent, "time">): void {
+    this.#options.report({ time: new Date().toISOString(), ...event });
+  }
+
+  #warn(kind: string, message: string, now: number): void {
+    if (now - (this.#warnedAt.get(kind) ?? -Infinity) < REPORT_MS) return;
+    this.#warnedAt.set(kind, now);
+    this.#options.warn?.(new Error(message));
+  }
+}
+
+/** Learns the interval of a sender: the median of the last ones, at first 5 s at least. */
+function learnInterval(sender: Sender, gap: number): void {
+  const { gaps } = sender;
+  sender.gapCount++;
+  sender.jitter += (Math.abs(gap - (gaps.at(-1) ?? gap)) - sender.jitter) / sender.gapCount;
+  gaps.push(gap);
+  if (gaps.length > OBSERVED_INTERVALS) gaps.shift();
+  const median = gaps.toSorted((a, b) => a - b)[gaps.length >> 1] ?? gap;
+  const least = gaps.length < OBSERVED_INTERVALS ? DEFAULT_INTERVAL : MIN_LEARNED;
+  sender.learned = Math.max(median, least);
 }
 
 function inSeconds(ms: number): number {
   return Number((ms / 1000).toFixed(3));
 }
 
-/** Lets the monitor hear and judge until the signal aborts. */
-export async function watch(
+/** Runs a monitor until the signal aborts. */
+export async function watchHeartbeats(
   socket: Deno.DatagramConn,
   monitor: Monitor,
   signal: AbortSignal,
   trace?: Trace,
 ): Promise<void> {
-  const hearing = receiveAll(socket, signal, (octets, from) => {
+  const receiving = receiveAll(socket, signal, (octets, from) => {
     trace?.("<", formatDatagram(octets, from));
-    monitor.take(octets, from, performance.now());
+    monitor.onDatagram(octets, from, performance.now());
   });
-  const judging = async () => {
-    while (!signal.aborted) {
-      const [began, wall] = [performance.now(), Date.now()];
-      await pause(SWEEP.every, signal);
-      // The monotonic clock stands still while the machine sleeps, the other one does not.
-      const slept = Math.max(performance.now() - began, Date.now() - wall) - SWEEP.every;
-      if (slept > SWEEP.suspended) monitor.resume(performance.now(), inSeconds(slept));
-      if (slept > SWEEP.late) await pause(SWEEP.every, signal); // what waits in the socket goes first
-      if (!signal.aborted) monitor.sweep(performance.now());
-    }
-  };
-  await Promise.all([hearing, judging()]);
+  await Promise.all([receiving, sweepUntil(signal, monitor)]);
 }
 
+async function sweepUntil(signal: AbortSignal, monitor: Monitor): Promise<void> {
+  while (!signal.aborted) {
+    const startedAt = performance.now();
+    const wallClock = Date.now();
+    await pause(SWEEP_MS, signal);
+    const elapsed = performance.now() - startedAt;
+    const step = Date.now() - wallClock - elapsed;
+    const lateness = elapsed - SWEEP_MS;
+    if (lateness > SUSPENDED_MS) monitor.resume(performance.now(), inSeconds(lateness));
+    // Only the wall clock runs while a machine sleeps. But it jumps when it is set, too, so a
+    // jump is not reported as a suspension.
+    else if (step > SUSPENDED_MS) monitor.resume(performance.now());
+    if (lateness > LATE_MS) await pause(SWEEP_MS, signal); // datagrams in the socket come first
+    if (!signal.aborted) monitor.sweep(performance.now());
+  }
+}
+
+/** Settings of {@linkcode EventCommand}. */
+export interface EventCommandOptions {
+  /** What becomes of the standard output of the command. */
+  stdout: "inherit" | "null";
+  /** Events that the command is run for. Default: all. */
+  on?: readonly MonitorEvent["event"][] | undefined;
+  /** Time between two runs for one name and event (ms). Default: a minute. */
+  minInterval?: number | undefined;
+  /** Gets the error of a command that fails. */
+  warn: (error: unknown) => void;
+}
+
+/** Events that tell the state of a sender. A newer one makes an older one obsolete. */
+const STATES: readonly string[] = [
+  "started",
+  "stopped",
+  "recovered",
+  "restarted",
+  "left",
+  "failed",
+];
+
 /**
- * Runs a command (words apart by spaces) for each change: one at a time, without a shell, the
- * change on its standard input. What it returns settles when the command has run. The signal ends
- * a command that runs.
+ * Runs a command (words divided by blanks) for events: one at a time, without a shell, with the
+ * event as JSON on its standard input. An event that follows an equal one too soon waits; a newer
+ * event replaces it.
  */
-export function hook(
-  command: string,
-  stdout: "inherit" | "null",
-  warn: (error: unknown) => void,
-  signal: AbortSignal,
-): (change: Change) => Promise<void> {
-  const [program = "", ...args] = command.trim().split(/\s+/);
-  const start = async (change: Change) => {
+export class EventCommand {
+  readonly #command: string;
+  readonly #options: EventCommandOptions;
+  readonly #stop = new AbortController();
+  /** Timers of names and events that the command was run for lately. */
+  readonly #recent = new Map<string, ReturnType<typeof setTimeout>>();
+  /** Events that wait for such a timer. */
+  readonly #deferred = new Map<string, MonitorEvent>();
+  #queued = 0;
+  #isOverrun = false;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(command: string, options: EventCommandOptions) {
+    this.#command = command;
+    this.#options = options;
+  }
+
+  /** Takes an event. */
+  onEvent(event: MonitorEvent): void {
+    const { on } = this.#options;
+    const subject = STATES.includes(event.event) ? event.name : keyOf(event);
+    this.#deferred.delete(subject);
+    if (on !== undefined && !on.includes(event.event)) return;
+    if (this.#recent.has(keyOf(event))) this.#deferred.set(subject, event);
+    else this.#enqueue(event, subject);
+  }
+
+  /** Waits for the commands (ms), then ends the one that runs. */
+  async end(timeout: number): Promise<void> {
+    this.#recent.forEach(clearTimeout);
+    this.#deferred.clear();
+    const ended = new AbortController();
+    await Promise.race([this.#last.then(() => ended.abort()), pause(timeout, ended.signal)]);
+    ended.abort();
+    this.#stop.abort();
+    await this.#last;
+  }
+
+  #enqueue(event: MonitorEvent, subject: string): void {
+    const { minInterval = EXEC_INTERVAL, warn } = this.#options;
+    if (this.#queued === MAX_WAITING) {
+      if (!this.#isOverrun) warn(new Error(`"${this.#command}" is too slow: events are skipped`));
+      this.#isOverrun = true;
+      return;
+    }
+    const key = keyOf(event);
+    const timer = setTimeout(() => {
+      this.#recent.delete(key);
+      const next = this.#deferred.get(subject);
+      if (next === undefined || keyOf(next) !== key) return;
+      this.#deferred.delete(subject);
+      this.#enqueue(next, subject);
+    }, minInterval);
+    this.#recent.set(key, timer);
+    this.#queued++;
+    this.#last = this.#last.then(() => this.#run(event)).catch(warn).finally(() => {
+      this.#queued--;
+      if (this.#queued === 0) this.#isOverrun = false;
+    });
+  }
+
+  async #run(event: MonitorEvent): Promise<void> {
+    const { stdout } = this.#options;
+    const { signal } = this.#stop;
+    if (signal.aborted) return;
+    const [program = "", ...args] = this.#command.trim().split(/\s+/);
     const child = new Deno.Command(program, { args, stdin: "piped", stdout, signal }).spawn();
     const writer = child.stdin.getWriter();
-    const line = encoder.encode(`${JSON.stringify(change)}\n`);
+    const line = encoder.encode(`${JSON.stringify(event)}\n`);
     await writer.write(line).then(() => writer.close()).catch(() => {}); // it need not read
     const { code } = await child.status;
-    if (code !== 0) throw new Error(`"${printable(command)}" ended with status ${code}`);
-  };
-  let [waiting, last] = [0, Promise.resolve()];
-  return (change) => {
-    if (waiting === MAX_WAITING) {
-      warn(new Error(`"${printable(command)}" is too slow: it will not hear of each change`));
-      return last;
+    if (code !== 0 && !signal.aborted) {
+      throw new Error(`"${this.#command}" ended with status ${code}`);
     }
-    waiting++;
-    return last = last.then(() => start(change)).catch(warn).finally(() => waiting--);
-  };
+  }
+}
+
+function keyOf({ event, name }: MonitorEvent): string {
+  return `${event} ${name}`;
 }
 
 // ---- Command line --------------------------------------------------------
 
 /** Time for which the last command of `--exec` and the last lines may take at the end (ms). */
 const LAST_OUTPUT = 1000;
+
+/** Reads the senders of `--expect`: `web1,backup=90000`. */
+function readExpected(text: string): ExpectedSender[] {
+  return text.split(",").map((item) => {
+    const [, name = item, time] = /^(.*)=([^=]*)$/.exec(item) ?? [];
+    if (name === "" || encoder.encode(name).length > MAX_NAME) {
+      throw new UsageError(`expected names of 1 to ${MAX_NAME} octets, each perhaps with =SECONDS`);
+    }
+    return { name, timeout: time === undefined ? undefined : seconds(0.001, MAX_INTERVAL)(time) };
+  });
+}
+
+/** Reads the events of `--on`: `stopped,failed`. */
+function readEvents(text: string): MonitorEvent["event"][] {
+  return text.split(",").map(oneOf(...EVENTS));
+}
 
 const OPTIONS = {
   port: option(
@@ -887,18 +1279,25 @@ const OPTIONS = {
   interval: option(
     "--interval S",
     "interval of senders that do not state theirs (default: 5, then as observed)",
-    seconds(0.001, 86_400),
+    seconds(0.001, MAX_INTERVAL),
   ),
   timeout: option(
     "--timeout S",
     "silence after which a sender has stopped (default: 3 intervals)",
-    seconds(0.001, 86_400),
+    seconds(0.001, MAX_INTERVAL),
+  ),
+  expect: option(
+    "--expect NAME[=S],...",
+    "report these senders if they are not heard within S (default: --timeout)",
+    readExpected,
   ),
   exec: option(
     "--exec COMMAND",
-    "run at each event, with the event as JSON on standard input (needs --allow-run)",
+    "run at each event, with the event as JSON on standard input, once a minute at most for one " +
+      "name and event (needs --allow-run)",
     nonEmpty,
   ),
+  on: option("--on EVENT,...", `run --exec at these events only: ${EVENTS.join(", ")}`, readEvents),
   json: flag("--json", "print events and the summary as JSON lines"),
   quiet: flag("-q, --quiet", "print the summary only"),
   verbose: flag("-v, --verbose", "show each datagram on standard error"),
@@ -920,9 +1319,10 @@ function checkOptions(line: CommandLine<typeof OPTIONS>): void {
   if (operand !== undefined) {
     throw new UsageError(`Cannot use ${quoteForMessage(operand)}: expected options only`);
   }
-  for (const name of ["interval", "timeout", "exec"] as const) {
+  for (const name of ["interval", "timeout", "expect", "exec"] as const) {
     requireWith(line, name, "heartbeat", OPTIONS);
   }
+  requireWith(line, "on", "exec", OPTIONS);
   const { loss, burst } = line.options;
   // Between two bursts at least one datagram is not lost.
   if (burst !== undefined && loss > burst / (burst + 1) + 1e-9) {
@@ -983,25 +1383,37 @@ function lossOf({ received, dropped, ignored }: Counts): number {
   return dropped / (received - ignored);
 }
 
-/** Says a change in one line. */
-export function describe(
-  { event, name, lost = 0, from = 0, to = from, silence = 0 }: Change,
-): string {
-  const [seconds, span] = [`${silence.toFixed(1)} s`, from === to ? from : `${from} to ${to}`];
-  const words: Record<Change["event"], string> = {
+/** Describes an event in one line. */
+export function describe(event: Omit<MonitorEvent, "time">): string {
+  const { name, lost = 0, from = 0, to = from, before = 0, silence = 0, message = "" } = event;
+  const time = `${silence.toFixed(1)} s`;
+  const span = from === to ? from : `${from} to ${to}`;
+  const words: Record<MonitorEvent["event"], string> = {
     started: "started",
     lost: `${lost} lost (sequence ${span})`,
     late: `1 came late (sequence ${span})`,
-    stopped: `stopped (silent for ${seconds})`,
-    recovered: `is back (after ${seconds}, ${lost} lost)`,
-    restarted: `restarted (sequence fell to ${from})`,
+    stopped: `stopped (silent for ${time})`,
+    recovered: `is back (after ${time}, ${lost} lost)`,
+    restarted: `restarted (sequence ${from > before ? "jumped" : "fell"} to ${from})`,
     left: "left",
-    suspended: `was suspended for ${seconds}`,
+    failed: `failed: ${message}`,
+    conflict: describeConflict(event),
+    suspended: `was suspended for ${time}`,
   };
-  return `${name}: ${words[event]}`;
+  return `${name}: ${words[event.event]}`;
 }
 
-/** Sums up the heartbeats, a line a sender. */
+function describeConflict({ claim = "beat", address, owner }: Omit<MonitorEvent, "time">): string {
+  const words: Record<Claim, string> = {
+    beat: `beats come from ${address}, too, not only from ${owner}`,
+    left: `farewell from ${address} is not believed, its beats come from ${owner}`,
+    failed: `failure from ${address} is not believed, its beats come from ${owner}`,
+    moved: `beats now come from ${address}, no longer from ${owner}`,
+  };
+  return words[claim];
+}
+
+/** Formats the statistics of the senders, a line for each. */
 function summarizeSenders(senders: SenderSummary[], junk: number): string {
   const lines = senders.map((sender) =>
     `${sender.name}: ${sender.received} received, ${sender.lost} lost (${
@@ -1015,7 +1427,7 @@ function summarizeSenders(senders: SenderSummary[], junk: number): string {
   return [...lines, `${plural(lines.length, "sender")}, ${junk} junk`].join("\n");
 }
 
-/** Makes sure that the command may be run, before the first change. */
+/** Checks before the first event that the command may be run. */
 function requireRun(line: string): void {
   const [command = ""] = line.trim().split(/\s+/);
   if (Deno.permissions.querySync({ name: "run", command }).state === "granted") return;
@@ -1076,26 +1488,25 @@ async function runEcho(
 /** Watches senders of heartbeats until the signal aborts. */
 async function runMonitor(
   socket: Deno.DatagramConn,
-  { interval, timeout, exec, json, quiet }: Values<typeof OPTIONS>,
+  { interval, timeout, expect, exec, on, json, quiet }: Values<typeof OPTIONS>,
   { say, warn, trace }: Output,
   signal: AbortSignal,
 ): Promise<void> {
-  const end = new AbortController();
   const stdout = json ? "null" : "inherit";
-  const command = exec === undefined ? undefined : hook(exec, stdout, warn, end.signal);
-  let commands: Promise<void> | undefined;
-  const report = (change: Change) => {
-    if (!quiet) say(describe(change), change);
-    if (change.event !== "suspended") commands = command?.(change);
+  const command = exec === undefined ? undefined : new EventCommand(exec, { stdout, on, warn });
+  const report = (event: MonitorEvent) => {
+    if (!quiet) say(`${event.time} ${describe(event)}`, event);
+    command?.onEvent(event);
   };
-  const monitor = new Monitor({ interval, timeout, report, warn });
+  const monitor = new Monitor({ interval, timeout, expected: expect, report, warn });
   const showSummary = () => {
-    const [senders, { junk }] = [monitor.summary(performance.now()), monitor];
-    say(summarizeSenders(senders, junk), { event: "summary", senders, junk });
+    const senders = monitor.summary(performance.now());
+    const { junk } = monitor;
+    const time = new Date().toISOString();
+    say(summarizeSenders(senders, junk), { time, event: "summary", senders, junk });
   };
-  await Promise.race([watch(socket, monitor, signal, trace), onQuit(showSummary)]);
-  await Promise.race([commands, pause(LAST_RUN, end.signal)]);
-  end.abort();
+  await Promise.race([watchHeartbeats(socket, monitor, signal, trace), onQuit(showSummary)]);
+  await command?.end(LAST_EXEC);
   showSummary();
 }
 

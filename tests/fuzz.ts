@@ -27,7 +27,7 @@ import { runHere } from "./http_client_helpers.ts";
 import { type Listener, serve, type ServeOptions } from "../http_server.ts";
 import { printable, toByteString, UsageError } from "../protocol.ts";
 import { mail } from "../smtp_client.ts";
-import { EchoServer, Monitor } from "../udp_ping_server.ts";
+import { describe as describeBeat, EchoServer, Monitor } from "../udp_ping_server.ts";
 import { Pinger } from "../udp_pinger.ts";
 import { octetsOf, ROOT } from "./helpers.ts";
 
@@ -268,18 +268,20 @@ async function fuzzRequests(random: Random, count: number): Promise<void> {
 const BEATS = [
   "sequence=7\ttime=12.345678\tname=web1\tinterval=5",
   "sequence=8\ttime=13.000000\tname=web1\tinterval=5\tbye=1",
+  "sequence=1700000000\ttime=1700000000.5\tname=job\tinterval=86400\tfail=disk full",
   "9 - 14.5",
+  "Ping 10 15.5",
 ];
 
 /** Every datagram is a heartbeat or junk; what is reported is fit for a terminal. */
 function fuzzHeartbeats(random: Random, count: number): void {
   const from: Deno.NetAddr = { transport: "udp", hostname: "127.0.0.1", port: 9 };
   let said = "";
-  const monitor = new Monitor({ report: (change) => said += `${change.name} ${change.event}` });
+  const monitor = new Monitor({ report: (event) => said += describeBeat(event) });
   for (let done = 0; done < count; done++) {
     const text = corrupt(random, pick(random, BEATS));
     said = "";
-    monitor.take(octetsOf(text), from, done);
+    monitor.onDatagram(octetsOf(text), from, done);
     if (printable(said) !== said) throw new Error(`${show(text)}: ${said}`);
   }
 }

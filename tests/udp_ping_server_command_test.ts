@@ -113,16 +113,12 @@ Deno.test("command line: heartbeats, their changes, --exec and the summary", asy
       await sleep(50);
     }
   }, ["--allow-net", "--allow-run"]);
-  const events = stdout.trim().split("\n").map((line) => JSON.parse(line));
-  assertEquals([code, ...events.map(({ event }) => event)], [
-    0,
-    "started",
-    "lost",
-    "left",
-    "summary",
-  ]);
-  assertEquals(events[1], { event: "lost", name: "web1", lost: 1, from: 2, to: 2 });
-  assertEquals([events[3].junk, events[3].senders[0].received], [1, 3]);
+  const [started, lost, left, summary] = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  const found = [started, lost, left, summary].map(({ event }) => event);
+  assertEquals([code, ...found], [0, "started", "lost", "left", "summary"]);
+  for (const { time } of [started, lost, left, summary]) assertMatch(time, /^\d{4}-.*T.*\d\dZ$/);
+  assertEquals(lost, { time: lost.time, event: "lost", name: "web1", lost: 1, from: 2, to: 2 });
+  assertEquals([summary.junk, summary.senders[0].received], [1, 3]);
   assertEquals(await Deno.readTextFile(log), stdout.split("\n").slice(0, 3).join("\n") + "\n");
   await Deno.remove(log);
 });

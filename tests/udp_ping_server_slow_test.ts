@@ -1,6 +1,6 @@
 /** Rows of the echo server and the monitor that wait for real time. */
 import { assert, assertEquals, assertLess, assertMatch } from "jsr:@std/assert@^1.0.19";
-import { type Change, Monitor, watch } from "../udp_ping_server.ts";
+import { Monitor, type MonitorEvent, watchHeartbeats } from "../udp_ping_server.ts";
 import { octetsOf } from "./helpers.ts";
 import {
   addressOf,
@@ -63,12 +63,12 @@ Deno.test("monitor: a stop is reported over a real socket", async () => {
   const sender = udp();
   const stop = new AbortController();
   const { promise: stopped, resolve } = Promise.withResolvers<void>();
-  const changes: Change[] = [];
-  const report = (change: Change) => {
-    changes.push(change);
-    if (change.event === "stopped") resolve();
+  const events: MonitorEvent[] = [];
+  const report = (event: MonitorEvent) => {
+    events.push(event);
+    if (event.event === "stopped") resolve();
   };
-  const watching = watch(socket, new Monitor({ report }), stop.signal);
+  const watching = watchHeartbeats(socket, new Monitor({ report }), stop.signal);
   for (const sequence of [1, 2, 4]) {
     await sender.send(
       octetsOf(web(sequence).replace("interval=1", "interval=0.1")),
@@ -80,16 +80,16 @@ Deno.test("monitor: a stop is reported over a real socket", async () => {
   stop.abort();
   await watching;
   sender.close();
-  assertEquals(changes.map(({ event }) => event), ["started", "lost", "stopped"]);
+  assertEquals(events.map(({ event }) => event), ["started", "lost", "stopped"]);
 });
 
 Deno.test("monitor: beats that wait in the socket while the monitor stalls prevent a stop", async () => {
   const socket = udp();
   const sender = udp();
   const stop = new AbortController();
-  const changes: Change[] = [];
-  const monitor = new Monitor({ report: (change) => changes.push(change) });
-  const watching = watch(socket, monitor, stop.signal);
+  const events: MonitorEvent[] = [];
+  const monitor = new Monitor({ report: (event) => events.push(event) });
+  const watching = watchHeartbeats(socket, monitor, stop.signal);
   const beat = web(1).replace("interval=1", "interval=0.1");
   await sender.send(octetsOf(beat), addressOf(socket));
   await sleep(60);
@@ -99,7 +99,7 @@ Deno.test("monitor: beats that wait in the socket while the monitor stalls preve
   stop.abort();
   await watching;
   sender.close();
-  assertEquals(changes.map(({ event }) => event), ["started"]);
+  assertEquals(events.map(({ event }) => event), ["started"]);
 });
 
 Deno.test("--exec: a command that hangs ends with the monitor", async () => {
