@@ -56,6 +56,7 @@ import {
   pause,
   printable,
   readTrust,
+  showAddress,
   toByteString,
   TOKEN,
   type Trace,
@@ -103,6 +104,16 @@ class RetryError extends ExitError {
   constructor(status: number, message: string, readonly retryAfter: number | null) {
     super(status, message);
   }
+}
+
+/** Addresses of one host and port, as `--resolve` gives them. */
+export interface FixedAddresses {
+  /** Host as it is in a URL, without brackets. */
+  host: string;
+  /** Port. */
+  port: number;
+  /** Addresses, without brackets. */
+  addresses: readonly string[];
 }
 
 /** What a download asks for. Times are in milliseconds, sizes in octets. */
@@ -159,6 +170,8 @@ export interface DownloadOptions {
   retries: number;
   /** Address family; null for both. */
   family: 4 | 6 | null;
+  /** Addresses that take the place of a look-up. */
+  resolve: readonly FixedAddresses[];
   /** True to measure the look-up of the name apart from the connection. */
   timing: boolean;
   /** Timeouts and pauses. */
@@ -262,6 +275,12 @@ const FOREVER = 2_147_483_000;
 /** Longest pause between two attempts (ms). */
 const MAX_PAUSE = 600_000;
 
+/** Head start of an address over the next one (ms), RFC 8305 §8. */
+const HEAD_START = 250;
+
+/** Addresses of `localhost`, in the order in which getaddrinfo has them. */
+const LOOPBACK = ["::1", "127.0.0.1"];
+
 /** Exit statuses that may be others next time; those that leave octets worth keeping. */
 const TRANSIENT = [6, 7, 18, 28, 52, 55, 56];
 const RESUMABLE = [...TRANSIENT, 23, 130];
@@ -345,34 +364,49 @@ function percentDecode(text: string): string {
 
 // ---- Engine: the connection --------------------------------------------
 
-/** Opens a connection: name, TCP and TLS, all within `--connect-timeout`. */
+/** What to connect to: a host without brackets, a port, and the addresses if they are known. */
+interface Place {
+  host: string;
+  port: number;
+  addresses?: readonly string[] | undefined;
+}
+
+/** Opens a connection to a server: name, TCP and TLS, all within `--connect-timeout`. */
 async function connect(target: Target, attempt: Attempt, times: Times): Promise<Deno.Conn> {
-  const { options, io } = attempt;
-  const { protocol, host, hostname, port } = target.url;
-  const name = hostname.replace(/^\[(.*)\]$/, "$1"); // sockets and certificates want no brackets
-  const timeout = AbortSignal.timeout(options.connectTimeout);
+  const { connectTimeout } = attempt.options;
+  const timeout = AbortSignal.timeout(connectTimeout);
   const signal = AbortSignal.any([attempt.signal, timeout]);
   try {
-    const { zone } = target;
-    const asked = zone ? `${name}%${zone}` : name;
-    if (io.trace && name.includes("xn--")) {
-      const { domainToUnicode } = await import("node:url");
-      io.trace("*", `${domainToUnicode(name)} is ${name} to the DNS`);
-    }
-    const hosts = await timed(times, "dns", () => abortable(look(asked, attempt), signal));
-    const number = Number(port || (protocol === "https:" ? 443 : 80));
-    const open = async () => {
-      const conn = await timed(times, "connect", () => dial(hosts, number, signal));
-      io.trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
-      conn.setNoDelay(); // otherwise Nagle and a delayed ACK hold the request back for 40 ms
-      return conn;
-    };
-    if (protocol === "http:") return await open();
-    return await secure(open, name, { ...attempt, signal }, times);
+    return await openConnection(target, { ...attempt, signal }, times);
   } catch (error) {
     if (attempt.signal.aborted || !timeout.aborted) throw error;
-    throw new ExitError(28, `No connection to ${host} within ${options.connectTimeout / 1000} s`);
+    const { host } = target.url;
+    throw new ExitError(28, `No connection to ${host} within ${connectTimeout / 1000} s`);
   }
+}
+
+async function openConnection(
+  { url, zone }: Target,
+  attempt: Attempt,
+  times: Times,
+): Promise<Deno.Conn> {
+  const isTls = url.protocol === "https:";
+  const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1"); // TLS wants no brackets
+  const host = zone ? `${hostname}%${zone}` : hostname;
+  const port = Number(url.port || (isTls ? 443 : 80));
+  const fixed = attempt.options.resolve.find((other) => other.host === host && other.port === port);
+  const open = () => openTcp({ host, port, addresses: fixed?.addresses }, attempt, times);
+  return isTls ? await startTls(open, hostname, attempt, times) : await open();
+}
+
+/** Opens a TCP connection. */
+async function openTcp(place: Place, attempt: Attempt, times: Times): Promise<Deno.TcpConn> {
+  const { io: { trace }, signal } = attempt;
+  const addresses = await abortable(resolveHost(place, attempt, times), signal);
+  const conn = await timed(times, "connect", () => dial(place, addresses, signal));
+  trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
+  conn.setNoDelay(); // otherwise Nagle and a delayed ACK hold the request back for 40 ms
+  return conn;
 }
 
 /** Adds the time that some work takes to its phase. */
@@ -399,58 +433,113 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 /**
- * Looks a name up where a family is asked for or somebody wants to know. Else the name goes on to
- * `Deno.connect`, which tries all its addresses side by side (RFC 8305): that saves the 20 ms it
- * takes to load node:dns.
+ * Returns what to connect to: addresses, or the name itself. `Deno.connect` looks a name up and
+ * tries its addresses as RFC 8305 says. To do that here takes 20 ms to load node:dns, so it is done
+ * only where the addresses matter, and where Deno allows each of them.
  */
-async function look(host: string, { options, io }: Attempt): Promise<string[]> {
+async function resolveHost(place: Place, attempt: Attempt, times: Times): Promise<string[]> {
+  const { options: { family, timing }, io: { trace } } = attempt;
+  const { host, port } = place;
+  const isLiteral = host.includes(":") || /^[\d.]+$/.test(host);
+  const isLocal = /(^|\.)localhost\.?$/.test(host); // RFC 6761 §6.3: no look-up
+  const known = place.addresses ?? (isLiteral ? [host] : isLocal ? LOOPBACK : null);
+  if (known === null && family === null && !trace && !timing) return [host];
+  const all = known ?? await lookUp(host, attempt, times);
+  const addresses = all.filter((address) => family === null || familyOf(address) === family);
+  if (addresses.length === 0) throw noAddress(host, family);
+  if (!isLiteral) trace?.("*", `${host} is ${addresses.join(", ")}`);
+  if (isLiteral || place.addresses || family !== null) return addresses;
+  const isAllowed = addresses.every((address) => {
+    const { state } = Deno.permissions.querySync({ name: "net", host: showAddress(address, port) });
+    return state === "granted";
+  });
+  return isAllowed ? addresses : [isLocal ? "localhost" : host];
+}
+
+/** Looks a name up with getaddrinfo, and keeps its order (RFC 6724). */
+async function lookUp(host: string, { options, io }: Attempt, times: Times): Promise<string[]> {
   const { family } = options;
-  const kind = family === null ? "address" : `IPv${family} address`;
-  const literal = host.includes(":") ? 6 : /^[\d.]+$/.test(host) ? 4 : null;
-  if (literal !== null && family !== null && literal !== family) {
-    throw new ExitError(6, `${host} is no ${kind}`);
-  }
-  if (literal !== null || (family === null && !io.trace && !options.timing)) return [host];
   try {
+    if (io.trace && host.includes("xn--")) {
+      const { domainToUnicode } = await import("node:url");
+      io.trace("*", `${domainToUnicode(host)} is ${host} to the DNS`);
+    }
     const { lookup } = await import("node:dns/promises");
-    const found = await lookup(host, { all: true, family: family ?? 0 });
-    const addresses = found.map(({ address }) => address);
-    io.trace?.("*", `${host} is ${addresses.join(", ")}`);
-    // The name, where it will do: permission may be given for it alone, and Deno knows best which
-    // of several addresses to try first.
-    const [only = host, ...others] = addresses;
-    const { state } = Deno.permissions.querySync({ name: "net", host: only });
-    const isEnough = !options.timing || others.length > 0 || state !== "granted";
-    return family === null && isEnough ? [host] : addresses;
+    await lookup("127.0.0.1"); // loads the rest of the resolver, which must not count as "dns"
+    const settings = { all: true, family: family ?? 0, verbatim: true } as const;
+    const found = await timed(times, "dns", () => lookup(host, settings));
+    return takeTurns([...new Set(found.map(({ address }) => address))]);
   } catch (error) {
     if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
-    throw new ExitError(6, `Cannot find an ${kind} of ${host}`);
+    throw noAddress(host, family);
   }
 }
 
-/** Connects to the first address that answers. */
-async function dial(hosts: string[], port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
-  let [status, why] = [7, ""];
-  for (const hostname of hosts) {
-    try {
-      return await Deno.connect({ hostname, port, signal });
-    } catch (error) {
-      if (signal.aborted) throw error;
-      why = reasonOf(error);
-      // Neither of the two has a class or a code of its own.
-      if (error instanceof URIError || why.startsWith("failed to lookup")) {
-        throw new ExitError(6, `Cannot find an address of ${hostname}`);
-      }
-      // It was there, and reset before Deno had a look at it: no answer rather than no connection.
-      const { ConnectionReset, NotConnected } = Deno.errors;
-      if (error instanceof ConnectionReset || error instanceof NotConnected) status = 56;
+/** Lets the families take turns, each in its order (RFC 8305 §4). */
+function takeTurns(addresses: string[]): string[] {
+  const rank = (address: string) => {
+    const before = addresses.slice(0, addresses.indexOf(address));
+    return before.filter((other) => familyOf(other) === familyOf(address)).length;
+  };
+  return addresses.toSorted((one, other) => rank(one) - rank(other));
+}
+
+function familyOf(address: string): 4 | 6 {
+  return address.includes(":") ? 6 : 4;
+}
+
+function noAddress(host: string, family: 4 | 6 | null): ExitError {
+  return new ExitError(6, `Cannot find an ${family ? `IPv${family} ` : ""}address of ${host}`);
+}
+
+/**
+ * Connects to the first address that answers. Each has a head start over the next (RFC 8305 §5), so
+ * that one that does not answer costs a moment, and not all the time there is.
+ */
+async function dial(
+  place: Place,
+  addresses: string[],
+  signal: AbortSignal,
+): Promise<Deno.TcpConn> {
+  const { port } = place;
+  const done = new AbortController();
+  const ended = AbortSignal.any([signal, done.signal]);
+  const attempts: Promise<Deno.TcpConn>[] = [];
+  try {
+    for (const hostname of addresses) {
+      const attempt = Deno.connect({ hostname, port, signal: ended });
+      attempts.push(attempt);
+      const isAnyOpen = Promise.any(attempts).then(() => true, () => false);
+      const isOpen = attempt.then(() => true, () => false); // its failure starts the next, too
+      if (await Promise.race([isAnyOpen, isOpen, pause(HEAD_START, ended)])) break;
     }
+    const conn = await Promise.any(attempts);
+    for (const attempt of attempts) {
+      attempt.then((other) => other === conn || other.close(), () => {});
+    }
+    return conn;
+  } catch (error) {
+    const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
+    throw signal.aborted ? signal.reason : noConnection(place, addresses, errors.at(-1));
+  } finally {
+    done.abort();
   }
-  throw new ExitError(status, `Cannot connect to ${hosts.join(", ")} port ${port}: ${why}`);
+}
+
+function noConnection({ host, port }: Place, addresses: string[], error: unknown): ExitError {
+  const why = reasonOf(error);
+  // Deno has neither a class nor a code for these two.
+  if (error instanceof URIError || why.startsWith("failed to lookup")) return noAddress(host, null);
+  const { ConnectionReset, NotConnected } = Deno.errors;
+  // Connected, then reset: exit 56 (receive), not 7 (connect).
+  const status = error instanceof ConnectionReset || error instanceof NotConnected ? 56 : 7;
+  const others = addresses.filter((address) => address !== host).join(", ");
+  const where = others ? `${host} (${others})` : host;
+  return new ExitError(status, `Cannot connect to ${where} port ${port}: ${why}`);
 }
 
 /** Opens connections until one has TLS and a certificate that is trusted. */
-async function secure(
+async function startTls(
   open: () => Promise<Deno.TcpConn>,
   hostname: string,
   { options, io, signal }: Attempt,
@@ -1251,8 +1340,6 @@ export async function download(
 ): Promise<void> {
   const target = parseTarget(url);
   if (options.insecure) io.note("warning: no certificate is checked (-k)");
-  // Loading the resolver takes longer than asking it, and must not count as "dns".
-  if (options.timing || io.trace) await (await import("node:dns/promises")).lookup("127.0.0.1");
   const began = performance.now();
   await using output = new Output(target.url, options, io.stdout);
   try {
@@ -1614,6 +1701,11 @@ const OPTIONS = {
   ),
   ipv4: flag("-4, --ipv4", "use IPv4 addresses only"),
   ipv6: flag("-6, --ipv6", "use IPv6 addresses only"),
+  resolve: list(
+    "--resolve HOST:PORT:ADDR",
+    "connect to ADDR for that host and port; several with commas",
+    readFixedAddresses,
+  ),
   silent: flag("-s, --silent, -q, --quiet", "no progress, no notes; errors are shown"),
   ignored: flag(
     "-#, -N, -g, --progress-bar, --no-buffer, --globoff",
@@ -1785,6 +1877,26 @@ async function readData(parts: readonly string[]): Promise<Octets | null> {
   const pieces: Octets[] = [];
   for (const part of parts) pieces.push(encoder.encode("&"), await read(part));
   return parts.length === 0 ? null : concat(pieces.slice(1));
+}
+
+/** Reads `HOST:PORT:ADDR`, with brackets around an IPv6 address. */
+function readFixedAddresses(text: string): FixedAddresses {
+  const expected = new UsageError("expected HOST:PORT:ADDR, as in example.org:443:127.0.0.1");
+  const [, name = "", digits = "", list = ""] = /^(\[[^\]]*\]|[^:*]+):(\d+):(.+)$/.exec(text) ?? [];
+  const port = Number(digits);
+  const addresses = list.split(",").map((address) => address.replace(/^\[(.*)\]$/, "$1"));
+  if (!addresses.every(isAddress) || port < 1 || port > 65_535) throw expected;
+  try {
+    return { host: parseTarget(name).url.hostname.replace(/^\[(.*)\]$/, "$1"), port, addresses };
+  } catch {
+    throw expected;
+  }
+}
+
+/** Tells whether a text is an IP address. */
+function isAddress(text: string): boolean {
+  return URL.canParse(text.includes(":") ? `http://[${text}]` : `http://${text}`) &&
+    /^(\d+\.){3}\d+$|:/.test(text);
 }
 
 /** Asks for the password where it is missing and there is a terminal. */
