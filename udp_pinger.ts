@@ -1,175 +1,309 @@
 #!/usr/bin/env -S deno run --allow-net --unstable-net
 /**
- * Measures the way to a UDP echo server and back, as ping(8) does with ICMP: round-trip times,
+ * Measures the path to a UDP echo server and back, as ping(8) does with ICMP: round-trip times,
  * loss, duplicates, damage and order. Or sends heartbeats (`--heartbeat`).
  *
  * ```sh
  * deno run --allow-net --unstable-net udp_pinger.ts 127.0.0.1 12000
  * ```
  *
- * A probe is one line of ASCII, `sequence=N<TAB>time=SECONDS.MICROS` and perhaps more fields. The
- * time in it is for people: what is measured stays in our own table, by our own monotonic clock.
- * Round-trip time is RFC 2681's, order RFC 4737's, percentiles are RFC 2330's. Read from the top:
- * the terms, the numbers, statistics, probes, heartbeats. The command line comes last.
+ * A probe is one line of ASCII, `sequence=N<TAB>time=SECONDS.MICROS`, and further fields separated
+ * by tabs. The time in it is for people and servers. Measurements use our own monotonic clock.
+ * Round-trip time is defined in RFC 2681, reordering in RFC 4737, percentiles in RFC 2330. Read
+ * from the top: terms, numbers, statistics, probes, sizes, heartbeats, output, command line.
  *
- * Left out: ICMP's "port unreachable", which no UDP socket of Deno reports. It looks like loss.
+ * Left out: ICMP "port unreachable". Deno's UDP sockets do not report it, so it looks like loss.
+ * Deno cannot set the DF bit either, so the walk through sizes shows what passes in fragments.
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
-import { explain, pause, percent, print, printable, requireDatagrams } from "./protocol.ts";
-import { readNumber, readProbability, receiveAll, run, showAddress } from "./protocol.ts";
-import { showTrace, shutdownSignal, spellOut, timeOfDay, toByteString } from "./protocol.ts";
-import { UsageError, VERSION } from "./protocol.ts";
-import type { Trace } from "./protocol.ts";
+import {
+  type Command,
+  type CommandLine,
+  decimal,
+  flag,
+  formatPercent,
+  onQuit,
+  option,
+  plural,
+  print,
+  probability,
+  quoteForMessage,
+  type Reader,
+  readNumber,
+  reasonOf,
+  refuseTogether,
+  requireWith,
+  run,
+  seconds,
+  showTrace,
+  shutdownSignal,
+  type Values,
+  wholeNumber,
+} from "./cli.ts";
+import {
+  ExitError,
+  pause,
+  percent,
+  receiveAll,
+  requireDatagrams,
+  showAddress,
+  timeOfDay,
+  toByteString,
+  type Trace,
+  UsageError,
+} from "./protocol.ts";
 
 // ---- Terms ---------------------------------------------------------------
 
-/** How to ping; times in milliseconds. */
+/** How to ping. Times are in milliseconds. */
 export interface PingOptions {
-  /** How many probes; Infinity is until the signal aborts. */
+  /** Number of probes, or of replies where there is a deadline. Infinity: until the signal aborts. */
   count: number;
-  /** From probe to probe. Default: the next goes when the one before is answered or given up. */
+  /** Time from probe to probe. Default: the next probe waits for the reply or the timeout. */
   interval?: number | undefined;
-  /** How long a reply may take. */
+  /** Time to wait for a reply. */
   timeout: number;
-  /** The end of it all, from now on. */
+  /** Time after which the run ends. Default: none. */
   deadline?: number | undefined;
-  /** How many octets a probe has. Default: as few as it takes. */
+  /** Length of a probe (octets). Default: the shortest. */
   size?: number | undefined;
-  /** How many probes are under way at once. */
+  /** Number of probes in flight at once. */
   preload: number;
-  /** Whether to send as fast as replies come, and after a pause of 10 ms all the same. */
+  /** True to send as fast as replies come, or 100 probes a second if that is more. */
   flood: boolean;
-  /** Whether to ask the server for its times and its count. */
+  /** True to ask the server for its times and its count. */
   oneWay: boolean;
+  /** Length of a window of statistics. Default: no windows. */
+  every?: number | undefined;
   /** Ends the run. */
   signal: AbortSignal;
-  /** Gets what happens. */
+  /** Receives each event. */
   report: (event: PingEvent) => void;
-  /** Sees each datagram. */
+  /** Receives each window when all of its probes are answered or lost. */
+  reportWindow?: ((window: Window) => void) | undefined;
+  /** Looks the name of the server up again, after a send error. */
+  lookUp?: (() => Promise<Deno.NetAddr>) | undefined;
+  /** Shows each datagram. */
   trace?: Trace | undefined;
 }
 
-/** What happened. A reply is foreign if its source, or all of it, is not what we asked. */
+/** One event of a run. */
 export interface PingEvent {
-  /** Its kind. */
+  /** Kind. A foreign datagram has another source, or matches no probe. */
   event: "probe" | "reply" | "timeout" | "duplicate" | "late" | "corrupted" | "foreign" | "error";
-  /** The sequence number of the probe, where there is one. */
+  /** Sequence number of the probe, if there is one. */
   seq?: number;
-  /** How many octets came. */
+  /** Length of the datagram (octets). */
   bytes?: number;
-  /** From where they came. */
+  /** Source address and port. */
   from?: string;
-  /** The round-trip time, in milliseconds. */
+  /** Round-trip time (ms). */
   rtt?: number;
-  /** Whether a reply to a later probe came before. */
+  /** True if a reply to a later probe came before. */
   outOfOrder?: true;
-  /** What is wrong with it. */
+  /** True if the reply is the probe in upper case. */
+  upperCase?: true;
+  /** What is wrong with the datagram, or why it could not be sent. */
   reason?: string;
 }
 
-/** A probe; it stays in the table when it is settled, so that duplicates and late replies are known. */
+/** A probe. It stays in the table after its reply, so that duplicates and late replies are known. */
 interface Probe {
   readonly seq: number;
   readonly octets: Uint8Array;
-  sent: number;
+  readonly window: Statistics | undefined;
+  sentAt: number;
   state: "open" | "received" | "lost" | "late";
 }
 
-/**
- * What is counted: probes answered in time; further replies to the same probe, first ones after
- * the timeout, changed ones, overtaken ones (RFC 4737); probes that could not be sent; datagrams
- * from elsewhere, or to no probe of ours.
- */
+/** What is counted, one by one. */
 export type Counted =
+  /** Probes answered in time. */
   | "received"
+  /** Further replies to the same probe. */
   | "duplicates"
+  /** First replies after the timeout. */
   | "late"
+  /** Replies with other octets than the probe. */
   | "corrupted"
+  /** Replies that came after the reply to a later probe (RFC 4737). */
   | "outOfOrder"
+  /** Replies in upper case. */
+  | "upperCase"
+  /** Probes that could not be sent. */
   | "errors"
+  /** Datagrams from another source, or without a probe. */
   | "foreign";
 
-/**
- * The statistics of a run. Times are in milliseconds, loss is in per cent; `bursts` is how often
- * the loss began, `longest` the most lost in a row, `time` from the first send to the last, `pipe`
- * the most probes in flight at once, `ewma` ping(8)'s moving average: an eighth of it is new.
- */
-export interface Summary
-  extends
-    Record<Counted | "transmitted" | "lost" | "loss" | "bursts" | "longest", number>,
-    Record<"time" | "pipe" | "ewma", number>,
-    Record<"jitter" | "jitter3550" | "p25" | "p50" | "p75" | "p95" | "p99", number | null> {
-  /** Where the true loss lies in 95 of 100 cases. */
+/** The statistics of a run or of a window. Times are in milliseconds, loss is in per cent. */
+export interface Summary extends Record<Counted, number> {
+  /** Number of probes sent, except those in flight. */
+  transmitted: number;
+  /** Number of probes that were not answered in time. */
+  lost: number;
+  /** Share of the probes that were lost. */
+  loss: number;
+  /** 95 % confidence interval of the loss. */
   lossInterval: [low: number, high: number];
-  /** Round-trip times; mdev is the population standard deviation. Null if nothing came. */
+  /** Number of runs of consecutive lost probes. */
+  bursts: number;
+  /** Length of the longest of these runs. */
+  longest: number;
+  /** Time from the first send to the last. */
+  time: number;
+  /** Largest number of probes in flight at once. */
+  pipe: number;
+  /** Round-trip times; mdev is the population standard deviation. Null without a reply. */
   rtt: Record<"min" | "avg" | "max" | "mdev", number> | null;
-  /** Which way lost how many, the mean time in queues, and how far the server's clock is ahead. */
-  oneWay: Record<"lostUp" | "lostDown" | "queueUp" | "queueDown" | "offset", number> | null;
+  /** Exponentially weighted moving average of the round-trip time, with ping(8)'s gain of 1/8. */
+  ewma: number;
+  /** Mean difference between one round-trip time and the next. */
+  jitter: number | null;
+  /** Jitter as RFC 3550 §6.4.1 defines it. */
+  jitter3550: number | null;
+  /** First quartile of the round-trip times. */
+  p25: number | null;
+  /** Median of the round-trip times. */
+  p50: number | null;
+  /** Third quartile of the round-trip times. */
+  p75: number | null;
+  /** 95th percentile of the round-trip times; null below 20 replies. */
+  p95: number | null;
+  /** 99th percentile of the round-trip times; null below 100 replies. */
+  p99: number | null;
+  /** What the server's times and count tell; null if it sent none. */
+  oneWay: OneWay | null;
+}
+
+/** What the times and the count of the server tell. Times are in milliseconds. */
+export interface OneWay {
+  /** Number of probes lost on the way to the server. */
+  lostUp: number;
+  /** Number of probes lost on the way back. */
+  lostDown: number;
+  /** Mean time in queues on the way to the server. */
+  queueUp: number;
+  /** Mean time in queues on the way back. */
+  queueDown: number;
+  /** Time by which the server's clock is ahead. */
+  offset: number;
+}
+
+/** The statistics of the probes that were sent within a window. */
+export interface Window {
+  /** Start of the window, from the start of the run (ms). */
+  from: number;
+  /** End of the window (ms). */
+  to: number;
+  /** Its statistics. */
+  summary: Summary;
 }
 
 // ---- Numbers -------------------------------------------------------------
 
-/** What a datagram can hold, over IPv6; over IPv4 it is 20 octets less. */
+/** Largest payload of a datagram over IPv6 (octets). Over IPv4 it is 20 octets less. */
 const MAX_SIZE = 65_527;
-/** How many probes are remembered, and how many round-trip times are kept for the percentiles. */
-const MEMORY = 65_536;
-/** How many octets of probes are remembered: of long ones, fewer. */
-const MEMORY_OCTETS = 64 * 1024 * 1024;
-/** So much later than asked for, in ms, and a pause was a stall: the socket is read before judging. */
-const STALL = { late: 5, drain: 20 } as const;
-/** How far behind its grid a probe is still sent, in ms; more is a stall, and skips what it missed. */
+/** Number of probes remembered, and of round-trip times kept for percentiles. */
+const MAX_PROBES = 65_536;
+/** Octets of all remembered probes; of long probes, fewer are remembered. */
+const MAX_PROBE_OCTETS = 64 * 1024 * 1024;
+/** A timer this late (ms) means that the process stalled: read the socket before declaring loss. */
+const STALL_MS = 5;
+/** Time for reading the socket after a stall (ms). */
+const DRAIN_MS = 20;
+/** Delay up to which a probe is still sent (ms). After a longer one, the missed probes are skipped. */
 const MAX_LAG = 50;
-/** With `-f`: how many probes are under way, and after which pause they count as lost, in ms. */
-const FLOOD = { window: 64, pause: 10 } as const;
-/** Among how many of the last probes the one is looked for whose number was damaged. */
-const NEAR = 100;
-/** How long to wait for stragglers at the end: at least, and at least if there were any, in ms. */
-const LINGER = { short: 10, long: 50 } as const;
-/** From how many replies on a percentile is more than the maximum under another name. */
+/** Number of probes in flight with `-f`. */
+const FLOOD_WINDOW = 64;
+/** Time after which `-f` sends without a reply (ms). */
+const FLOOD_PAUSE = 10;
+/** Number of the latest probes that are compared with a reply whose sequence number is damaged. */
+const MAX_COMPARED = 100;
+/** Number of octets that may be damaged in such a reply. */
+const MAX_DAMAGED = 2;
+/** Time to wait for duplicates and late replies at the end (ms). */
+const LINGER_MS = 10;
+/** The same, if there were any before. */
+const LONG_LINGER_MS = 50;
+/** Number of replies from which on a percentile differs from the maximum. */
 const ENOUGH = { p95: 20, p99: 100 } as const;
-/** A 95 % interval of the normal distribution, in standard deviations. */
+/** Half width of the 95 % interval of the normal distribution (standard deviations). */
 const Z = 1.959964;
-/** How many probes to ourselves until the code is compiled: the first would take 2 ms longer. */
+/** Probes sent to ourselves until the code is compiled. The first one would take 2 ms longer. */
 const WARM_UP = 50;
+/** Largest payloads that are not fragmented where the MTU is 1500 (octets). */
+const UNFRAGMENTED = { ipv4: 1472, ipv6: 1452 } as const;
+/** Ports below are for privileged programs. Our server ignores clients that have such a port. */
+const FIRST_USER_PORT = 1024;
+/** Replies a second, and in a burst, that `udp_ping_server.ts` sends to one client by default. */
+const SERVER_RATE = 1000;
+/** Number of copies of a farewell, and of each beat with `-c`. */
+const BEAT_COPIES = 3;
+/** Time from copy to copy (ms), so that a short outage does not lose them all. */
+const COPY_GAP = 100;
+/** Longest text of `--fail` (octets). */
+const MAX_FAILURE = 200;
+/** Number of sizes in the first pass of a walk. */
+const FIRST_PASS = 16;
+/** Number of probes that `--live` can show. */
+const MAX_BARS = 1000;
+/** Shortest time between two drawings of `--live` (ms). */
+const DRAW_MS = 50;
 
 // ---- Engine: statistics --------------------------------------------------
 
-/** Counts what came of the probes, one by one, in bounded memory. Times in milliseconds. */
-export class Tally {
-  /** Probes sent, or tried to be. */
+/** Counts outcomes of probes, one by one, in bounded memory. Times are in milliseconds. */
+export class Statistics {
+  /** Number of probes sent, or tried to send. */
   sent = 0;
-  /** Probes neither answered nor given up. */
+  /** Number of probes neither answered nor lost. */
   inFlight = 0;
-  /** What came of the others. */
+  /** Numbers of replies and other events. */
   readonly counts: Record<Counted, number> = {
-    ...{ received: 0, duplicates: 0, late: 0, corrupted: 0, outOfOrder: 0, errors: 0, foreign: 0 },
+    received: 0,
+    duplicates: 0,
+    late: 0,
+    corrupted: 0,
+    outOfOrder: 0,
+    upperCase: 0,
+    errors: 0,
+    foreign: 0,
   };
-  /** From the first send to the last. */
+  /** Time from the first send to the last. */
   time = 0;
-  /** The most probes in flight at once. */
+  /** Largest number of probes in flight at once. */
   pipe = 0;
+  #startedAt: number | undefined;
   #bursts = 0;
   #longest = 0;
-  #run = 0; // of lost probes, without a break
+  #currentBurst = 0;
   readonly #rtts: number[] = [];
   #min = Infinity;
   #max = 0;
   #mean = 0;
-  #squares = 0; // of the distances from the mean (Welford)
+  #squares = 0; // sum of squared distances from the mean (Welford)
   #ewma = 0;
-  #last: number | undefined;
-  #changes = 0; // of the round-trip time from reply to reply, summed up
-  #smooth = 0; // the same, as RFC 3550 has it
-  #times = 0; // how many replies told the server's
-  #counted = 0; // by the server
+  #previous: number | undefined;
+  #changes = 0; // sum of differences from reply to reply
+  #jitter3550 = 0;
+  #stamped = 0; // replies with times of the server
+  #reached = 0; // probes that the server counted
   readonly #up = { min: Infinity, sum: 0 };
   readonly #down = { min: Infinity, sum: 0 };
   #offset = { rtt: Infinity, ms: 0 };
 
-  /** Takes the round-trip time of a reply. */
-  add(rtt: number): void {
+  /** Adds a probe that is sent now. */
+  addProbe(now: number): void {
+    this.#startedAt ??= now;
+    this.time = now - this.#startedAt;
+    this.sent++;
+    this.inFlight++;
+    this.pipe = Math.max(this.pipe, this.inFlight);
+  }
+
+  /** Adds the round-trip time of a reply. */
+  addReply(rtt: number): void {
     const received = ++this.counts.received;
     this.#min = Math.min(this.#min, rtt);
     this.#max = Math.max(this.#max, rtt);
@@ -177,415 +311,643 @@ export class Tally {
     this.#mean += distance / received;
     this.#squares += distance * (rtt - this.#mean);
     this.#ewma = received === 1 ? rtt : this.#ewma + (rtt - this.#ewma) / 8;
-    const change = Math.abs(rtt - (this.#last ?? rtt));
+    const change = Math.abs(rtt - (this.#previous ?? rtt));
     this.#changes += change;
-    this.#smooth += (change - this.#smooth) / 16; // RFC 3550 §6.4.1
-    this.#last = rtt;
-    // When the memory is full, each time of the whole run has the same chance to be in it.
-    const full = received > MEMORY;
-    const place = full ? Math.floor(Math.random() * received) : received - 1;
-    if (place < MEMORY) this.#rtts[place] = rtt;
+    this.#jitter3550 += (change - this.#jitter3550) / 16; // RFC 3550 §6.4.1
+    this.#previous = rtt;
+    // Reservoir sampling: each time of the whole run has the same chance to be kept.
+    const isFull = received > MAX_PROBES;
+    const place = isFull ? Math.floor(Math.random() * received) : received - 1;
+    if (place < MAX_PROBES) this.#rtts[place] = rtt;
   }
 
-  /** Takes what came of the next probe, in the order of the sequence: for the bursts. */
-  settle(lost: boolean): void {
-    if (lost && this.#run === 0) this.#bursts++;
-    this.#run = lost ? this.#run + 1 : 0;
-    this.#longest = Math.max(this.#longest, this.#run);
+  /** Adds the outcome of the next probe in order of sequence, for the bursts. */
+  addOutcome(isLost: boolean): void {
+    if (isLost && this.#currentBurst === 0) this.#bursts++;
+    this.#currentBurst = isLost ? this.#currentBurst + 1 : 0;
+    this.#longest = Math.max(this.#longest, this.#currentBurst);
   }
 
-  /** Takes the server's times: sent, received and sent again, received; by two clocks. */
-  addTimes(t1: number, t2: number, t3: number, t4: number, counted: number): void {
-    this.#times++;
-    this.#counted = Math.max(this.#counted, counted);
-    for (const [way, time] of [[this.#up, t2 - t1], [this.#down, t4 - t3]] as const) {
-      way.min = Math.min(way.min, time);
-      way.sum += time;
-    }
+  /**
+   * Adds the times of a reply: sent (t1), received by the server (t2), sent by the server (t3),
+   * received (t4). The server's clock differs from ours.
+   *
+   * @param reached Number of probes that the server counted since the reply before.
+   */
+  addServerTimes(t1: number, t2: number, t3: number, t4: number, reached: number): void {
+    this.#stamped++;
+    this.#reached += reached;
+    this.#up.min = Math.min(this.#up.min, t2 - t1);
+    this.#up.sum += t2 - t1;
+    this.#down.min = Math.min(this.#down.min, t4 - t3);
+    this.#down.sum += t4 - t3;
     const rtt = t4 - t1;
     if (rtt < this.#offset.rtt) this.#offset = { rtt, ms: ((t2 - t1) + (t3 - t4)) / 2 };
   }
 
-  /** The round-trip times, sorted. */
-  sorted(): Float64Array {
+  /** Returns the kept round-trip times, sorted. */
+  sortedRtts(): Float64Array {
     return Float64Array.from(this.#rtts).sort();
   }
 
-  /** Sums up; probes in flight are not among the transmitted. */
+  /** Sums up. Probes in flight are not among the transmitted. */
   summary(): Summary {
     const { received } = this.counts;
     const transmitted = this.sent - this.inFlight;
     const lost = transmitted - received;
-    const sorted = this.sorted();
+    const sorted = this.sortedRtts();
     const quantile = (p: number, enough = 1) =>
-      received < enough ? null : micros(percentile(sorted, p));
+      received < enough ? null : roundToMicros(percentile(sorted, p));
     return {
-      ...{ transmitted, ...this.counts, loss: percent(lost / transmitted) },
+      transmitted,
+      ...this.counts,
+      loss: percent(lost / transmitted),
       time: Math.round(this.time),
-      rtt: received === 0 ? null : {
-        ...{ min: micros(this.#min), avg: micros(this.#mean), max: micros(this.#max) },
-        mdev: micros(Math.sqrt(this.#squares / received)),
-      },
-      ewma: micros(this.#ewma),
-      jitter: received < 2 ? null : micros(this.#changes / (received - 1)),
-      jitter3550: received < 2 ? null : micros(this.#smooth),
-      ...{ p25: quantile(0.25), p50: quantile(0.5), p75: quantile(0.75) },
-      ...{ p95: quantile(0.95, ENOUGH.p95), p99: quantile(0.99, ENOUGH.p99) },
-      ...{ lost, bursts: this.#bursts, longest: this.#longest },
-      ...{ lossInterval: wilson(lost, transmitted), pipe: this.pipe },
-      oneWay: this.#times === 0 ? null : this.#oneWay(transmitted),
+      rtt: this.#rtt(),
+      ewma: roundToMicros(this.#ewma),
+      jitter: received < 2 ? null : roundToMicros(this.#changes / (received - 1)),
+      jitter3550: received < 2 ? null : roundToMicros(this.#jitter3550),
+      p25: quantile(0.25),
+      p50: quantile(0.5),
+      p75: quantile(0.75),
+      p95: quantile(0.95, ENOUGH.p95),
+      p99: quantile(0.99, ENOUGH.p99),
+      lost,
+      bursts: this.#bursts,
+      longest: this.#longest,
+      lossInterval: wilson(lost, transmitted),
+      pipe: this.pipe,
+      oneWay: this.#oneWay(transmitted, lost),
     };
   }
 
-  /** One-way times say something only relative to their own minimum: the queues on the way. */
-  #oneWay(transmitted: number): Summary["oneWay"] {
+  #rtt(): Summary["rtt"] {
+    const { received } = this.counts;
+    if (received === 0) return null;
     return {
-      lostUp: Math.max(transmitted - this.#counted, 0),
-      lostDown: Math.max(this.#counted - this.counts.received, 0),
-      queueUp: micros(this.#up.sum / this.#times - this.#up.min),
-      queueDown: micros(this.#down.sum / this.#times - this.#down.min),
-      offset: micros(this.#offset.ms),
+      min: roundToMicros(this.#min),
+      avg: roundToMicros(this.#mean),
+      max: roundToMicros(this.#max),
+      mdev: roundToMicros(Math.sqrt(this.#squares / received)),
+    };
+  }
+
+  /**
+   * One-way times are relative to their own minimum, so they show queueing and need no common
+   * clock. Up and down together are what was lost.
+   */
+  #oneWay(transmitted: number, lost: number): OneWay | null {
+    if (this.#stamped === 0) return null;
+    const lostUp = Math.min(Math.max(transmitted - this.#reached, 0), lost);
+    return {
+      lostUp,
+      lostDown: lost - lostUp,
+      queueUp: roundToMicros(this.#up.sum / this.#stamped - this.#up.min),
+      queueDown: roundToMicros(this.#down.sum / this.#stamped - this.#down.min),
+      offset: roundToMicros(this.#offset.ms),
     };
   }
 }
 
-function micros(ms: number): number {
+function roundToMicros(ms: number): number {
   return Number(ms.toFixed(3));
 }
 
-/** The nearest rank of the empirical distribution, RFC 2330 §11.3. */
+/** Returns the nearest-rank percentile of sorted values (RFC 2330 §11.3); 0 if there are none. */
 export function percentile(sorted: ArrayLike<number>, p: number): number {
   const rank = Math.ceil(p * sorted.length - 1e-9);
   return sorted[Math.min(Math.max(rank, 1), sorted.length) - 1] ?? 0;
 }
 
-/** Where the true loss lies in 95 of 100 cases, in per cent (Wilson's score interval). */
+/** Returns Wilson's 95 % score interval of the loss (%). */
 export function wilson(lost: number, sent: number): [low: number, high: number] {
   if (sent === 0) return [0, 100];
-  const [share, spread] = [lost / sent, Z * Z / sent];
+  const share = lost / sent;
+  const spread = Z * Z / sent;
   const middle = share + spread / 2;
   const half = Z * Math.sqrt((share * (1 - share) + spread / 4) / sent);
-  const ends = [(middle - half) / (1 + spread), (middle + half) / (1 + spread)];
-  const [low = 0, high = 1] = ends.map((end) => percent(Math.min(Math.max(end, 0), 1)));
-  return [lost === 0 ? 0 : low, lost === sent ? 100 : high];
+  const toPercent = (end: number) => percent(Math.min(Math.max(end / (1 + spread), 0), 1));
+  return [
+    lost === 0 ? 0 : toPercent(middle - half),
+    lost === sent ? 100 : toPercent(middle + half),
+  ];
 }
 
-/** The options of our server that make a path like the one just measured; null if nothing came. */
+/** Returns the command of our server that simulates the measured path; null without a reply. */
 export function replay(summary: Summary): string | null {
   const { received, transmitted, lost, bursts, duplicates, corrupted, outOfOrder } = summary;
-  if (summary.p25 === null || summary.p50 === null || summary.p75 === null) return null;
+  const { p25, p50, p75, upperCase } = summary;
+  if (p25 === null || p50 === null || p75 === null) return null;
   const round = (value: number, digits = 3) => Number(value.toPrecision(digits));
-  // Half of all uniform jitter lies between the quartiles; what lies far out does not matter so.
-  const jitter = Math.min(summary.p75 - summary.p25, summary.p50);
-  // A damaged reply leaves its probe lost; --corrupt will see to that.
-  const loss = round(Math.max(lost - corrupted, 0) / transmitted);
-  const options = [`--delay ${round(summary.p50)} --jitter ${round(jitter, 2)} --loss ${loss}`];
-  // Gilbert: bursts shorter than this cannot lose so much.
+  const share = (part: number, whole: number) => round(Math.min(part / whole, 1));
+  // Half of a uniform distribution lies between its quartiles, and outliers do not move these.
+  const jitter = Math.min(p75 - p25, p50);
+  // A corrupted reply leaves its probe lost, and --corrupt simulates that.
+  const loss = share(Math.max(lost - corrupted, 0), transmitted);
+  const options = [`--delay ${round(p50)} --jitter ${round(jitter, 2)} --loss ${loss}`];
+  // Gilbert's model cannot lose this share in shorter bursts.
   const shortest = Math.ceil(10 * loss / (1 - loss)) / 10;
   if (loss > 0) options.push(`--burst ${Math.max(round(lost / bursts, 2), shortest, 1)}`);
-  const share = (count: number, of: number) => round(Math.min(count / of, 1));
   if (duplicates > 0) options.push(`--duplicate ${share(duplicates, received)}`);
   if (corrupted > 0) options.push(`--corrupt ${share(corrupted, received + corrupted)}`);
-  // Jitter wider than the gap from probe to probe overtakes by itself (in whole ms: by timers).
-  const overtakes = 2 * jitter > Math.max(summary.time / (transmitted - 1), 1);
-  if (outOfOrder > 0 && !overtakes) options.push(`--reorder ${share(outOfOrder, received)}`);
-  return `udp_ping_server.ts ${options.join(" ")}`;
+  // Jitter that is wider than the gap between probes reorders by itself. Timers count whole ms.
+  const jitterReorders = 2 * jitter > Math.max(summary.time / (transmitted - 1), 1);
+  if (outOfOrder > 0 && !jitterReorders) options.push(`--reorder ${share(outOfOrder, received)}`);
+  if (upperCase === received) options.push("--upper");
+  return `deno run --allow-net --unstable-net udp_ping_server.ts ${options.join(" ")}`;
 }
 
 // ---- Engine: probes ------------------------------------------------------
 
 const encoder = new TextEncoder();
 
-/** The places that a server may fill, with -T: its times, and its count of our requests. */
-const PLACES = "\trx=0000000000.000000\ttx=0000000000.000000\tn=0000000000";
+/** Fields that a server may fill in, with `-T`: its times and its count of our requests. */
+const SERVER_FIELDS = "\trx=0000000000.000000\ttx=0000000000.000000\tn=0000000000";
 const ZERO = 0x30;
 const NINE = 0x39;
 
-/** Writes probes, each at its time: `sequence`, `time`, `id` of the session, `pad`, places. */
-export function composer(
+/**
+ * Makes an encoder of probes: `sequence`, `time`, `id` of the session, `pad`, server fields. The
+ * padding is random, so a reply with the same octets proves that the probe was received.
+ */
+export function probeEncoder(
   size: number | undefined,
   oneWay: boolean,
 ): (seq: number, now: number) => Uint8Array {
   const id = `\tid=${crypto.getRandomValues(new Uint8Array(4)).toHex()}`;
-  const places = oneWay ? PLACES : "";
-  // Letters by chance: who can send them back has received them.
-  const chance = crypto.getRandomValues(new Uint8Array(size ?? 0));
-  const pad = toByteString(chance.map((octet) => 0x61 + octet % 26));
+  const fields = oneWay ? SERVER_FIELDS : "";
+  const random = crypto.getRandomValues(new Uint8Array(size ?? 0));
+  const padding = toByteString(random.map((octet) => 0x61 + octet % 26));
   return (seq, now) => {
     const time = `\ttime=${timeOfDay(now)}`;
-    const plain = `sequence=${seq}${time}`;
-    if (size === undefined) return encoder.encode(plain + id + places);
-    let room = size - plain.length - places.length;
-    if (room < 5) return encoder.encode(`sequence=${"0".repeat(room)}${seq}${time}${places}`);
+    const start = `sequence=${seq}${time}`;
+    if (size === undefined) return encoder.encode(start + id + fields);
+    const room = size - start.length - fields.length;
+    // "\tpad=" takes 5 octets. In less room, zeros before the number fill up.
+    if (room < 5) return encoder.encode(`sequence=${"0".repeat(room)}${seq}${time}${fields}`);
     const session = room >= id.length + 5 || room === id.length ? id : "";
-    room -= session.length;
-    const filler = room === 0 ? "" : `\tpad=${pad.slice(0, room - 5)}`;
-    return encoder.encode(plain + session + filler + places);
+    const left = room - session.length;
+    const pad = left === 0 ? "" : `\tpad=${padding.slice(0, left - 5)}`;
+    return encoder.encode(start + session + pad + fields);
   };
 }
 
-/** How few octets the probe with the longest sequence number can have. */
+/** Returns the shortest length that fits the longest sequence number (octets). */
 export function shortestProbe(count: number, oneWay: boolean): number {
   const digits = count === Infinity ? 10 : String(count).length;
-  return "sequence=\ttime=0000000000.000000".length + digits + (oneWay ? PLACES.length : 0);
+  return "sequence=\ttime=0000000000.000000".length + digits + (oneWay ? SERVER_FIELDS.length : 0);
 }
 
-/** Where a reply of the same length differs from its probe, up to so often. Places may be filled. */
-function differences(reply: Uint8Array, probe: Uint8Array, oneWay: boolean, most: number) {
-  const places = oneWay ? probe.length - PLACES.length : Infinity;
+/** Result of comparing a reply with a probe. */
+interface Comparison {
+  /** What differs; null if the reply is valid. */
+  readonly fault: string | null;
+  /** True if the reply is the probe in upper case. */
+  readonly isUpperCase: boolean;
+}
+
+/** Compares a reply with a probe. A server may fill in its fields, and reply in upper case. */
+function compare(reply: Uint8Array, probe: Uint8Array, oneWay: boolean): Comparison {
+  if (reply.length !== probe.length) {
+    return { fault: `${reply.length} bytes, not ${probe.length}`, isUpperCase: false };
+  }
+  const [at] = differences(reply, probe, oneWay, 1);
+  if (at === undefined) return { fault: null, isUpperCase: false };
+  const upper = probe.map((octet) => octet >= 0x61 && octet <= 0x7a ? octet - 0x20 : octet);
+  if (differences(reply, upper, oneWay, 1).length === 0) return { fault: null, isUpperCase: true };
+  const hex = (octet = 0) => octet.toString(16).padStart(2, "0");
+  const fault = `byte ${at} is 0x${hex(reply[at])}, not 0x${hex(probe[at])}`;
+  return { fault, isUpperCase: false };
+}
+
+/** Finds at most `limit` places where a reply of the same length differs from its probe. */
+function differences(reply: Uint8Array, probe: Uint8Array, oneWay: boolean, limit: number) {
+  const fields = oneWay ? probe.length - SERVER_FIELDS.length : Infinity;
   const found: number[] = [];
-  for (let at = 0; at < probe.length && found.length < most; at++) {
+  for (let at = 0; at < probe.length && found.length < limit; at++) {
     const [got = 0, sent = 0] = [reply[at], probe[at]];
-    const filled = at >= places && sent === ZERO && got >= ZERO && got <= NINE;
-    if (got !== sent && !filled) found.push(at);
+    const isFilled = at >= fields && sent === ZERO && got >= ZERO && got <= NINE;
+    if (got !== sent && !isFilled) found.push(at);
   }
   return found;
 }
 
-/** Says how a reply differs from its probe; null if it does not. */
-function difference(reply: Uint8Array, probe: Uint8Array, oneWay: boolean): string | null {
-  if (reply.length !== probe.length) return `${reply.length} bytes, not ${probe.length}`;
-  const [at] = differences(reply, probe, oneWay, 1);
-  if (at === undefined) return null;
-  const hex = (octet = 0) => octet.toString(16).padStart(2, "0");
-  return `byte ${at} is 0x${hex(reply[at])}, not 0x${hex(probe[at])}`;
-}
-
-/** The number at the beginning of a reply, also of one in upper case; NaN if there is none. */
+/** Reads the number at the start of a reply; NaN if there is none. */
 function readSequence(reply: Uint8Array): number {
   return Number(/^sequence=(\d{1,15})(?:\t|$)/i.exec(toByteString(reply.subarray(0, 32)))?.[1]);
 }
 
-/** Pings one server from one socket; what came of a probe stands in the table of probes. */
+/** Times (ms) and count that a server filled in. */
+interface ServerFields {
+  readonly rx: number;
+  readonly tx: number;
+  readonly n: number;
+}
+
+/** Reads the fields of the server, by the clock of `performance.now()`; null if it left zeros. */
+function readServerFields(reply: Uint8Array): ServerFields | null {
+  const text = toByteString(reply.subarray(-SERVER_FIELDS.length));
+  const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/i.exec(text) ?? [];
+  if (!(Number(rx) > 0)) return null;
+  const { timeOrigin } = performance;
+  return { rx: Number(rx) * 1000 - timeOrigin, tx: Number(tx) * 1000 - timeOrigin, n: Number(n) };
+}
+
+/**
+ * Adds up a server's counts of the probes that reached it. The count starts again when the server
+ * restarts, or when the address of the client changes (NAT): then it falls.
+ */
+class ReachedCounter {
+  #total = 0;
+  #last = { seq: 0, rx: -Infinity, n: 0 };
+
+  /**
+   * Takes a count.
+   *
+   * @param sent Number of probes sent so far. No more can have reached the server.
+   * @returns The number of probes that have reached the server since the count before.
+   */
+  add(seq: number, { rx, n }: ServerFields, sent: number): number {
+    const { seq: lastSeq, rx: lastRx, n: lastN } = this.#last;
+    if (rx <= lastRx) return 0; // this reply was overtaken
+    this.#last = { seq, rx, n };
+    const grown = n - lastN;
+    const least = seq > lastSeq ? 1 : 0; // a later probe was counted after the last one
+    const isContinued = grown >= least && this.#total + grown <= sent;
+    const reached = isContinued ? grown : Math.min(n, Math.max(seq - lastSeq, 1));
+    this.#total += reached;
+    return reached;
+  }
+}
+
+/** A window of which not all probes are answered or lost. */
+interface OpenWindow {
+  readonly from: number;
+  readonly to: number;
+  readonly statistics: Statistics;
+}
+
+/** Pings one server from one socket. The table of probes holds the state of each. */
 export class Pinger {
-  /** What came of it so far. */
-  readonly tally = new Tally();
+  /** The statistics so far. */
+  readonly statistics: Statistics;
   readonly #socket: Deno.DatagramConn;
-  readonly #target: Deno.NetAddr;
   readonly #options: PingOptions;
-  readonly #compose: ReturnType<typeof composer>;
+  readonly #encode: ReturnType<typeof probeEncoder>;
   readonly #probes = new Map<number, Probe>();
-  readonly #open = new Set<Probe>(); // in the order of sending
-  #highest = 0;
-  #settled = 0; // all up to this number are
-  #started = 0;
-  #due = 0; // on the grid of the interval
-  readonly #memory: number; // how many probes are remembered
-  readonly #window: number; // how many may fly in a flood
-  #credit: number; // how many more
+  readonly #open = new Set<Probe>(); // in order of sending
+  readonly #maxProbes: number;
+  readonly #last: number; // sequence number of the last probe
+  readonly #windows: OpenWindow[] = []; // the last one is current
+  readonly #reached = new ReachedCounter();
+  #target: Deno.NetAddr;
+  #lookUp: Promise<void> | undefined;
+  #highest: number; // sequence number of a reply
+  #settled: number; // all probes up to this number are answered or lost
+  #startedAt = 0;
+  #due = 0; // next point of the interval's grid
+  #floodDue = 0; // when -f sends without a reply
+  #retryAt = 0; // after a send error
+  #drainUntil: number | undefined; // after a stall
+  #lingerUntil: number | undefined;
   #slowest = 0;
   #wake = () => {};
 
-  /** Takes over an open socket. */
-  constructor(socket: Deno.DatagramConn, target: Deno.NetAddr, options: PingOptions) {
+  /**
+   * Takes over an open socket.
+   *
+   * @param statistics Statistics of earlier runs, which this one goes on with.
+   */
+  constructor(
+    socket: Deno.DatagramConn,
+    target: Deno.NetAddr,
+    options: PingOptions,
+    statistics: Statistics = new Statistics(),
+  ) {
     this.#socket = socket;
     this.#target = target;
     this.#options = options;
-    this.#compose = composer(options.size, options.oneWay);
-    this.#memory = Math.min(MEMORY, Math.floor(MEMORY_OCTETS / (options.size ?? 1)));
-    this.#credit = this.#window = Math.max(options.preload, FLOOD.window);
+    this.statistics = statistics;
+    this.#encode = probeEncoder(options.size, options.oneWay);
+    this.#maxProbes = Math.min(MAX_PROBES, Math.floor(MAX_PROBE_OCTETS / (options.size ?? 1)));
+    this.#highest = this.#settled = statistics.sent;
+    this.#last = statistics.sent + options.count;
   }
 
-  /** Pings until all probes are settled, the deadline, or the signal; closes the socket then. */
+  /**
+   * Pings until all probes are answered or lost (with a deadline: until so many are answered), the
+   * deadline, or the signal. Then closes the socket.
+   */
   async run(): Promise<void> {
     const { signal } = this.#options;
-    const [end, wake] = [new AbortController(), () => this.#wake()];
+    const end = new AbortController();
+    const wake = () => this.#wake();
     signal.addEventListener("abort", wake);
     const receiving = receiveAll(this.#socket, end.signal, (octets, from) => {
-      this.#take(octets, from, performance.now());
+      this.#receive(octets, from, performance.now());
     });
     try {
-      await Promise.race([this.#send(), receiving]);
+      await Promise.race([this.#schedule(), receiving]);
     } finally {
       signal.removeEventListener("abort", wake);
       end.abort();
-      await receiving.catch(() => {}); // its error, if any, has won the race
+      await receiving.catch(() => {}); // an error of it has won the race above
     }
     this.#finish();
   }
 
-  async #send(): Promise<void> {
-    const { signal, count, timeout, deadline = Infinity } = this.#options;
-    const { tally } = this;
-    this.#started = this.#due = performance.now();
-    const end = this.#started + deadline;
-    let drained: number | undefined; // until when the socket is read after a stall
-    let linger: number | undefined;
+  // Sending, and deciding what is lost
+
+  async #schedule(): Promise<void> {
+    const { signal, deadline = Infinity } = this.#options;
+    this.#startedAt = this.#due = performance.now();
+    const end = this.#startedAt + deadline;
     while (!signal.aborted) {
       const now = performance.now();
-      const [oldest] = this.#open;
-      const expiry = oldest ? oldest.sent + timeout : Infinity;
-      if (now >= end) return;
-      // After a stall what waits in the socket goes first: no loss is invented.
-      if (now <= expiry + STALL.late) drained = undefined;
-      else drained ??= now + STALL.drain;
-      if (drained !== undefined && now < drained) {
-        await this.#sleep(drained - now);
-        continue;
-      }
-      if (oldest && now >= expiry) {
-        this.#settle(oldest, "lost");
-        this.#options.report({ event: "timeout", seq: oldest.seq });
-        continue;
-      }
-      const next = tally.sent < count ? this.#nextLaunch(now) : Infinity;
-      if (now >= next) {
+      this.#turnWindows(now);
+      const lingerUntil = this.#isComplete() ? this.#linger(now) : Infinity;
+      if (now >= end || now >= lingerUntil) return;
+      const expiry = this.#nextExpiry();
+      const drainUntil = this.#drain(now, expiry);
+      if (drainUntil !== undefined) {
+        await this.#sleep(drainUntil - now);
+      } else if (now >= expiry) {
+        this.#expire();
+      } else if (now >= this.#nextLaunch(now)) {
         await this.#launch(now);
-        continue;
+      } else {
+        const window = this.#startedAt + (this.#windows.at(-1)?.to ?? Infinity);
+        const next = Math.min(this.#nextLaunch(now), expiry, end, lingerUntil, window);
+        await this.#sleep(next - now);
       }
-      if (tally.sent >= count && this.#open.size === 0) {
-        // Who was late or came twice once may do so again.
-        const { late, duplicates } = tally.counts;
-        const most = Math.max(this.#slowest, LINGER.long);
-        linger ??= now + (late + duplicates > 0 ? most : LINGER.short);
-        if (now >= linger) return;
-      }
-      await this.#sleep(Math.min(next, expiry, end, linger ?? Infinity) - now);
     }
   }
 
-  /** When the next probe may go. */
+  /** True if nothing is left to send, and no reply to wait for. */
+  #isComplete(): boolean {
+    const { sent, counts } = this.statistics;
+    const { count, deadline } = this.#options;
+    if (deadline !== undefined) return counts.received >= count; // as ping(8) does with -w
+    return sent >= this.#last && this.#open.size === 0;
+  }
+
+  /** Returns until when to wait for duplicates and late replies at the end. */
+  #linger(now: number): number {
+    const { late, duplicates } = this.statistics.counts;
+    const hasStragglers = late + duplicates > 0;
+    const time = hasStragglers ? Math.max(this.#slowest, LONG_LINGER_MS) : LINGER_MS;
+    return this.#lingerUntil ??= now + time;
+  }
+
+  /** Returns when the oldest probe in flight is lost. */
+  #nextExpiry(): number {
+    const [oldest] = this.#open;
+    return oldest ? oldest.sentAt + this.#options.timeout : Infinity;
+  }
+
+  /**
+   * After a stall, returns until when the socket is read before probes are judged: replies may wait
+   * there.
+   */
+  #drain(now: number, expiry: number): number | undefined {
+    if (now <= expiry + STALL_MS) this.#drainUntil = undefined;
+    else this.#drainUntil ??= now + DRAIN_MS;
+    const isDraining = this.#drainUntil !== undefined && now < this.#drainUntil;
+    return isDraining ? this.#drainUntil : undefined;
+  }
+
+  /** Declares the oldest probe in flight lost. */
+  #expire(): void {
+    const [oldest] = this.#open;
+    if (!oldest) return;
+    this.#settle(oldest, "lost");
+    this.#options.report({ event: "timeout", seq: oldest.seq });
+  }
+
+  /** Returns when the next probe is due; Infinity if an answer must come first. */
   #nextLaunch(now: number): number {
-    const { interval, preload, flood } = this.#options;
-    const { sent } = this.tally;
+    const { interval, preload, flood, deadline } = this.#options;
+    const { sent } = this.statistics;
+    const mayExceedCount = deadline !== undefined && !this.#isComplete();
+    if (sent >= this.#last && !mayExceedCount) return Infinity;
     if (flood) {
-      if (this.#credit > 0) return now;
-      return this.#started + this.tally.time + FLOOD.pause;
+      const window = Math.max(preload, FLOOD_WINDOW);
+      return Math.max(this.#open.size < window ? now : this.#floodDue, this.#retryAt);
     }
-    if (sent < preload) return now;
-    if (interval === undefined) return this.#open.size < preload ? now : Infinity;
-    const lag = now - this.#due;
-    if (lag > Math.max(interval / 2, MAX_LAG)) {
-      this.#due += interval * Math.floor(lag / interval);
-      if (now - this.#due > interval / 2) this.#due += interval;
-    }
+    if (interval === undefined) return this.#open.size < preload ? this.#retryAt : Infinity;
+    if (sent < preload) return this.#retryAt;
+    this.#skipMissed(now, interval);
     return this.#due;
   }
 
+  /** Moves the grid of the interval forward after a stall, so that no burst is sent. */
+  #skipMissed(now: number, interval: number): void {
+    const lag = now - this.#due;
+    if (lag <= Math.max(interval / 2, MAX_LAG)) return;
+    this.#due += interval * Math.floor(lag / interval);
+    if (now - this.#due > interval / 2) this.#due += interval;
+  }
+
   async #launch(now: number): Promise<void> {
-    const { tally } = this;
-    const { interval = 0, preload, flood, report, trace } = this.#options;
-    const seq = ++tally.sent;
-    const probe: Probe = { seq, octets: this.#compose(seq, now), sent: now, state: "open" };
-    if (seq >= preload) this.#due += interval;
+    const { report, trace } = this.#options;
+    const seq = this.statistics.sent + 1;
+    const octets = this.#encode(seq, now);
+    const window = this.#windows.at(-1)?.statistics;
+    const probe: Probe = { seq, octets, window, sentAt: now, state: "open" };
+    this.#advance(seq, now);
+    report({ event: "probe", seq });
+    trace?.(">", `${octets.length} octets: ${toByteString(octets)}`);
     this.#probes.set(seq, probe);
     this.#open.add(probe);
-    tally.inFlight = this.#open.size;
-    tally.pipe = Math.max(tally.pipe, tally.inFlight);
-    if (flood) this.#credit = (this.#credit || this.#window) - 1;
-    report({ event: "probe", seq });
-    trace?.(">", `${probe.octets.length} octets: ${printable(toByteString(probe.octets))}`);
-    probe.sent = performance.now();
-    if (seq === 1) this.#started = probe.sent;
-    tally.time = probe.sent - this.#started;
+    probe.sentAt = performance.now();
+    for (const statistics of this.#statisticsOf(probe)) statistics.addProbe(probe.sentAt);
     try {
-      await this.#socket.send(probe.octets, this.#target); // not awaited, sends overtake each other
+      await this.#socket.send(octets, this.#target); // without await, sends overtake each other
     } catch (error) {
-      if (error instanceof Deno.errors.NotCapable) throw error;
-      tally.counts.errors++;
-      this.#settle(probe, "lost");
-      report({ event: "error", seq, reason: printable(explain(error) ?? String(error)) });
+      this.#onSendError(probe, error);
     }
   }
 
-  /** Judges a datagram. It is a reply only if source, sequence and octets are right. */
-  #take(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
-    const { oneWay, report, trace } = this.#options;
-    const { counts } = this.tally;
-    const from = showAddress(hostname, port);
-    trace?.("<", `${octets.length} octets, ${from}: ${printable(toByteString(octets))}`);
-    let probe = this.#probes.get(readSequence(octets));
-    let reason = probe && difference(octets, probe.octets, oneWay);
-    if (reason !== null) {
-      probe = this.#nearest(octets) ?? probe; // the damage may be in the number
-      reason = probe && difference(octets, probe.octets, oneWay);
-    }
-    const known = hostname === this.#target.hostname && port === this.#target.port;
+  /** Sets when the probe after this one is due. */
+  #advance(seq: number, now: number): void {
+    const { interval = 0, preload } = this.#options;
+    if (seq >= preload) this.#due += interval;
+    // 100 probes a second on average, and no catching up for more than the window.
+    const latest = now + Math.max(preload, FLOOD_WINDOW) * FLOOD_PAUSE;
+    this.#floodDue = Math.min(Math.max(this.#floodDue, now) + FLOOD_PAUSE, latest);
+  }
+
+  /** Counts a probe that could not be sent. The next one waits as after a loss. */
+  #onSendError(probe: Probe, error: unknown): void {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    const { flood, timeout, report } = this.#options;
+    this.#retryAt = performance.now() + (flood ? FLOOD_PAUSE : timeout);
+    this.#count("errors", probe);
+    this.#settle(probe, "lost");
+    report({ event: "error", seq: probe.seq, reason: sendFault(error, this.#target) });
+    this.#lookUp ??= this.#options.lookUp?.()
+      .then((target) => void (this.#target = target))
+      .catch(() => {}) // the old address stays
+      .finally(() => this.#lookUp = undefined);
+  }
+
+  // Receiving
+
+  /** Judges a datagram. A reply has the right source, sequence number and octets. */
+  #receive(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
+    const { report, trace } = this.#options;
     const bytes = octets.length;
-    if (!probe || (!known && reason !== null)) {
-      counts.foreign++;
+    const from = showAddress(hostname, port);
+    trace?.("<", `${bytes} octets, ${from}: ${toByteString(octets)}`);
+    const isServer = hostname === withoutZone(this.#target.hostname) && port === this.#target.port;
+    const match = this.#match(octets);
+    if (!match || (!isServer && match.fault !== null)) {
+      this.#count("foreign");
       return report({ event: "foreign", bytes, from });
     }
-    const event = { seq: probe.seq, bytes, from, rtt: now - probe.sent };
-    if (!known) {
-      counts.foreign++;
+    const { probe, fault, isUpperCase } = match;
+    const event = { seq: probe.seq, bytes, from, rtt: now - probe.sentAt };
+    if (!isServer) {
+      this.#count("foreign", probe);
       report({ event: "foreign", ...event, reason: "DIFFERENT ADDRESS!" });
-    } else if (typeof reason === "string") {
-      counts.corrupted++;
-      report({ event: "corrupted", ...event, reason });
+    } else if (fault !== null) {
+      this.#count("corrupted", probe);
+      report({ event: "corrupted", ...event, reason: fault });
     } else {
-      this.#accept(probe, octets, event);
+      this.#accept(probe, octets, isUpperCase ? { ...event, upperCase: true } : event);
     }
   }
 
-  /** Takes a valid reply: the first in time, the first but late, or one more. */
-  #accept(probe: Probe, octets: Uint8Array, event: { seq: number; rtt: number }): void {
-    const { tally } = this;
-    const { oneWay, report } = this.#options;
+  /** Finds the probe of a datagram: by its number, or if that is damaged, by its other octets. */
+  #match(octets: Uint8Array): Comparison & { probe: Probe } | undefined {
+    const { oneWay } = this.#options;
+    const named = this.#probes.get(readSequence(octets));
+    const comparison = named && compare(octets, named.octets, oneWay);
+    if (named && comparison?.fault === null) return { probe: named, ...comparison };
+    const probe = this.#mostSimilar(octets) ?? named;
+    return probe && { probe, ...compare(octets, probe.octets, oneWay) };
+  }
+
+  /** Finds a recent probe that differs from a datagram in few octets only. */
+  #mostSimilar(octets: Uint8Array): Probe | undefined {
+    const { sent } = this.statistics;
+    for (let seq = sent; seq > sent - MAX_COMPARED; seq--) {
+      const probe = this.#probes.get(seq);
+      if (probe?.octets.length !== octets.length) continue;
+      const limit = MAX_DAMAGED + 1;
+      const damaged = differences(octets, probe.octets, this.#options.oneWay, limit).length;
+      if (damaged <= MAX_DAMAGED) return probe;
+    }
+  }
+
+  /** Takes a valid reply: the first in time, the first but late, or a duplicate. */
+  #accept(
+    probe: Probe,
+    octets: Uint8Array,
+    event: { seq: number; rtt: number; upperCase?: true },
+  ): void {
+    const { report } = this.#options;
     const { seq, rtt } = event;
     this.#slowest = Math.max(this.#slowest, rtt);
     if (probe.state === "received" || probe.state === "late") {
-      tally.counts.duplicates++;
+      this.#count("duplicates", probe);
       return report({ event: "duplicate", ...event });
     }
-    const outOfOrder = seq < this.#highest;
+    const outOfOrder = seq < this.#highest; // RFC 4737 §3.3
     this.#highest = Math.max(this.#highest, seq);
-    if (oneWay) this.#readTimes(octets, probe.sent, probe.sent + rtt);
+    if (this.#options.oneWay) this.#takeServerFields(probe, octets, probe.sentAt + rtt);
+    if (event.upperCase) this.#count("upperCase", probe);
     if (probe.state === "lost") {
-      probe.state = "late"; // and stays lost
-      tally.counts.late++;
+      probe.state = "late"; // and still counts as lost
+      this.#count("late", probe);
       return report({ event: "late", ...event });
     }
-    tally.add(rtt);
+    for (const statistics of this.#statisticsOf(probe)) statistics.addReply(rtt);
     this.#settle(probe, "received");
-    if (outOfOrder) tally.counts.outOfOrder++;
+    if (outOfOrder) this.#count("outOfOrder", probe);
     report({ event: "reply", ...event, ...(outOfOrder && { outOfOrder }) });
-    this.#credit = Math.min(this.#credit + 1, this.#window);
     this.#wake();
   }
 
-  #readTimes(octets: Uint8Array, sent: number, arrived: number): void {
-    const text = toByteString(octets.subarray(-PLACES.length));
-    const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/.exec(text) ?? [];
-    const { timeOrigin } = performance;
-    const [t2, t3] = [Number(rx) * 1000 - timeOrigin, Number(tx) * 1000 - timeOrigin];
-    // A damaged digit passes for a filled place. What cannot be is left out: time spent at the
-    // server is part of the round trip (but for rounding), and it counted no more than we sent.
-    const possible = t3 >= t2 && t3 - t2 < arrived - sent + 0.01 && Number(n) <= this.tally.sent;
-    if (Number(rx) > 0 && possible) this.tally.addTimes(sent, t2, t3, arrived, Number(n));
-  }
-
-  /** Finds the probe that a reply without a good number must come from: almost all is the same. */
-  #nearest(octets: Uint8Array): Probe | undefined {
-    for (let seq = this.tally.sent; seq > this.tally.sent - NEAR; seq--) {
-      const probe = this.#probes.get(seq);
-      if (probe?.octets.length !== octets.length) continue;
-      const wrong = differences(octets, probe.octets, this.#options.oneWay, 3).length;
-      if (wrong <= 2) return probe;
+  /** Takes the times and the count of the server, except where a damaged digit made them wrong. */
+  #takeServerFields(probe: Probe, octets: Uint8Array, receivedAt: number): void {
+    const fields = readServerFields(octets);
+    if (!fields) return;
+    const { rx, tx, n } = fields;
+    const { sent } = this.statistics;
+    const rounding = 0.01;
+    const isWithinRtt = tx >= rx && tx - rx < receivedAt - probe.sentAt + rounding;
+    if (!isWithinRtt || n > sent) return;
+    const reached = this.#reached.add(probe.seq, fields, sent);
+    for (const statistics of this.#statisticsOf(probe)) {
+      statistics.addServerTimes(probe.sentAt, rx, tx, receivedAt, reached);
     }
   }
 
+  // Counting
+
+  /** Statistics that a probe counts in: those of the run, and of its window if there is one. */
+  #statisticsOf(probe: Probe | undefined): Statistics[] {
+    return probe?.window ? [this.statistics, probe.window] : [this.statistics];
+  }
+
+  #count(what: Counted, probe?: Probe): void {
+    for (const { counts } of this.#statisticsOf(probe)) counts[what]++;
+  }
+
+  /** Closes a probe. Outcomes are counted in order of sequence, and old probes forgotten. */
   #settle(probe: Probe, state: "received" | "lost"): void {
-    const { tally } = this;
     probe.state = state;
     this.#open.delete(probe);
-    tally.inFlight = this.#open.size;
-    for (let next; (next = this.#probes.get(this.#settled + 1)) && next.state !== "open";) {
-      tally.settle(next.state !== "received");
-      this.#probes.delete(++this.#settled - this.#memory);
+    for (const statistics of this.#statisticsOf(probe)) statistics.inFlight--;
+    let next = this.#probes.get(this.#settled + 1);
+    while (next && next.state !== "open") {
+      this.#addOutcome(next);
+      this.#settled++;
+      this.#probes.delete(this.#settled - this.#maxProbes);
+      next = this.#probes.get(this.#settled + 1);
     }
   }
 
-  /** A probe in flight at Ctrl-C is not lost; but if nothing came at all, all of them are. */
+  #addOutcome(probe: Probe): void {
+    for (const statistics of this.#statisticsOf(probe)) {
+      statistics.addOutcome(probe.state !== "received");
+    }
+  }
+
+  /** Leaves probes in flight at the end uncounted. If nothing came at all, they are lost. */
   #finish(): void {
-    const { tally } = this;
-    if (tally.counts.received + tally.counts.late === 0) {
+    const { counts, sent } = this.statistics;
+    if (counts.received + counts.late === 0) {
       for (const probe of this.#open) this.#settle(probe, "lost");
     }
-    for (let seq = this.#settled + 1; seq <= tally.sent; seq++) {
+    for (let seq = this.#settled + 1; seq <= sent; seq++) {
       const probe = this.#probes.get(seq);
-      if (probe && probe.state !== "open") tally.settle(probe.state !== "received");
+      if (probe && probe.state !== "open") this.#addOutcome(probe);
     }
+    const isEmpty = this.#windows.at(-1)?.statistics.sent === 0;
+    if (isEmpty) this.#windows.pop();
+    while (this.#windows.length > 0) this.#reportWindow();
+  }
+
+  /** Begins the next window when it is time, and reports those whose probes are all settled. */
+  #turnWindows(now: number): void {
+    const { every } = this.#options;
+    if (every === undefined) return;
+    while (now - this.#startedAt >= (this.#windows.at(-1)?.to ?? 0)) {
+      const from = this.#windows.at(-1)?.to ?? 0;
+      this.#windows.push({ from, to: from + every, statistics: new Statistics() });
+    }
+    while (this.#windows.length > 1 && this.#windows[0]?.statistics.inFlight === 0) {
+      this.#reportWindow();
+    }
+  }
+
+  #reportWindow(): void {
+    const window = this.#windows.shift();
+    if (!window) return;
+    const { from, to, statistics } = window;
+    this.#options.reportWindow?.({ from, to, summary: statistics.summary() });
   }
 
   #sleep(ms: number): Promise<void> {
@@ -599,103 +961,229 @@ export class Pinger {
   }
 }
 
-/** Pings ourselves, for nothing: until the code is compiled, round trips take longer. */
+function withoutZone(hostname: string): string {
+  return hostname.replace(/%.*/, "");
+}
+
+/** Describes why a datagram could not be sent. */
+function sendFault(error: unknown, { hostname }: Deno.NetAddr): string {
+  const [, zone] = /%(.*)/.exec(hostname) ?? [];
+  const isLookup = error instanceof Error && error.message.includes("lookup");
+  if (zone !== undefined && isLookup) return `no network interface ${quoteForMessage(zone)}`;
+  return reasonOf(error);
+}
+
+/** Sends probes to ourselves until the code is compiled; before, round trips take longer. */
 async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
   const permission = { name: "net", host: showAddress(loopback, 0) } as const;
   if (Deno.permissions.querySync(permission).state !== "granted") return;
   const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
   const target = socket.addr;
   if (!("hostname" in target)) return;
-  const fixed = { timeout: 100, deadline: 200, preload: 1, flood: false, report: () => {} };
-  await new Pinger(socket, target, { count: WARM_UP, oneWay, signal, ...fixed }).run();
+  const options = { timeout: 100, preload: 1, flood: false, report: () => {} };
+  const end = AbortSignal.any([signal, AbortSignal.timeout(200)]);
+  await new Pinger(socket, target, { count: WARM_UP, oneWay, signal: end, ...options }).run();
+}
+
+// ---- Engine: a walk through sizes ----------------------------------------
+
+/** How many probes of a size were answered. */
+export interface SizeResult {
+  /** Length of the probes (octets). */
+  size: number;
+  /** Number of probes sent. */
+  transmitted: number;
+  /** Number of probes answered in time. */
+  received: number;
+}
+
+/**
+ * Chooses the sizes of a walk: some that are evenly spaced, then, by halving, those between the
+ * largest that passed and the smallest above it that did not.
+ *
+ * @param hasPassed Tells whether a size that was chosen before has passed.
+ */
+export function* walkSizes(
+  min: number,
+  max: number,
+  hasPassed: (size: number) => boolean,
+): Generator<number> {
+  const steps = Math.min(FIRST_PASS, max - min + 1);
+  const first = Array.from(
+    { length: steps },
+    (_, step) => Math.round(min + (max - min) * step / Math.max(steps - 1, 1)),
+  );
+  yield* first;
+  let passed = first.findLast(hasPassed);
+  let failed = first.find((size) => size > (passed ?? -1) && !hasPassed(size));
+  while (passed !== undefined && failed !== undefined && failed - passed > 1) {
+    const middle = Math.floor((passed + failed) / 2);
+    yield middle;
+    if (hasPassed(middle)) passed = middle;
+    else failed = middle;
+  }
+}
+
+/** Pings with probes of many sizes, `options.count` of each, all of a size at once. */
+export async function pingSizes(
+  open: () => Deno.DatagramConn,
+  target: Deno.NetAddr,
+  [min, max]: readonly [min: number, max: number],
+  options: PingOptions,
+  statistics: Statistics,
+): Promise<SizeResult[]> {
+  const results = new Map<number, SizeResult>();
+  const preload = options.count;
+  for (const size of walkSizes(min, max, (size) => (results.get(size)?.received ?? 0) > 0)) {
+    const before = { sent: statistics.sent, received: statistics.counts.received };
+    await new Pinger(open(), target, { ...options, size, preload }, statistics).run();
+    const transmitted = statistics.sent - statistics.inFlight - before.sent;
+    const received = statistics.counts.received - before.received;
+    if (transmitted > 0) results.set(size, { size, transmitted, received });
+    if (options.signal.aborted) break;
+  }
+  return [...results.values()].sort((one, other) => one.size - other.size);
 }
 
 // ---- Engine: heartbeats --------------------------------------------------
 
 /** How to send heartbeats. */
 export interface HeartbeatOptions {
-  /** From beat to beat, in milliseconds. */
+  /** Time from beat to beat (ms). */
   interval: number;
-  /** Who we are; without a name the monitor takes our address. */
+  /** Name of the sender. Default: none; the monitor then uses our address. */
   name?: string | undefined;
-  /** How many; Infinity is until the signal aborts. */
+  /** Number of beats. Infinity: until the signal aborts, and then a farewell. */
   count: number;
-  /** Ends the beats, with a farewell. */
+  /** Text of a failure that the beat reports. Default: none. */
+  failure?: string | undefined;
+  /** Time from copy to copy of a beat that is sent several times (ms). Default: 100. */
+  copyGap?: number;
+  /** Ends the run. */
   signal: AbortSignal;
-  /** Hears when sending begins to fail, and when it works again. */
+  /** Receives a message when sending begins to fail, and when it works again. */
   warn: (text: string) => void;
-  /** Sees each datagram. */
+  /** Looks the name of the monitor up again, after a send error. */
+  lookUp?: (() => Promise<Deno.NetAddr>) | undefined;
+  /** Shows each datagram. */
   trace?: Trace | undefined;
 }
 
-/** Sends heartbeats on an absolute grid; the last one says that it is, so that it is no alarm. */
+/** Sends heartbeats from one socket to one monitor. */
+class HeartbeatSender {
+  /** Number of beats of which at least one copy was sent. */
+  sent = 0;
+  /** Number of beats that could not be sent. */
+  errors = 0;
+  readonly #socket: Deno.DatagramConn;
+  readonly #options: HeartbeatOptions;
+  #target: Deno.NetAddr;
+  #isFailing = false;
+  #lookUp: Promise<void> | undefined;
+
+  constructor(socket: Deno.DatagramConn, target: Deno.NetAddr, options: HeartbeatOptions) {
+    this.#socket = socket;
+    this.#target = target;
+    this.#options = options;
+  }
+
+  /** Sends a beat, or several copies of it. */
+  async send(sequence: number, fields: string, copies: number): Promise<void> {
+    const { interval, name, copyGap = COPY_GAP } = this.#options;
+    const seconds = Number((interval / 1000).toFixed(6));
+    const start = `sequence=${sequence}\ttime=${timeOfDay()}`;
+    const sender = name === undefined ? "" : `\tname=${name}`;
+    const line = `${start}${sender}\tinterval=${seconds}${fields}`;
+    let isSent = false;
+    for (let copy = 0; copy < copies; copy++) {
+      if (copy > 0) await pause(Math.min(copyGap, interval / copies), new AbortController().signal);
+      isSent = await this.#sendLine(line) || isSent;
+    }
+    if (isSent) this.sent++;
+    else this.errors++;
+  }
+
+  /** Sends a line, and reports whether sending works only when that changes. */
+  async #sendLine(line: string): Promise<boolean> {
+    const { warn, trace } = this.#options;
+    trace?.(">", line);
+    try {
+      await this.#socket.send(encoder.encode(line), this.#target);
+      if (this.#isFailing) warn("Heartbeats are sent again");
+      this.#isFailing = false;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      if (!this.#isFailing) warn(`Cannot send heartbeats: ${sendFault(error, this.#target)}`);
+      this.#isFailing = true;
+      this.#lookUp ??= this.#options.lookUp?.()
+        .then((target) => void (this.#target = target))
+        .catch(() => {}) // the old address stays
+        .finally(() => this.#lookUp = undefined);
+    }
+    return !this.#isFailing;
+  }
+}
+
+/**
+ * Sends heartbeats on a fixed schedule. Without a count, numbers start at 1, and the last beat is a
+ * farewell in three copies, so that a planned end is no alarm. With a count (for cron) the number
+ * of a beat is the time in seconds, so it grows from run to run; each beat goes out in three copies,
+ * and there is no farewell.
+ */
 export async function sendHeartbeats(
   socket: Deno.DatagramConn,
   target: Deno.NetAddr,
-  { interval, name, count, signal, warn, trace }: HeartbeatOptions,
+  options: HeartbeatOptions,
 ): Promise<{ sent: number; errors: number }> {
-  const seconds = Number((interval / 1000).toFixed(6));
-  const fields = `${name === undefined ? "" : `\tname=${name}`}\tinterval=${seconds}`;
-  const began = performance.now();
-  let [errors, failing, slot] = [0, false, 0];
-  for (let sequence = 1;; sequence++) {
-    const last = signal.aborted || sequence >= count;
-    const bye = last ? "\tbye=1" : "";
-    const line = `sequence=${sequence}\ttime=${timeOfDay()}${fields}${bye}`;
-    trace?.(">", printable(line));
-    try {
-      await socket.send(encoder.encode(line), target);
-      if (failing) warn("Heartbeats are sent again");
-      failing = false;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotCapable) throw error;
-      errors++;
-      if (!failing) warn(`Cannot send heartbeats: ${explain(error) ?? error}`);
-      failing = true;
-    }
-    if (last) return { sent: sequence - errors, errors };
+  const { interval, count, failure, signal } = options;
+  const sender = new HeartbeatSender(socket, target, options);
+  const isCounted = count < Infinity;
+  const fields = failure === undefined ? "" : `\tfail=${failure}`;
+  const startedAt = performance.now();
+  let sequence = 0;
+  let slot = 0;
+  for (let beat = 1; !signal.aborted; beat++) {
+    const now = Math.floor((performance.timeOrigin + performance.now()) / 1000);
+    sequence = isCounted ? Math.max(now, sequence + 1) : beat;
+    await sender.send(sequence, fields, isCounted ? BEAT_COPIES : 1);
+    if (beat >= count) break;
     // After a stall the missed beats are skipped, not sent in a burst.
-    slot = Math.max(slot + 1, Math.ceil((performance.now() - began) / interval));
-    await pause(began + slot * interval - performance.now(), signal);
+    slot = Math.max(slot + 1, Math.ceil((performance.now() - startedAt) / interval));
+    await pause(startedAt + slot * interval - performance.now(), signal);
   }
+  if (!isCounted) await sender.send(sequence + 1, "\tbye=1", BEAT_COPIES);
+  return { sent: sender.sent, errors: sender.errors };
 }
 
 // ---- Output --------------------------------------------------------------
 
-/** One event as ping(8) would say it; null where it says nothing. */
-export function describe(
-  { event, seq, bytes, from, rtt = 0, outOfOrder, reason }: PingEvent,
-): string | null {
-  if (event === "probe") return null;
-  if (event === "timeout") return `seq=${seq} timeout`;
-  if (event === "error") return `seq=${seq} error: ${reason}`;
-  if (seq === undefined) return `foreign: ${bytes} octets from ${from}`;
-  const note = {
-    reply: outOfOrder ? " (out of order)" : "",
+/** Formats an event as ping(8) does; null if ping prints nothing. */
+export function describe(event: PingEvent): string | null {
+  const { seq, bytes, from, rtt = 0, reason } = event;
+  if (event.event === "probe") return null;
+  if (event.event === "timeout") return `seq=${seq} timeout`;
+  if (event.event === "error") return `seq=${seq} error: ${reason}`;
+  if (seq === undefined) return `foreign: ${plural(bytes ?? 0, "octet")} from ${from}`;
+  const kinds = {
+    reply: event.outOfOrder ? " (out of order)" : "",
     duplicate: " (DUP!)",
     late: " (late)",
     corrupted: ` (corrupted: ${reason})`,
     foreign: ` (${reason})`,
-  }[event];
-  return `${bytes} bytes from ${from}: seq=${seq} time=${fixed(rtt)} ms${note}`;
+  };
+  const notes = kinds[event.event] + (event.upperCase ? " (upper case)" : "");
+  return `${bytes} bytes from ${from}: seq=${seq} time=${fixed(rtt)} ms${notes}`;
 }
 
-/** The statistics: two lines as iputils prints them, then what it does not know. */
-export function describeSummary(host: string, summary: Summary, flood = false): string[] {
-  const { transmitted, received, loss, rtt, pipe, ewma, time, oneWay } = summary;
-  const { duplicates, corrupted, errors, late, outOfOrder, foreign } = summary;
-  const counts = { duplicates, corrupted, errors, late, "out of order": outOfOrder, foreign };
-  const line = [
-    ...[`${transmitted} packets transmitted`, `${received} received`],
-    ...Object.entries(counts).flatMap(([word, count]) => count > 0 ? [`+${count} ${word}`] : []),
-    ...(transmitted > 0 ? [`${loss}% packet loss`, `time ${time}ms`] : []),
-  ];
-  const lines = [`--- ${host} ping statistics ---`, line.join(", ")];
+/** Formats the statistics: two lines as ping(8) prints them, then what ping does not measure. */
+export function describeSummary(host: string, summary: Summary, isFlood = false): string[] {
+  const { transmitted, rtt, pipe, ewma, time, oneWay } = summary;
+  const counts = describeCounts(summary) + (transmitted > 0 ? `, time ${time}ms` : "");
+  const lines = [`--- ${host} ping statistics ---`, counts];
   if (rtt) {
-    const times = [rtt.min, rtt.avg, rtt.max, rtt.mdev].map(fixed).join("/");
     const gap = fixed(time / Math.max(transmitted - 1, 1));
-    const more = flood ? `, pipe ${pipe}, ipg/ewma ${gap}/${fixed(ewma)} ms` : "";
-    lines.push(`rtt min/avg/max/mdev = ${times} ms${more}`);
+    const flood = isFlood ? `, pipe ${pipe}, ipg/ewma ${gap}/${fixed(ewma)} ms` : "";
+    lines.push(describeRtt(rtt) + flood);
   }
   const details = describeDetails(summary);
   if (details) lines.push(details);
@@ -705,17 +1193,52 @@ export function describeSummary(host: string, summary: Summary, flood = false): 
         `up queue +${fixed(oneWay.queueUp)} ms, down queue +${fixed(oneWay.queueDown)} ms`,
     );
   }
-  const options = replay(summary);
-  if (options) lines.push(`replay: ${options}`);
+  const command = replay(summary);
+  if (command) lines.push(`replay: ${command}`);
   return lines;
 }
 
-function fixed(ms: number): string {
-  return ms.toFixed(3);
+/** Formats a window of `--every` in one line. */
+export function describeWindow({ from, to, summary }: Window): string {
+  const times = summary.rtt ? `, ${describeRtt(summary.rtt)}` : "";
+  const span = `${roundToMicros(from / 1000)} to ${roundToMicros(to / 1000)} s`;
+  return `${span}: ${describeCounts(summary)}${times}`;
 }
 
-/** Jitter and percentiles; where something was lost, its bursts and how sure that number is. */
-function describeDetails({ jitter, p50, p95, p99, ...loss }: Summary): string {
+/** Formats the line that SIGQUIT asks for, as ping(8) does. */
+export function describeStatus({ transmitted, received, loss, rtt, ewma }: Summary): string {
+  const counts = `${received}/${plural(transmitted, "packet")}, ${formatPercent(loss / 100)} loss`;
+  if (!rtt) return counts;
+  const times = [rtt.min, rtt.avg, ewma, rtt.max].map(fixed).join("/");
+  return `${counts}, min/avg/ewma/max = ${times} ms`;
+}
+
+/** Formats the counters of a summary, those other than ping(8)'s only where not zero. */
+function describeCounts(summary: Summary): string {
+  const { transmitted, received, duplicates, corrupted, errors, late, outOfOrder } = summary;
+  const others = [
+    [duplicates, plural(duplicates, "duplicate")],
+    [corrupted, `${corrupted} corrupted`],
+    [errors, plural(errors, "error")],
+    [late, `${late} late`],
+    [outOfOrder, `${outOfOrder} out of order`],
+    [summary.foreign, `${summary.foreign} foreign`],
+  ] as const;
+  return [
+    `${plural(transmitted, "packet")} transmitted`,
+    `${received} received`,
+    ...others.filter(([count]) => count > 0).map(([, text]) => `+${text}`),
+    ...(transmitted > 0 ? [`${formatPercent(summary.loss / 100)} packet loss`] : []),
+  ].join(", ");
+}
+
+function describeRtt({ min, avg, max, mdev }: NonNullable<Summary["rtt"]>): string {
+  return `rtt min/avg/max/mdev = ${[min, avg, max, mdev].map(fixed).join("/")} ms`;
+}
+
+/** Formats jitter and percentiles, and where something was lost, its bursts and interval. */
+function describeDetails(summary: Summary): string {
+  const { jitter, p50, p95, p99, lost, bursts, longest, lossInterval } = summary;
   const parts: string[] = [];
   if (jitter !== null) {
     const shown = [p50, p95, p99].filter((value) => value !== null).map(fixed);
@@ -723,26 +1246,44 @@ function describeDetails({ jitter, p50, p95, p99, ...loss }: Summary): string {
     const percentiles = p95 === null ? "" : `, ${names.join("/")} = ${shown.join("/")} ms`;
     parts.push(`jitter ${fixed(jitter)} ms${percentiles}`);
   }
-  const { lost, bursts, longest, lossInterval } = loss;
   if (lost > 0) {
     const [low, high] = lossInterval.map((end) => Number(end.toPrecision(2)));
-    parts.push(`loss in ${bursts} bursts, longest ${longest}, 95% interval ${low}% to ${high}%`);
+    const interval = `95% interval ${low}% to ${high}%`;
+    parts.push(`loss in ${plural(bursts, "burst")}, longest ${longest}, ${interval}`);
   }
   return parts.join("; ");
 }
 
-/** The line that SIGQUIT asks for, as iputils prints it. */
-export function describeStatus({ transmitted, received, loss, rtt, ewma }: Summary): string {
-  const counts = `${received}/${transmitted} packets, ${loss}% loss`;
-  if (!rtt) return counts;
-  const times = [rtt.min, rtt.avg, ewma, rtt.max].map(fixed).join("/");
-  return `${counts}, min/avg/ewma/max = ${times} ms`;
+/** Formats loss by size, then what passes: a datagram above the path's MTU goes in fragments. */
+export function describeSizes(results: readonly SizeResult[], isIpv6: boolean): string[] {
+  const lines = results.map(({ size, transmitted, received }) => {
+    const loss = formatPercent((transmitted - received) / transmitted);
+    return `${size} bytes: ${received}/${plural(transmitted, "packet")}, ${loss} loss`;
+  });
+  const limit = isIpv6 ? UNFRAGMENTED.ipv6 : UNFRAGMENTED.ipv4;
+  const passed = results.findLast(({ received }) => received > 0)?.size;
+  if (passed === undefined) return lines;
+  const failed = results.find(({ size }) => size > passed)?.size;
+  const fragments = passed > limit
+    ? `; with an MTU of 1500 the sizes above ${limit} pass in fragments`
+    : "";
+  const end = failed === undefined
+    ? `all sizes up to ${passed} bytes pass${fragments}`
+    : `largest size that passes: ${passed} bytes; ${failed} does not${
+      failed <= 65_507 ? ": fragments are lost, or the MTU ends here" : ""
+    }`;
+  return [...lines, end];
 }
 
-/** Draws the distribution of round-trip times, in steps of equal ratio. */
+function fixed(ms: number): string {
+  return ms.toFixed(3);
+}
+
+/** Draws the distribution of round-trip times, in rows of equal ratio. */
 export function histogram(sorted: ArrayLike<number>, rows = 12, width = 40): string[] {
   const times = Array.from(sorted);
-  const [min = 0, max = 0] = [times[0], times.at(-1)];
+  const min = times[0] ?? 0;
+  const max = times.at(-1) ?? 0;
   const ratio = Math.max((max / min) ** (1 / rows), 1.001);
   const counts = Array.from({ length: rows }, () => 0);
   for (const time of times) {
@@ -758,264 +1299,606 @@ export function histogram(sorted: ArrayLike<number>, rows = 12, width = 40): str
   });
 }
 
+/** Round-trip time of a probe (ms); null if it is lost, undefined while it is in flight. */
+export type Bar = number | null | undefined;
+
+const BLOCKS = "▁▂▃▄▅▆▇█";
+
+/**
+ * Draws the line of `--live`: loss and percentiles, then one character for each probe, the newest at
+ * the right. A bar of half height is the median; a lost probe is a red block, without colours a "x".
+ *
+ * @param width Number of columns; the line never has more.
+ */
+export function drawLive(
+  bars: readonly Bar[],
+  { loss, p50, rtt, p95 }: Summary,
+  width: number,
+  useColor: boolean,
+): string {
+  const median = fixed(p50 ?? 0);
+  const high = fixed(p95 ?? rtt?.max ?? 0);
+  const lost = formatPercent(loss / 100).padStart(5);
+  const forms = [
+    `loss ${lost}  p50 ${median} ms  p95 ${high} ms  `,
+    `${lost} ${median}/${high} ms `,
+    `${lost} `,
+  ];
+  const text = forms.find((form) => form.length <= 0.6 * width) ?? "";
+  const room = Math.max(width - text.length, 0);
+  const shown = room === 0 ? [] : bars.slice(-room);
+  const red = (block: string) => useColor ? `\x1b[31m${block}\x1b[39m` : "x";
+  const drawn = shown.map((bar) => {
+    if (bar === undefined) return " ";
+    if (bar === null) return red("█");
+    const level = Math.ceil(4 * bar / (p50 || bar)) - 1;
+    return BLOCKS[Math.min(Math.max(level, 0), BLOCKS.length - 1)];
+  });
+  return text + drawn.join("");
+}
+
+/** The line of `--live` on a terminal, redrawn at events and when the terminal is resized. */
+class LiveLine {
+  readonly #bars: Bar[] = [];
+  readonly #summary: () => Summary;
+  #firstSeq = 1; // of the bars
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(summary: () => Summary) {
+    this.#summary = summary;
+    if (Deno.build.os !== "windows") Deno.addSignalListener("SIGWINCH", () => this.#draw());
+  }
+
+  /** Takes an event, and draws soon. */
+  update({ event, seq = 0, rtt }: PingEvent): void {
+    const at = seq - this.#firstSeq;
+    if (event === "probe") this.#bars.push(undefined);
+    else if (event === "reply" && at >= 0) this.#bars[at] = rtt;
+    else if ((event === "timeout" || event === "error") && at >= 0) this.#bars[at] = null;
+    if (this.#bars.length > MAX_BARS) {
+      this.#bars.shift();
+      this.#firstSeq++;
+    }
+    this.#timer ??= setTimeout(() => this.#draw(), DRAW_MS);
+  }
+
+  /** Clears the line, so that another one can be printed. It is drawn again at the next event. */
+  clear(): void {
+    Deno.stderr.writeSync(encoder.encode("\r\x1b[J"));
+  }
+
+  /** Draws for the last time, and moves below the line. */
+  end(): void {
+    this.#draw();
+    Deno.stderr.writeSync(encoder.encode("\n"));
+    clearTimeout(this.#timer);
+  }
+
+  /**
+   * Draws. The cursor stays at the start of the line: when a terminal that gets narrower breaks the
+   * line in two, "erase below" still clears all of it.
+   */
+  #draw(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const width = terminalWidth() - 1; // in the last column some terminals wrap
+    const line = drawLive(this.#bars, this.#summary(), width, !Deno.noColor);
+    Deno.stderr.writeSync(encoder.encode(`\r\x1b[J${line}\r`));
+  }
+}
+
+/** Returns the number of columns of the terminal; some report none. */
+function terminalWidth(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
+  }
+}
+
 // ---- Command line --------------------------------------------------------
 
-const DEFAULT_PORT = 12_000;
-const DEFAULT_COUNT = 10;
-const DEFAULT_TIMEOUT = 1000;
-const DEFAULT_BEAT = 5000;
-/** More would be lost in the receive queue of the system, at home. */
+/** Number of probes of each size in a walk, without `-c`. */
+const PROBES_PER_SIZE = 3;
+/** More probes would overflow the receive buffer of this machine. */
 const MAX_PRELOAD = 256;
+/** Interval of heartbeats without `-i` (ms). */
+const DEFAULT_BEAT = 5000;
+/** Longest interval and deadline (s). */
+const YEAR = 366 * 86_400;
 
-const HELP = `Pings a UDP echo server, or sends heartbeats.
+/** Reads `-s N` or `-s MIN-MAX`. */
+const sizes: Reader<readonly [min: number, max: number]> = (text) => {
+  const [, first = text, last = first] = /^(\d+)-(\d+)$/.exec(text) ?? [];
+  const range = { min: 1, max: MAX_SIZE, isWhole: true };
+  const [min, max] = [readNumber(first, range), readNumber(last, range)];
+  if (min > max) throw new UsageError("expected the smaller size first");
+  return [min, max];
+};
 
-Usage: udp_pinger.ts [options] HOST [PORT]          (default port: 12000)
+/** Reads `--name`. A blank or a tab in it would break the line of fields. */
+const senderName: Reader<string> = (text) => {
+  if (/^[!-~]{1,64}$/.test(text)) return text;
+  throw new UsageError("expected 1 to 64 visible ASCII characters");
+};
 
-  -c, --count N      probes; 0: until Ctrl-C (default: 10)
-  -i, --interval S   send on the clock, every S seconds (default: when the reply
-                     came or timed out)
-  -W, --timeout S    how long to wait for a reply (default: 1)
-  -w, --deadline S   end after so long
-  -s, --size N       octets in a probe (default: as few as it takes)
-  -l, --preload N    so many probes under way at once (default: 1)
-  -f, --flood        as fast as replies come; prints a dot for each loss
-  -4, -6             IPv4 or IPv6 only
-  -D                 print the time before each line
-  -T                 ask the server for its times and counts: which way lost
-      --histogram    draw the distribution of the round-trip times
-      --fail-loss P  exit 1 if more is lost: 0.1, 10% or 1/10
-      --fail-rtt MS  exit 1 if the 95th percentile is above
-      --heartbeat    send heartbeats until Ctrl-C, every -i seconds (default: 5)
-      --name NAME    the sender's name
-      --json         JSON lines: one object an event, then the summary
-  -q, --quiet        statistics only
-  -v, --verbose      show each datagram on standard error
-  -h, --help         show this text
-  -V, --version      show the version
+/** Reads `--fail`. A tab or a line break in it would break the line of fields. */
+const failureText: Reader<string> = (text) => {
+  const { length } = encoder.encode(text);
+  if (length > 0 && length <= MAX_FAILURE && !/\p{Cc}/u.test(text)) return text;
+  throw new UsageError(`expected 1 to ${MAX_FAILURE} octets in one line`);
+};
 
-Times are seconds (0.2) unless the option says MS; 20ms is taken, too.
-SIGQUIT (Ctrl-\\) prints a line of statistics without stopping.
-
-Example: deno run --allow-net --unstable-net udp_pinger.ts -i 0.2 127.0.0.1
-
-Exit status: 0 some reply, 1 none, 2 error.
-`;
-
-// deno-fmt-ignore (a table)
 const OPTIONS = {
-  string: ["count", "interval", "timeout", "deadline", "size", "preload", "fail-loss", "fail-rtt",
-    "name"],
-  boolean: ["flood", "ipv4", "ipv6", "timestamps", "one-way", "histogram", "heartbeat", "json",
-    "quiet", "verbose", "help", "version"],
-  short: { c: "count", i: "interval", W: "timeout", w: "deadline", s: "size", l: "preload",
-    f: "flood", 4: "ipv4", 6: "ipv6", D: "timestamps", T: "one-way", q: "quiet", v: "verbose",
-    h: "help", V: "version" },
-} as const;
+  count: option(
+    "-c, --count N",
+    "probes, with -w replies; 0 is until Ctrl-C",
+    wholeNumber(0, 2 ** 31),
+    "10",
+  ),
+  interval: option(
+    "-i, --interval S",
+    "send on the clock, every S seconds (default: when the reply came or timed out)",
+    seconds(0, YEAR),
+  ),
+  timeout: option("-W, --timeout S", "time to wait for a reply", seconds(0.001, 86_400), "1"),
+  deadline: option("-w, --deadline S", "end after this time", seconds(0.001, YEAR)),
+  size: option(
+    "-s, --size N",
+    "octets in a probe (default: the fewest); MIN-MAX walks through sizes, -c probes each " +
+      `(default: ${PROBES_PER_SIZE}), and shows which pass`,
+    sizes,
+  ),
+  preload: option("-l, --preload N", "probes in flight at once", wholeNumber(1, MAX_PRELOAD), "1"),
+  flood: flag(
+    "-f, --flood",
+    "send as fast as replies come, or 100 a second if that is more; prints a dot for each loss",
+  ),
+  port: option(
+    "-p, --port N",
+    "port of the server, also as HOST:PORT or HOST PORT",
+    wholeNumber(1, 65_535),
+    "12000",
+  ),
+  ipv4: flag("-4, --ipv4", "IPv4 only"),
+  ipv6: flag("-6, --ipv6", "IPv6 only"),
+  timestamps: flag("-D, --timestamps", "print the time before each line"),
+  oneWay: flag("-T, --one-way", "ask the server for its times and count: loss up and down"),
+  histogram: flag("--histogram", "draw the distribution of the round-trip times at the end"),
+  live: flag("--live", "draw the last probes in one line, on a terminal; losses are red"),
+  every: option(
+    "--every S",
+    "print statistics every S seconds, of the probes sent in that time",
+    seconds(0.1, YEAR),
+  ),
+  failLoss: option(
+    "--fail-loss P",
+    "exit 1 if more is lost: 0.1, 10% or 1/10",
+    probability,
+  ),
+  failRtt: option(
+    "--fail-rtt MS",
+    "exit 1 if the 95th percentile is above",
+    decimal(0, Infinity),
+  ),
+  heartbeat: flag(
+    "--heartbeat",
+    "send heartbeats until Ctrl-C, every -i seconds (5); -c N sends N, for cron",
+  ),
+  name: option("--name NAME", "name of the sender of heartbeats", senderName),
+  fail: option("--fail TEXT", "send one heartbeat that reports a failure", failureText),
+  json: flag("--json", "print JSON lines: one object an event, then the summary"),
+  quiet: flag("-q, --quiet", "print statistics only"),
+  verbose: flag("-v, --verbose", "show each datagram on standard error"),
+};
 
-/** Reads a time in seconds, or with its unit; returns milliseconds. */
-function readTime(option: string, text: string, min: number): number {
-  const [, number = text, unit] = /^(.+?)(ms|s)$/.exec(text) ?? [];
-  const scale = unit === "ms" ? 1 : 1000;
-  return scale * readNumber(option, number, { min: min / scale, max: 86_400_000 / scale });
+type Line = CommandLine<typeof OPTIONS>;
+type PingerOptions = Values<typeof OPTIONS>;
+
+const COMMAND: Command<typeof OPTIONS> = {
+  name: "udp_pinger",
+  summary: "Pings a UDP echo server, or sends heartbeats.",
+  usage: ["[options] HOST [PORT]"],
+  options: OPTIONS,
+  notes: [
+    "Times are seconds (0.2) unless the option says MS; 20ms is accepted, too. A link-local " +
+    "address needs its zone: fe80::1%eth0. SIGQUIT (Ctrl-\\) prints the statistics so far.",
+  ],
+  example: "deno run --allow-net --unstable-net udp_pinger.ts -i 0.2 127.0.0.1",
+  exitStatuses: "0 some reply, 1 none, 2 error",
+  failureStatus: 2,
+};
+
+/** Options that have no effect on heartbeats. */
+const PROBE_OPTIONS = [
+  "size",
+  "preload",
+  "flood",
+  "oneWay",
+  "histogram",
+  "live",
+  "every",
+  "failLoss",
+  "failRtt",
+] as const;
+
+/** Refuses options that exclude each other, or that have no effect. */
+function checkOptions(line: Line): void {
+  const { options, spelling } = line;
+  refuseTogether(line, "ipv4", "ipv6");
+  for (const name of PROBE_OPTIONS) refuseTogether(line, name, "heartbeat");
+  for (const name of ["name", "fail"] as const) requireWith(line, name, "heartbeat", OPTIONS);
+  for (const name of ["quiet", "json", "flood", "verbose"] as const) {
+    refuseTogether(line, "live", name);
+  }
+  if (options.live && !Deno.stderr.isTerminal()) {
+    throw new UsageError("Cannot use --live: standard error is not a terminal");
+  }
+  if (options.fail !== undefined && spelling("count") !== undefined && options.count !== 1) {
+    throw new UsageError(
+      `Cannot use ${spelling("fail")} with ${spelling("count")}: one beat is sent`,
+    );
+  }
+  if (options.heartbeat && options.interval === 0) {
+    throw new UsageError(`Cannot use ${spelling("interval")} "0" with --heartbeat`);
+  }
+  const [min, max] = options.size ?? [Infinity, Infinity];
+  if (min < max) {
+    for (const name of ["flood", "every"] as const) refuseTogether(line, "size", name);
+  }
+  const mayExceedCount = options.deadline !== undefined || min < max;
+  const shortest = shortestProbe(mayExceedCount ? Infinity : probeCount(line), options.oneWay);
+  if (min < shortest) {
+    const expected = `expected a whole number from ${shortest} to ${MAX_SIZE}`;
+    throw new UsageError(`Cannot use ${spelling("size")} "${min}": ${expected}`);
+  }
 }
 
-/** Reads the command line; does nothing else. */
-function parseOptions(args: string[]) {
-  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  const [host, port = String(DEFAULT_PORT), surplus] = flags._.map(String);
+/** Returns the number of probes, of probes of each size, or of heartbeats. */
+function probeCount({ options, spelling }: Line): number {
+  const { count, heartbeat, fail, size } = options;
+  if (fail !== undefined) return 1;
+  if (spelling("count") === undefined && heartbeat) return Infinity;
+  if (spelling("count") === undefined && size && size[0] < size[1]) return PROBES_PER_SIZE;
+  return count === 0 ? Infinity : count;
+}
+
+/** Reads HOST, HOST PORT, HOST:PORT, [ADDRESS]:PORT, and -p. */
+function readTarget({ options, operands, spelling }: Line): { host: string; port: number } {
+  const [operand, portOperand, surplus] = operands;
+  if (operand === undefined) throw new UsageError("Cannot ping without a HOST");
   if (surplus !== undefined) {
-    throw new UsageError(`Cannot use "${printable(surplus)}": expected HOST [PORT]`);
+    throw new UsageError(`Cannot use ${quoteForMessage(surplus)}: expected HOST [PORT]`);
   }
-  const { heartbeat, name, ipv4, ipv6 } = flags;
-  if (ipv4 && ipv6) throw new UsageError("Cannot use -4 and -6 together");
-  if (name !== undefined && !heartbeat) throw new UsageError('Option "--name" needs --heartbeat');
-  if (name !== undefined && !/^[!-~]{1,64}$/.test(name)) { // it must not break the line of fields
-    const expected = "expected 1 to 64 visible ASCII characters";
-    throw new UsageError(`Cannot use --name "${printable(name)}": ${expected}`);
-  }
-  const whole = (letter: "c" | "s" | "l", min: number, max: number) => {
-    const text = flags[OPTIONS.short[letter]];
-    return text === undefined
-      ? undefined
-      : readNumber(`-${letter}`, text, { min, max, whole: true });
-  };
-  const time = (letter: "i" | "W" | "w", min: number) => {
-    const text = flags[OPTIONS.short[letter]];
-    return text === undefined ? undefined : readTime(`-${letter}`, text, min);
-  };
-  const asked = whole("c", 0, 2 ** 31);
-  const count = asked === 0 ? Infinity : asked ?? (heartbeat ? Infinity : DEFAULT_COUNT);
-  const [failLoss = "1", failRtt] = [flags["fail-loss"], flags["fail-rtt"]];
-  return {
-    ...{ ...flags, asked, count, oneWay: flags["one-way"] },
-    host: host?.replace(/^\[(.*)\]$/, "$1"),
-    port: readNumber("PORT", port, { min: 1, max: 65_535, whole: true }),
-    interval: time("i", heartbeat ? 1 : 0),
-    timeout: time("W", 1) ?? DEFAULT_TIMEOUT,
-    deadline: time("w", 1),
-    size: whole("s", shortestProbe(count, flags["one-way"]), MAX_SIZE),
-    preload: whole("l", 1, MAX_PRELOAD) ?? 1,
-    failLoss: readProbability("--fail-loss", failLoss),
-    failRtt: failRtt === undefined
-      ? Infinity
-      : readNumber("--fail-rtt", failRtt, { min: 0, max: Infinity }),
-    family: ipv4 ? 4 : ipv6 ? 6 : undefined,
-  };
+  const [, bracketed, name, attached] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(operand) ?? [];
+  const ports = [attached, portOperand].filter((port) => port !== undefined);
+  const given = ports.length + (spelling("port") === undefined ? 0 : 1);
+  if (given > 1) throw new UsageError("Cannot use two ports: expected HOST:PORT, HOST PORT or -p");
+  const port = ports[0] === undefined ? options.port : readPort(ports[0]);
+  return { host: bracketed ?? name ?? operand, port };
 }
 
-type Options = ReturnType<typeof parseOptions>;
+function readPort(text: string): number {
+  try {
+    return wholeNumber(1, 65_535)(text);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`Cannot use PORT ${quoteForMessage(text)}: ${error.message}`);
+  }
+}
 
-/** Finds the address, once; IPv4 first, since the assignment's server knows nothing else. */
+/** Looks up an address; IPv4 first, because the assignment's server knows only IPv4. */
 async function resolve(host: string, family: number | undefined): Promise<string> {
-  const literal = canonical(host);
+  const literal = parseAddress(host);
   if (literal !== null) {
     if (family === undefined || (family === 6) === literal.includes(":")) return literal;
-    throw new UsageError(`Cannot use "${printable(host)}" with -${family}`);
+    throw new UsageError(`Cannot use ${quoteForMessage(host)} with -${family}`);
   }
   const { lookup } = await import("node:dns/promises");
   try {
     const found = await lookup(host, { all: true });
-    const fit = found.filter((one) => family === undefined || one.family === family);
-    const address = (fit.find((one) => one.family === 4) ?? fit[0])?.address;
+    const fit = found.filter((entry) => family === undefined || entry.family === family);
+    const address = (fit.find((entry) => entry.family === 4) ?? fit[0])?.address;
     if (address !== undefined) return address;
   } catch (error) {
     if (error instanceof Error && error.message.includes("EPERM")) {
       throw new Deno.errors.NotCapable(`Requires net access to "${host}"`);
     }
   }
-  throw new Error(`Cannot resolve "${printable(host)}": no IPv${family ?? "4 or IPv6"} address`);
+  const kind = family === undefined ? "IPv4 or IPv6" : `IPv${family}`;
+  throw new ExitError(2, `Cannot resolve ${quoteForMessage(host)}: no ${kind} address`);
 }
 
-/** An address as Deno writes it in what it receives; null for a name. */
-function canonical(host: string): string | null {
-  const [, inside] = /^::ffff:([\d.]+)$/i.exec(host) ?? [];
-  if (inside !== undefined) return canonical(inside);
+/** Normalizes an address as Deno writes it in what it receives; null for a name. */
+function parseAddress(host: string): string | null {
+  const [, mapped] = /^::ffff:([\d.]+)$/i.exec(host) ?? [];
+  if (mapped !== undefined) return parseAddress(mapped);
   if (!host.includes(":") && !/^[\d.]+$/.test(host)) return null;
-  try {
-    const { hostname } = new URL(`http://${host.includes(":") ? `[${host}]` : host}/`);
-    if (hostname === "0.0.0.0") return "127.0.0.1"; // both mean this machine
-    return hostname === "[::]" ? "::1" : hostname.replace(/^\[(.*)\]$/, "$1");
-  } catch {
-    throw new UsageError(`Cannot use "${printable(host)}": expected a host`);
+  const [, address = host, zone = ""] = /^([^%]*)(%.+)$/.exec(host) ?? [];
+  const url = `http://${address.includes(":") ? `[${address}]` : address}/`;
+  if (!URL.canParse(url)) {
+    throw new UsageError(`Cannot use ${quoteForMessage(host)}: expected a host`);
   }
+  const normal = new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
+  const isLinkLocal = /^fe[89ab]/.test(normal); // RFC 4291 §2.5.6: fe80::/10
+  if (isLinkLocal && zone === "") {
+    const expected = `expected a zone, as in ${address}%eth0`;
+    throw new UsageError(`Cannot use ${quoteForMessage(host)}: ${expected}`);
+  }
+  if (normal === "0.0.0.0") return "127.0.0.1"; // both are this machine
+  return normal === "::" ? "::1" : normal + (isLinkLocal ? zone : "");
 }
 
-/** Runs the probes and prints what comes of them. */
-async function ping(
-  socket: Deno.DatagramConn,
-  target: Deno.NetAddr,
-  signal: AbortSignal,
-  options: Options,
-): Promise<number> {
-  const { host = "", port, json, quiet, timestamps, interval, flood } = options;
-  const say = (text: string, value: unknown) => print(`${json ? JSON.stringify(value) : text}\n`);
-  let [dots, elsewhere] = [false, false];
-  const report = (event: PingEvent) => {
-    elsewhere ||= event.event === "foreign" && event.seq !== undefined;
-    if (quiet) return;
-    if (flood && !json) {
-      if (event.event === "timeout") print(".");
-      dots ||= event.event === "timeout";
-      return;
+/** What the pinger tells about a run in which something was lost. */
+export class Advisor {
+  readonly #server: string;
+  readonly #localPort: number;
+  #hasOtherSource = false;
+  #hasJunk = false;
+  #slowest = 0;
+  #fault: string | undefined;
+  #tokens = SERVER_RATE; // what a server's rate limit has left
+  #fewestTokens = SERVER_RATE;
+  #refilledAt: number | undefined;
+
+  /**
+   * Begins.
+   *
+   * @param server Address and port of the server, as in events.
+   * @param localPort Port of our own socket.
+   */
+  constructor(server: string, localPort: number) {
+    this.#server = server;
+    this.#localPort = localPort;
+  }
+
+  /** Takes an event. */
+  observe({ event, seq, from, rtt = 0, reason }: PingEvent, now: number): void {
+    if (event === "foreign" && seq !== undefined) this.#hasOtherSource = true;
+    if (event === "foreign" && seq === undefined && from === this.#server) this.#hasJunk = true;
+    if (event === "late") this.#slowest = Math.max(this.#slowest, rtt);
+    if (event === "error") this.#fault = reason;
+    if (event === "reply") {
+      const earned = (now - (this.#refilledAt ?? now)) * SERVER_RATE / 1000;
+      this.#tokens = Math.min(SERVER_RATE, this.#tokens + earned) - 1;
+      this.#fewestTokens = Math.min(this.#fewestTokens, this.#tokens);
+      this.#refilledAt = now;
     }
+  }
+
+  /** Returns the likely cause of what went wrong, and what to try; null if all is well. */
+  advise(summary: Summary, oneWay: boolean, size: number, isIpv6: boolean): string | null {
+    const { transmitted, received, lost, late, corrupted, errors } = summary;
+    if (transmitted === 0) return null;
+    if (oneWay && received > 0 && !summary.oneWay) return "plain echo server: no one-way data";
+    // The replies came at the rate of the limit: no more, and not much less.
+    const tolerance = SERVER_RATE / 10;
+    if (received > 0 && lost > 0 && Math.abs(this.#fewestTokens) < tolerance) {
+      return `udp_ping_server.ts sends ${SERVER_RATE} replies a second to one client; ` +
+        "start it with --rate 0";
+    }
+    if (received > 0) return null;
+    if (late > 0) {
+      const wait = Math.ceil(this.#slowest / 500) / 2 + 0.5;
+      return `all late: replies took up to ${fixed(this.#slowest)} ms; try -W ${wait}`;
+    }
+    if (this.#hasOtherSource) {
+      return "all lost: answered by another address, start the server with --host";
+    }
+    if (corrupted > 0) return "all lost: the server answers, but not with what it was sent";
+    if (this.#hasJunk) return "all lost: what the server sends is no echo of the probes";
+    if (errors === transmitted) return this.#adviseOnErrors(size, isIpv6);
+    return `all lost: ${this.#adviseOnSilence(size, isIpv6)}`;
+  }
+
+  #adviseOnErrors(size: number, isIpv6: boolean): string {
+    const largest = isIpv6 ? MAX_SIZE : MAX_SIZE - 20;
+    const remedy = size > largest ? `; try -s ${largest}` : "";
+    return `nothing was sent: ${this.#fault}${remedy}`;
+  }
+
+  #adviseOnSilence(size: number, isIpv6: boolean): string {
+    const port = Number(/\d+$/.exec(this.#server)?.[0]);
+    const unfragmented = isIpv6 ? UNFRAGMENTED.ipv6 : UNFRAGMENTED.ipv4;
+    if (this.#localPort < FIRST_USER_PORT || this.#localPort === port) {
+      return `udp_ping_server.ts ignores clients on port ${this.#localPort}: ports below ` +
+        `${FIRST_USER_PORT}, and its own, may be other servers`;
+    }
+    if (size > unfragmented) {
+      return `probes of ${size} bytes are above the MTU of most paths, and their fragments may ` +
+        `be lost; try -s ${unfragmented}`;
+    }
+    if (port < FIRST_USER_PORT) {
+      return `nothing answers on port ${port}; ports below ${FIRST_USER_PORT} are for system ` +
+        `services, and udp_ping_server.ts listens on ${OPTIONS.port.byDefault}`;
+    }
+    return `nothing answers on port ${port}, or UDP is filtered, or the server drops everything`;
+  }
+}
+
+/** Prints events, windows and statistics. */
+class Reporter {
+  readonly #options: PingerOptions;
+  readonly #live: LiveLine | undefined;
+  #hasDots = false;
+
+  constructor(options: PingerOptions, summary: () => Summary) {
+    this.#options = options;
+    this.#live = options.live ? new LiveLine(summary) : undefined;
+  }
+
+  /** Prints a text, or its value with `--json`. */
+  say(text: string, value: unknown): void {
+    this.#live?.clear();
+    print(`${this.#options.json ? JSON.stringify(value) : text}\n`);
+  }
+
+  /** Prints an event. */
+  report(event: PingEvent): void {
+    const { quiet, flood, json, timestamps } = this.#options;
+    this.#live?.update(event);
+    if (quiet || this.#live) return;
+    if (flood && !json) return this.#printDot(event);
     const text = describe(event);
+    if (text === null && !json) return;
     const now = timeOfDay();
-    const rtt = event.rtt === undefined ? {} : { rtt: micros(event.rtt) };
+    const rtt = event.rtt === undefined ? {} : { rtt: roundToMicros(event.rtt) };
     const value = { ...event, ...rtt, ...(timestamps && { timestamp: Number(now) }) };
-    if (json || text !== null) say(timestamps ? `[${now}] ${text}` : `${text}`, value);
+    this.say(timestamps ? `[${now}] ${text}` : `${text}`, value);
+  }
+
+  #printDot({ event }: PingEvent): void {
+    if (event !== "timeout" && event !== "error") return;
+    print(".");
+    this.#hasDots = true;
+  }
+
+  /** Prints a window of `--every`. */
+  reportWindow(window: Window): void {
+    const { from, to, summary } = window;
+    const span = { from: roundToMicros(from / 1000), to: roundToMicros(to / 1000) };
+    this.say(describeWindow(window), { event: "window", ...span, ...summary });
+  }
+
+  /** Prints the statistics so far: text to standard error as ping(8) does, JSON with the rest. */
+  reportStatus(summary: Summary): void {
+    if (this.#options.json) return this.say("", { event: "status", ...summary });
+    this.#live?.clear();
+    console.error(describeStatus(summary));
+  }
+
+  /** Ends what is drawn, so that the summary begins on a line of its own. */
+  end(): void {
+    this.#live?.end();
+    if (this.#hasDots) print("\n");
+  }
+}
+
+/** Where to send. */
+interface Destination {
+  /** Host and port as the user typed them. */
+  readonly shown: string;
+  readonly address: Deno.NetAddr;
+  readonly lookUp: () => Promise<Deno.NetAddr>;
+  readonly open: () => Deno.DatagramConn;
+}
+
+/** Sends the probes, and prints what comes of them. */
+async function ping(line: Line, destination: Destination, signal: AbortSignal): Promise<number> {
+  const { options } = line;
+  const { shown, address, lookUp, open } = destination;
+  const { interval, oneWay, every, deadline } = options;
+  const statistics = new Statistics();
+  const reporter = new Reporter(options, () => statistics.summary());
+  const socket = open();
+  const localPort = "port" in socket.addr ? socket.addr.port : 0;
+  const isIpv6 = address.hostname.includes(":");
+  const advisor = new Advisor(showAddress(withoutZone(address.hostname), address.port), localPort);
+  const [min, max] = options.size ?? [undefined, undefined];
+  const isFlood = options.flood || interval === 0;
+  const pingOptions: PingOptions = {
+    ...{ oneWay, every, signal, lookUp },
+    ...{ timeout: options.timeout, preload: options.preload, deadline },
+    count: probeCount(line),
+    interval: interval === 0 ? undefined : interval,
+    size: min,
+    flood: isFlood,
+    report: (event) => {
+      advisor.observe(event, performance.now());
+      reporter.report(event);
+    },
+    reportWindow: (window) => reporter.reportWindow(window),
+    trace: options.verbose ? showTrace : undefined,
   };
-  const trace = options.verbose ? showTrace : undefined;
-  const pace = { interval: interval === 0 ? undefined : interval, flood: flood || interval === 0 };
-  const pinger = new Pinger(socket, target, { ...options, ...pace, signal, report, trace });
-  const { tally } = pinger;
-  if (Deno.build.os !== "windows") {
-    Deno.addSignalListener("SIGQUIT", () => console.error(describeStatus(tally.summary())));
+  const quit = onQuit(() => reporter.reportStatus(statistics.summary()));
+  let results: SizeResult[] | undefined;
+  if (min !== undefined && max !== undefined && min < max) {
+    socket.close();
+    results = await Promise.race([
+      quit,
+      pingSizes(open, address, [min, max], pingOptions, statistics),
+    ]);
+  } else {
+    await Promise.race([quit, new Pinger(socket, address, pingOptions, statistics).run()]);
   }
-  await pinger.run();
-  const summary = tally.summary();
-  if (dots) print("\n");
-  const text = describeSummary(showAddress(host, port), summary, pace.flood);
-  text.push(...hintsFor(summary, options, elsewhere));
-  if (options.histogram && summary.rtt) text.push(...histogram(tally.sorted()));
-  say(text.join("\n"), { event: "summary", ...summary, replay: replay(summary) });
-  return verdict(summary, options);
+  reporter.end();
+  const summary = statistics.summary();
+  const text = describeSummary(shown, summary, isFlood);
+  const advice = advisor.advise(summary, oneWay, min ?? 0, isIpv6);
+  if (advice !== null) text.push(advice);
+  if (options.histogram && summary.rtt) text.push(...histogram(statistics.sortedRtts()));
+  if (results) text.push(...describeSizes(results, isIpv6));
+  const replayed = { replay: replay(summary), ...(results && { sizes: results }) };
+  reporter.say(text.join("\n"), { event: "summary", ...summary, ...replayed });
+  return exitStatus(summary, line);
 }
 
-/** What to try when something did not work. */
-function hintsFor(summary: Summary, { oneWay, port }: Options, elsewhere: boolean): string[] {
-  const { transmitted, received, late, corrupted, errors } = summary;
-  if (oneWay && received > 0 && !summary.oneWay) return ["plain echo server: no one-way data"];
-  if (received + late > 0 || transmitted === errors) return [];
-  if (elsewhere) return ["all lost: answered by another address, start the server with --host"];
-  if (corrupted > 0) return ["all lost: the server answers, but not with what it was sent"];
-  return [
-    `all lost: nothing answers on port ${port}, or UDP is filtered, or the server drops everything`,
-  ];
-}
-
-/** The exit status, as ping(8) has it. */
-function verdict({ transmitted, received, errors, loss, p95, rtt }: Summary, options: Options) {
-  const { asked = 0, deadline, failLoss, failRtt } = options;
+/** Returns the exit status, as ping(8) has it. */
+function exitStatus(summary: Summary, { options, spelling }: Line): number {
+  const { transmitted, received, errors } = summary;
+  const { deadline, count } = options;
   if (errors > 0 && errors === transmitted) return 2;
-  if (received === 0 || (deadline !== undefined && received < asked)) return 1;
+  if (received === 0) return 1;
+  const wanted = spelling("count") === undefined ? 0 : count;
+  if (deadline !== undefined && received < wanted) return 1;
+  const fault = exceededThreshold(summary, options);
+  if (fault !== null) console.error(`udp_pinger: ${fault}`);
+  return fault === null ? 0 : 1;
+}
+
+/** Describes what is above `--fail-loss` or `--fail-rtt`; null if nothing is. */
+function exceededThreshold(summary: Summary, options: PingerOptions): string | null {
+  const { loss, p95, rtt } = summary;
+  const { failLoss = 1, failRtt = Infinity } = options;
   if (loss > percent(failLoss)) {
-    console.error(`udp_pinger: ${loss}% are lost, more than ${percent(failLoss)}%`);
-    return 1;
+    return `Loss is ${formatPercent(loss / 100)}, more than ${formatPercent(failLoss)}`;
   }
-  const slow = p95 ?? rtt?.max ?? 0; // of fewer than 20 the 95th percentile is the maximum
-  if (slow > failRtt) {
-    console.error(`udp_pinger: The 95th percentile is ${fixed(slow)} ms, more than ${failRtt} ms`);
-    return 1;
-  }
-  return 0;
+  const high = p95 ?? rtt?.max ?? 0; // below 20 replies the 95th percentile is the maximum
+  if (high > failRtt) return `95th percentile is ${fixed(high)} ms, more than ${failRtt} ms`;
+  return null;
 }
 
-/** Sends heartbeats and says how many. */
-async function beat(
-  socket: Deno.DatagramConn,
-  target: Deno.NetAddr,
-  stop: AbortSignal,
-  options: Options,
-): Promise<number> {
-  const { host = "", port, name, count, deadline, interval = DEFAULT_BEAT, json, quiet } = options;
-  const where = showAddress(host, port);
-  if (!quiet) console.error(`udp_pinger: heartbeats to ${where} every ${interval / 1000} s`);
+/** Sends heartbeats, and prints how many. */
+async function beat(line: Line, destination: Destination, stop: AbortSignal): Promise<number> {
+  const { name, fail, deadline, interval = DEFAULT_BEAT, json, quiet, verbose } = line.options;
+  const { shown, address, lookUp, open } = destination;
+  const count = probeCount(line);
   const warn = (text: string) => console.error(`udp_pinger: ${text}`);
-  const trace = options.verbose ? showTrace : undefined;
-  const end = deadline === undefined ? [] : [AbortSignal.timeout(deadline)];
-  const signal = AbortSignal.any([stop, ...end]);
-  const beats = { interval, name, count, signal, warn, trace };
-  const result = await sendHeartbeats(socket, target, beats);
+  if (!quiet && count === Infinity) warn(`heartbeats to ${shown} every ${interval / 1000} s`);
+  const end = new AbortController();
+  if (deadline !== undefined) pause(deadline, stop).then(() => end.abort());
+  const signal = AbortSignal.any([stop, end.signal]);
+  const trace = verbose ? showTrace : undefined;
+  const socket = open();
+  const options = { interval, name, count, failure: fail, signal, warn, lookUp, trace };
+  const result = await sendHeartbeats(socket, address, options);
   socket.close();
-  const text = `${result.sent} heartbeats sent to ${where}, ${result.errors} errors`;
+  const { sent, errors } = result;
+  const text = `${plural(sent, "heartbeat")} sent to ${shown}, ${plural(errors, "error")}`;
   print(`${json ? JSON.stringify({ event: "summary", ...result }) : text}\n`);
-  return result.sent > 0 ? 0 : 2;
+  return sent > 0 ? 0 : 2;
 }
 
-async function main(args: string[]): Promise<number> {
-  const options = parseOptions(args);
-  if (options.help || options.version) {
-    print(options.help ? HELP : `udp_pinger ${VERSION}\n`);
-    return 0;
-  }
-  if (options.host === undefined) throw new UsageError("Cannot ping without a HOST");
-  try {
-    requireDatagrams();
-    const hostname = await resolve(options.host, options.family);
-    const signal = shutdownSignal();
-    const [any, loopback] = hostname.includes(":") ? ["::", "::1"] : ["0.0.0.0", "127.0.0.1"];
-    const socket = Deno.listenDatagram({ transport: "udp", hostname: any, port: 0 });
-    const target = { transport: "udp" as const, hostname, port: options.port };
-    if (options.heartbeat) return await beat(socket, target, signal, options);
-    // Where it cannot be, only the first probe is slower.
-    await warmUp(loopback, options.oneWay, signal).catch(() => {});
-    return await ping(socket, target, signal, options);
-  } catch (error) {
-    const line = explain(error);
-    if (line === null || error instanceof Deno.errors.BrokenPipe) throw error;
-    console.error(`udp_pinger: ${line}`);
-    return 2; // where run() would say 1, which is ping's word for "no reply"
-  }
+async function main(line: Line): Promise<number> {
+  checkOptions(line);
+  const { ipv4, ipv6, heartbeat, oneWay } = line.options;
+  const { host, port } = readTarget(line);
+  requireDatagrams();
+  const hostname = await resolve(host, ipv4 ? 4 : ipv6 ? 6 : undefined);
+  const isIpv6 = hostname.includes(":");
+  const address = { transport: "udp" as const, hostname, port };
+  const destination: Destination = {
+    shown: showAddress(host, port),
+    address,
+    lookUp: async () => ({ ...address, hostname: await resolve(host, isIpv6 ? 6 : 4) }),
+    open: () =>
+      Deno.listenDatagram({ transport: "udp", hostname: isIpv6 ? "::" : "0.0.0.0", port: 0 }),
+  };
+  const signal = shutdownSignal();
+  if (heartbeat) return await beat(line, destination, signal);
+  // Where loopback is unavailable, only the first probe is slower.
+  await warmUp(isIpv6 ? "::1" : "127.0.0.1", oneWay, signal).catch(() => {});
+  return await ping(line, destination, signal);
 }
 
-if (import.meta.main) await run("udp_pinger", main);
+if (import.meta.main) await run(COMMAND, main);

@@ -353,7 +353,7 @@ async function fuzzPinger(random: Random, count: number): Promise<void> {
     },
   });
   await pinger.run();
-  const { received, corrupted, foreign, duplicates } = pinger.tally.counts;
+  const { received, corrupted, foreign, duplicates } = pinger.statistics.counts;
   const heard = received + corrupted + foreign + duplicates;
   if (done < count || heard < count / 2 || heard > done) throw new Error(`${heard} of ${done}`);
 }

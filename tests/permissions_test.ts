@@ -33,7 +33,7 @@ const MAIL = "--tls none --server 127.0.0.1:PORT -f ann@example.org -t bob@examp
 const CLIENT: Omit<Row, "args" | "needs"> = { program: "http_client.ts", peer: "web", says: "" };
 const PINGER: Omit<Row, "args" | "needs"> = { program: "udp_pinger.ts", peer: "echo" };
 const MAILER: Omit<Row, "args" | "needs"> = { program: "smtp_client.ts", peer: "mail", code: 69 };
-const REPLIED = "1 packets transmitted, 1 received, 0% packet loss";
+const REPLIED = "1 packet transmitted, 1 received, 0% packet loss";
 const REFUSED = "554 5.3.2 not today";
 
 const ROWS: Row[] = [
@@ -93,7 +93,7 @@ const ROWS: Row[] = [
     ...PINGER,
     args: "--heartbeat -c 1 127.0.0.1 PORT",
     needs: ["net=0.0.0.0:0", "net=127.0.0.1:PORT"],
-    says: "heartbeats sent",
+    says: "heartbeat sent",
   },
 
   { ...MAILER, args: `${MAIL} -m Hi`, needs: ["net=127.0.0.1:PORT"], says: REFUSED },

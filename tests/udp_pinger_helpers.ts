@@ -166,7 +166,7 @@ export async function runScript(actions: Action[], more: Record<string, unknown>
   const target = { transport: "udp" as const, hostname, port };
   const pinger = new Pinger(udp("0.0.0.0"), target, options);
   await pinger.run().finally(() => responder.stop());
-  const summary = pinger.tally.summary();
+  const summary = pinger.statistics.summary();
   const lines = events.map(describe).filter((line) => line !== null).map(mask);
   const [, counts = ""] = describeSummary("h", summary);
   return { lines, counts: counts.replace(/, time \d+ms/, ""), summary, events, responder };
@@ -249,25 +249,31 @@ export async function during(
 
 // ---- Heartbeats ----------------------------------------------------------
 
-/** Sends heartbeats to a socket. Returns what arrived there, until a beat with bye=1. */
+/**
+ * Sends heartbeats to a socket, and stops the sender after `stopAfter` of them. Returns what arrived
+ * there, with times masked and tabs as blanks.
+ */
 export async function beats(options: Record<string, unknown>, stopAfter = Infinity) {
   const monitor = udp();
   const stop = new AbortController();
   const heard: string[] = [];
   const hearing = (async () => {
     for await (const [octets] of monitor) {
-      heard.push(toByteString(octets));
+      const text = new TextDecoder().decode(octets);
+      if (text === "end") return;
+      heard.push(text.replace(/time=\d{10}\.\d{6}/, "time=T").replaceAll("\t", " "));
       if (heard.length === stopAfter) stop.abort();
-      if (heard.at(-1)?.includes("bye=1")) return;
     }
   })();
   const sender = udp();
   const warn = () => {};
-  const fixed = { interval: 20, count: Infinity, signal: stop.signal, warn };
+  const fixed = { interval: 20, count: Infinity, copyGap: 1, signal: stop.signal, warn };
   const began = performance.now();
   const result = await sendHeartbeats(sender, addressOf(monitor), { ...fixed, ...options });
+  const took = performance.now() - began;
+  await sender.send(octetsOf("end"), addressOf(monitor));
   await hearing;
   sender.close();
   monitor.close();
-  return { heard, result, took: performance.now() - began };
+  return { heard, result, took };
 }

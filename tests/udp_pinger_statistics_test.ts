@@ -10,7 +10,7 @@ import {
   histogram,
   percentile,
   replay,
-  Tally,
+  Statistics,
   wilson,
 } from "../udp_pinger.ts";
 // ---- Statistics ----------------------------------------------------------
@@ -33,16 +33,16 @@ const STATISTICS: Numbers[] = [
       "4 packets transmitted, 4 received, 0% packet loss, time 3004ms",
       "rtt min/avg/max/mdev = 1.000/2.500/4.000/1.118 ms",
       "jitter 1.000 ms",
-      "replay: udp_ping_server.ts --delay 2 --jitter 2 --loss 0",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 2 --jitter 2 --loss 0",
     ],
   },
   {
     rule: "one reply has no jitter and no deviation",
     rtts: [0.142],
     want: [
-      "1 packets transmitted, 1 received, 0% packet loss, time 0ms",
+      "1 packet transmitted, 1 received, 0% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 0.142/0.142/0.142/0.000 ms",
-      "replay: udp_ping_server.ts --delay 0.142 --jitter 0 --loss 0",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 0.142 --jitter 0 --loss 0",
     ],
   },
   {
@@ -50,7 +50,7 @@ const STATISTICS: Numbers[] = [
     rtts: [null, null],
     want: [
       "2 packets transmitted, 0 received, 100% packet loss, time 0ms",
-      "loss in 1 bursts, longest 2, 95% interval 34% to 100%",
+      "loss in 1 burst, longest 2, 95% interval 34% to 100%",
     ],
   },
   {
@@ -61,7 +61,7 @@ const STATISTICS: Numbers[] = [
       "10 packets transmitted, 7 received, 30% packet loss, time 3802ms",
       "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
       "jitter 0.000 ms; loss in 2 bursts, longest 2, 95% interval 11% to 60%",
-      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0.3 --burst 1.5",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 1 --jitter 0 --loss 0.3 --burst 1.5",
     ],
   },
   {
@@ -72,7 +72,7 @@ const STATISTICS: Numbers[] = [
       "5 packets transmitted, 3 received, +1 corrupted, 40% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
       "jitter 0.000 ms; loss in 2 bursts, longest 1, 95% interval 12% to 77%",
-      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0.2 --burst 1 --corrupt 0.25",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 1 --jitter 0 --loss 0.2 --burst 1 --corrupt 0.25",
     ],
   },
   {
@@ -80,11 +80,11 @@ const STATISTICS: Numbers[] = [
     rtts: [1, 1, null],
     more: { duplicates: 1, corrupted: 2, errors: 3, late: 4, outOfOrder: 5 },
     want: [
-      "3 packets transmitted, 2 received, +1 duplicates, +2 corrupted, +3 errors, +4 late, " +
-      "+5 out of order, 33.3333% packet loss, time 0ms",
+      "3 packets transmitted, 2 received, +1 duplicate, +2 corrupted, +3 errors, +4 late, " +
+      "+5 out of order, 33.3% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
-      "jitter 0.000 ms; loss in 1 bursts, longest 1, 95% interval 6.1% to 79%",
-      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0 " +
+      "jitter 0.000 ms; loss in 1 burst, longest 1, 95% interval 6.1% to 79%",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 1 --jitter 0 --loss 0 " +
       "--duplicate 0.5 --corrupt 0.5 --reorder 1",
     ],
   },
@@ -97,7 +97,7 @@ const STATISTICS: Numbers[] = [
       "5 packets transmitted, 5 received, +1 out of order, 0% packet loss, time 8ms",
       "rtt min/avg/max/mdev = 6.000/10.400/14.000/2.653 ms",
       "jitter 4.500 ms",
-      "replay: udp_ping_server.ts --delay 10 --jitter 2 --loss 0",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 10 --jitter 2 --loss 0",
     ],
   },
   {
@@ -107,7 +107,7 @@ const STATISTICS: Numbers[] = [
       "20 packets transmitted, 20 received, 0% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 1.000/10.500/20.000/5.766 ms",
       "jitter 1.000 ms, p50/p95 = 10.000/19.000 ms",
-      "replay: udp_ping_server.ts --delay 10 --jitter 10 --loss 0",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 10 --jitter 10 --loss 0",
     ],
   },
   {
@@ -117,7 +117,7 @@ const STATISTICS: Numbers[] = [
       "19 packets transmitted, 19 received, 0% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 1.000/10.000/19.000/5.477 ms",
       "jitter 1.000 ms",
-      "replay: udp_ping_server.ts --delay 10 --jitter 10 --loss 0",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 10 --jitter 10 --loss 0",
     ],
   },
   {
@@ -127,7 +127,7 @@ const STATISTICS: Numbers[] = [
       "100 packets transmitted, 100 received, 0% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 1.000/50.500/100.000/28.866 ms",
       "jitter 1.000 ms, p50/p95/p99 = 50.000/95.000/99.000 ms",
-      "replay: udp_ping_server.ts --delay 50 --jitter 50 --loss 0",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 50 --jitter 50 --loss 0",
     ],
   },
   {
@@ -137,8 +137,8 @@ const STATISTICS: Numbers[] = [
       "200 packets transmitted, 199 received, 0.5% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 2.000/2.000/2.000/0.000 ms",
       "jitter 0.000 ms, p50/p95/p99 = 2.000/2.000/2.000 ms; " +
-      "loss in 1 bursts, longest 1, 95% interval 0.088% to 2.8%",
-      "replay: udp_ping_server.ts --delay 2 --jitter 0 --loss 0.005 --burst 1",
+      "loss in 1 burst, longest 1, 95% interval 0.088% to 2.8%",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 2 --jitter 0 --loss 0.005 --burst 1",
     ],
   },
   {
@@ -148,31 +148,34 @@ const STATISTICS: Numbers[] = [
       "5 packets transmitted, 2 received, 60% packet loss, time 0ms",
       "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms",
       "jitter 0.000 ms; loss in 3 bursts, longest 1, 95% interval 23% to 88%",
-      "replay: udp_ping_server.ts --delay 1 --jitter 0 --loss 0.6 --burst 1.5",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 1 --jitter 0 --loss 0.6 --burst 1.5",
     ],
   },
 ];
 
-function tally({ rtts, more = {}, time = 0 }: Pick<Numbers, "rtts" | "more" | "time">): Tally {
-  const tally = new Tally();
+/** Makes statistics of given round-trip times. */
+function statisticsOf(
+  { rtts, more = {}, time = 0 }: Pick<Numbers, "rtts" | "more" | "time">,
+): Statistics {
+  const statistics = new Statistics();
   for (const rtt of rtts) {
-    tally.sent++;
-    if (rtt !== null) tally.add(rtt);
-    tally.settle(rtt === null);
+    statistics.sent++;
+    if (rtt !== null) statistics.addReply(rtt);
+    statistics.addOutcome(rtt === null);
   }
-  Object.assign(tally.counts, more);
-  return Object.assign(tally, { time });
+  Object.assign(statistics.counts, more);
+  return Object.assign(statistics, { time });
 }
 
 for (const { rule, want, ...numbers } of STATISTICS) {
   Deno.test(`statistics: ${rule}`, () => {
-    const lines = describeSummary("127.0.0.1:12000", tally(numbers).summary());
+    const lines = describeSummary("127.0.0.1:12000", statisticsOf(numbers).summary());
     assertEquals(lines, ["--- 127.0.0.1:12000 ping statistics ---", ...want]);
   });
 }
 
 Deno.test("statistics: a flood shows pipe and ipg/ewma as ping(8) does", () => {
-  const flood = tally({ rtts: [1, 9], time: 5 });
+  const flood = statisticsOf({ rtts: [1, 9], time: 5 });
   flood.pipe = 2;
   const [, , line] = describeSummary("h", flood.summary(), true);
   assertEquals(
@@ -182,7 +185,7 @@ Deno.test("statistics: a flood shows pipe and ipg/ewma as ping(8) does", () => {
 });
 
 Deno.test("statistics: nothing was sent", () => {
-  assertEquals(describeSummary("h", new Tally().summary()), [
+  assertEquals(describeSummary("h", new Statistics().summary()), [
     "--- h ping statistics ---",
     "0 packets transmitted, 0 received",
   ]);
@@ -191,10 +194,10 @@ Deno.test("statistics: nothing was sent", () => {
 Deno.test("statistics: the status line of SIGQUIT", () => {
   const rtts = [0.025, 0.029, null, 0.03, 0.027];
   assertEquals(
-    describeStatus(tally({ rtts }).summary()),
+    describeStatus(statisticsOf({ rtts }).summary()),
     "4/5 packets, 20% loss, min/avg/ewma/max = 0.025/0.028/0.026/0.030 ms",
   );
-  assertEquals(describeStatus(tally({ rtts: [null] }).summary()), "0/1 packets, 100% loss");
+  assertEquals(describeStatus(statisticsOf({ rtts: [null] }).summary()), "0/1 packet, 100% loss");
 });
 
 const QUANTILES = [
@@ -228,8 +231,8 @@ for (const { lost, sent, want } of INTERVALS) {
 }
 
 Deno.test("statistics: percentiles of more replies than are kept come from a sample", () => {
-  const many = new Tally();
-  for (let index = 0; index < 200_000; index++) many.add(1 + (index * 7919 % 1000) / 1000);
+  const many = new Statistics();
+  for (let index = 0; index < 200_000; index++) many.addReply(1 + (index * 7919 % 1000) / 1000);
   many.sent = 200_000;
   const { p50, rtt } = many.summary();
   assertLess(Math.abs((p50 ?? 0) - 1.5), 0.02);
@@ -237,7 +240,7 @@ Deno.test("statistics: percentiles of more replies than are kept come from a sam
 });
 
 Deno.test("replay: no options when nothing came", () => {
-  assertEquals(replay(new Tally().summary()), null);
+  assertEquals(replay(new Statistics().summary()), null);
 });
 
 Deno.test("histogram: rows of equal ratio hold every reply", () => {
