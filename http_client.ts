@@ -1812,8 +1812,12 @@ function refuseClashes(line: Line): void {
   refuseTogether(line, "resume", "range");
   refuseTogether(line, "resume", "remoteHeaderName");
   const { resume, remoteName, output = "-" } = line.options;
-  if (resume === undefined || remoteName || output !== "-") return;
-  throw new UsageError(`Cannot use ${line.spelling("resume")} without -o FILE or -O`);
+  if (resume !== undefined && !remoteName && output === "-") {
+    throw new UsageError(`Cannot use ${line.spelling("resume")} without -o FILE or -O`);
+  }
+  if (line.options.remoteTime && !isSaved(line.options)) {
+    throw new UsageError(`Cannot use ${line.spelling("remoteTime")} without -o FILE, -O or -J`);
+  }
 }
 
 /** Takes one operand for a URL, and three for the host, the port and the file of the assignment. */

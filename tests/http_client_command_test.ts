@@ -4,20 +4,25 @@
  *
  * @module
  */
-import { assert, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
-import { runProgram } from "./helpers.ts";
+import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+import { LOCAL, runProgram } from "./helpers.ts";
 import {
+  coded,
   DONE,
+  gz,
   has,
   hello,
   interruptedAt,
   OK,
   type Row,
+  runHere,
+  ScriptedServer,
   STAY,
   testCommands,
   testRows,
   testShell,
   testTerminal,
+  to,
 } from "./http_client_helpers.ts";
 import { COMMAND } from "../http_client.ts";
 
@@ -98,6 +103,43 @@ const RETRIES: Row[] = [
     hides: /./,
     hops: 2,
   },
+  ...["Wed Oct 21 07:28:00 2015", "Wednesday, 21-Oct-15 07:28:00 GMT", "Thu Jan  1 00:00:00 1970"]
+    .map((date) => ({
+      rule: `RFC 9110 §5.6.7: Retry-After "${date}" is a date long past`,
+      sends: [[`HTTP/1.1 503 B\r\nRetry-After: ${date}\r\nContent-Length: 0\r\n\r\n`], [DONE]],
+      args: ["--retry", "1", "URL"],
+      out: "done",
+      says: "again in 0 s",
+    })),
+  {
+    rule: "RFC 9110 §5.6.7: Retry-After in asctime form is a time in UTC",
+    sends: [[`HTTP/1.1 503 B\r\nRetry-After: ${inAnHour()}\r\nContent-Length: 0\r\n\r\n`]],
+    args: ["-f", "--retry", "1", "URL"],
+    code: 22,
+    hops: 1,
+  },
+  {
+    rule: "--retry: pauses double",
+    sends: [["HTTP/1.1 503 B\r\nContent-Length: 0\r\n\r\n"]],
+    args: ["--retry", "3", "URL"],
+    says: /again in 0\.01 s, 3 left\n.*again in 0\.02 s, 2 left\n.*again in 0\.04 s, 1 left\n$/,
+    hops: 4,
+  },
+  {
+    rule: "--retry: an unknown name is tried again",
+    sends: [[DONE]],
+    args: ["--retry", "1", "http://no.such.host.invalid/"],
+    code: 6,
+    says: "no.such.host.invalid: again in 0.01 s, 1 left",
+    hops: 0,
+  },
+  {
+    rule: "RFC 9110 §10.2.3: a Retry-After of 601 s is not waited for",
+    sends: [["HTTP/1.1 503 B\r\nRetry-After: 601\r\nContent-Length: 0\r\n\r\n"]],
+    args: ["-f", "--retry", "1", "URL"],
+    code: 22,
+    hops: 1,
+  },
   {
     rule: "--retry: the last response is printed",
     sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy"]],
@@ -165,6 +207,78 @@ const RETRIES: Row[] = [
   },
 ];
 
+/** The time in an hour, as C's asctime writes it. */
+function inAnHour(): string {
+  const [, day, date, month, year, time] =
+    /^(...), (..) (...) (....) (.*) GMT$/.exec(new Date(Date.now() + 3_600_000).toUTCString()) ??
+      [];
+  return `${day} ${month} ${date} ${time} ${year}`;
+}
+
+/** What -w prints. */
+const FORMATS: Row[] = [
+  {
+    rule: "-w: prints status, sizes and names after the body",
+    sends: [[hello("Content-Type: text/plain\r\nContent-Length: 5")]],
+    args: [
+      "-w",
+      "\\n%{http_code}\\t%{response_code} %{size_download} %{content_type} %{num_redirects} " +
+      "%{remote_ip} %{url_effective} [%{redirect_url}] 100%%\\n",
+      "URL",
+    ],
+    out: /^hello\n200\t200 5 text\/plain 0 127\.0\.0\.1 http:\/\/127.0.0.1:\d+\/ \[\] 100%\n$/,
+  },
+  {
+    rule: "-w: times rise from the look-up to the end",
+    sends: [[20, DONE]],
+    args: [
+      "-w",
+      " %{time_namelookup} %{time_connect} %{time_appconnect} %{time_starttransfer} %{time_total}",
+      "URL",
+    ],
+    out: /^done 0\.\d{6} 0\.\d{6} 0\.000000 0\.\d{6} 0\.\d{6}$/,
+  },
+  {
+    rule: "-w: prints 000 after a failure",
+    sends: [[DONE]],
+    args: ["-w", "%{http_code} %{size_download}", "http://127.0.0.1:1/"],
+    out: "000 0",
+    code: 7,
+    hops: 0,
+  },
+  {
+    rule: "-w: prints what came of a body that is cut short",
+    sends: [[hello("Content-Length: 9")]],
+    args: ["-w", "|%{http_code} %{size_download}", "URL"],
+    out: "hello|200 5",
+    code: 18,
+  },
+  {
+    rule: "-w: counts octets before decoding",
+    sends: [[coded("gzip", gz("hello".repeat(100)))]],
+    args: ["-w", "|%{size_download}", "URL"],
+    out: `${"hello".repeat(100)}|${gz("hello".repeat(100)).length}`,
+  },
+  {
+    rule: "-w: names where a redirection leads that is not followed",
+    sends: [[to("/x y")]],
+    args: ["-w", "%{redirect_url}", "URL"],
+    out: /^http:\/\/127\.0\.0\.1:\d+\/x%20y$/,
+  },
+  {
+    rule: "-w: describes the last hop",
+    sends: [[to("/x")], [DONE]],
+    args: ["-L", "-w", " %{http_code} %{num_redirects} %{url_effective}", "URL"],
+    out: /^done 200 1 http:.*\/x$/,
+  },
+  {
+    rule: "-w: ESC of a peer is escaped",
+    sends: [[hello("Content-Type: a\x1bb\r\nContent-Length: 5")]],
+    args: ["-w", "%{content_type}", "URL"],
+    out: "helloa\\x1bb",
+  },
+];
+
 /** What is shown of a conversation. */
 const SHOWN: Row[] = [
   {
@@ -189,11 +303,18 @@ const SHOWN: Row[] = [
     out: "done",
     hides: /./,
   },
+  {
+    rule: "flags that are true of this client are accepted",
+    sends: [[DONE]],
+    args: ["-#NgS", "--http1.1", "--tlsv1.2", "--progress-bar", "--no-buffer", "--globoff", "URL"],
+    out: "done",
+    hides: /./,
+  },
   { rule: "-- ends the options", sends: [[DONE]], args: ["-s", "--", "URL"], out: "done" },
   { rule: "-o - is standard output", sends: [[DONE]], args: ["-o", "-", "URL"], out: "done" },
 ];
 
-testRows([FAILURES, RETRIES, SHOWN].flat());
+testRows([FAILURES, RETRIES, FORMATS, SHOWN].flat());
 
 testCommands("options", [
   { args: ["--help"], code: 0, out: /^Fetches one URL[^]*130\s+Ctrl-C\.\n$/ },
@@ -230,6 +351,9 @@ testCommands("options", [
   { args: ["-H", "A B: c", "u"], code: 2 },
   { args: ["-H", "Content-Length: 7", "-d", "x", "u"], code: 2 },
   { args: ["-H", "Transfer-Encoding: chunked", "u"], code: 2 },
+  { args: ["-w", "%{http_cod}", "u"], code: 2, says: 'there is no variable "http_cod"' },
+  { args: ["-w", "%{}", "u"], code: 2 },
+  { args: ["-R", "u"], code: 2, says: "-R without" },
   { args: ["-d", "@/no/such/file", "u"], code: 2, says: "/no/such/file" },
 ]);
 
@@ -266,6 +390,18 @@ testTerminal([
     sends: [[`${OK}\r\nab\0cd`]],
     args: ["-o", "-", "URL"],
     shows: "ab\\x00cd",
+  },
+  {
+    rule: "terminal: bidirectional marks of a header are shown escaped",
+    sends: [[hello("X: a\xe2\x80\xaeb")]],
+    args: ["-i", "URL"],
+    shows: "X: a\\u202eb\r\n",
+    hides: /\xe2\x80\xae/,
+  },
+  {
+    rule: "terminal: a character that comes in two reads is shown",
+    sends: [[hello("X: y").replace("hello", "caf\xc3"), 100, "\xa9!"]],
+    shows: /^caf\xc3\xa9!$/,
   },
   {
     rule: "terminal: half a character at the end of a body is shown",
@@ -348,3 +484,16 @@ testShell([
     err: /^$/,
   },
 ]);
+
+Deno.test("RFC 9110 §10.2.3: a Retry-After of 600 s is waited for, until Ctrl-C", async () => {
+  const busy = "HTTP/1.1 503 B\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n";
+  await using server = new ScriptedServer([[busy]], (text) => [text], Deno.listen(LOCAL));
+  const stop = new AbortController();
+  const onNote = () => setTimeout(() => stop.abort(), 10);
+  const outcome = await runHere(["--retry", "1", `:${server.port}`], {
+    signal: stop.signal,
+    onNote,
+  });
+  const stderr = "The server answered 503 B: again in 600 s, 1 left\nhttp_client: Interrupted\n";
+  assertEquals(outcome, { code: 130, stdout: "", stderr });
+});

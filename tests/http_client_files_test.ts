@@ -4,7 +4,7 @@
  * @module
  */
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
-import { LOCAL, runProgram } from "./helpers.ts";
+import { LOCAL, ROOT, runProgram } from "./helpers.ts";
 import {
   chunked,
   coded,
@@ -17,6 +17,7 @@ import {
   OK,
   part,
   resume,
+  runHere,
   ScriptedServer,
   STAY,
   testFiles,
@@ -105,6 +106,18 @@ const FILES: FileRow[] = [
       /^5 bytes kept in f; to resume: deno run -NRW http_client\.ts -C - -o f http:\/\/127.*\/\n/,
   },
   {
+    rule: "-o: the command to resume repeats options and fields, and names secrets",
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`]],
+    args: [
+      ...["-L4", "-A", "me", "-H", "X-Y: a'b", "-H", "Cookie: s3cret", "-u", "me:s3cret"],
+      ...["-o", "f", "URL"],
+    ],
+    after: { f: "hello" },
+    code: 18,
+    says:
+      /to resume \(with -H Cookie, -u again\): .* -L -4 -A me -H 'X-Y: a'\\''b' -C - -o f http:\/\/127[^ ]*\n/,
+  },
+  {
     rule: "-i: the header goes into the file of -o",
     sends: [[hello("Content-Length: 5")]],
     args: ["-i", "-o", "f", "URL"],
@@ -148,6 +161,7 @@ const FILES: FileRow[] = [
     after: { b: "old" },
     code: 23,
     says: "not overwritten",
+    hops: 0,
   },
   {
     rule: "-O: a URL without a last segment is exit 23",
@@ -199,6 +213,24 @@ const FILES: FileRow[] = [
     sends: [[DONE]],
     args: ["-J", "URLb"],
     after: { b: "done" },
+  },
+  ...Object.entries({
+    "an empty filename*": "UTF-8''",
+    "a filename* without charset": "d",
+    "a malformed filename*": "UTF-8''%e2%8",
+    "a filename* that is not UTF-8": "UTF-8''%ff",
+    "a filename* of an unknown charset": "KOI8-R''%c4",
+  }).map(([what, value]) => ({
+    rule: `RFC 6266 §4.3: -J falls back to filename after ${what}`,
+    sends: [[named(`attachment; filename*=${value}; filename=c`)]],
+    args: ["-J", "URLb"],
+    after: { c: "done" },
+  })),
+  {
+    rule: "RFC 8187 §3.2.1: -J reads filename* in ISO-8859-1",
+    sends: [[named("attachment; filename*=iso-8859-1'en'%e9")]],
+    args: ["-J", "URLb"],
+    after: { "é": "done" },
   },
   {
     rule: "RFC 6266 §4.3: -J does not leave the folder",
@@ -696,3 +728,38 @@ Deno.test("a missing --allow-write is named in the message", async () => {
   assertStringIncludes(stderr, "--allow-write");
   assertEquals(code, 23);
 });
+
+Deno.test("the command to resume works as pasted, also with a quote in the file name", async () => {
+  const folder = await Deno.makeTempDir();
+  const sends = [[`${OK}Content-Length: 9\r\n\r\nhello`], [part("bytes 5-8/9", ", no")]];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  const path = `${folder}/it's "$(touch evil)`;
+  const { stderr } = await runHere(["-o", path, `:${server.port}`]);
+  const [, command = ""] = /to resume: (.*)\n/.exec(stderr) ?? [];
+  const deno = command.replace("deno run", `'${Deno.execPath()}' run`);
+  const shell = new Deno.Command("sh", { args: ["-c", deno], cwd: ROOT });
+  const { code, stderr: errors } = await shell.output();
+  assertEquals(code, 0, `${command}: ${new TextDecoder().decode(errors)}`);
+  assertEquals(await Deno.readTextFile(path), "hello, no");
+  await Deno.remove(folder, { recursive: true });
+});
+
+for (
+  const [rule, args, response, kept] of [
+    ["-R: the file gets the time of Last-Modified", ["-R"], DONE, false],
+    ["-R: a body cut short keeps its own time", ["-R"], DONE.slice(0, -1), true],
+    ["without -R the file keeps its own time", [], DONE, true],
+  ] as const
+) {
+  Deno.test(rule, async () => {
+    const path = await Deno.makeTempFile();
+    const modified = "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\n";
+    const sends = [[response.replace("\r\n", `\r\n${modified}`)]];
+    await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+    await runHere([...args, "-o", path, `:${server.port}`]);
+    const { mtime } = await Deno.stat(path);
+    const isOld = mtime?.getTime() === Date.UTC(2000, 0, 1);
+    assertEquals(isOld, !kept, `${mtime}`);
+    await Deno.remove(path);
+  });
+}

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { assert, assertEquals } from "jsr:@std/assert@^1.0.19";
 import {
   chunked,
   hello,
@@ -11,9 +12,12 @@ import {
   OK,
   RESET,
   type Row,
+  runHere,
+  ScriptedServer,
   STAY,
   testRows,
 } from "./http_client_helpers.ts";
+import { LOCAL } from "./helpers.ts";
 
 /** RFC 9112 §2 and §4: what a response begins with. */
 const STATUS_LINES: Row[] = [
@@ -196,21 +200,52 @@ const FIELDS: Row[] = [
   },
 ];
 
-/** RFC 9110 §5.4: limits of a header. */
+/** A response with a field line of this many octets, its line end included. */
+const withLine = (size: number) =>
+  hello(`X: ${"a".repeat(size - "X: \r\n".length)}\r\nContent-Length: 5`);
+
+/** A response whose header has this many octets, each line end counted as one. */
+function withHead(size: number): string {
+  const [status, length] = ["HTTP/1.1 200 OK\n", "Content-Length: 5\n"];
+  const line = `X: ${"a".repeat(60_000)}\n`;
+  const left = size - status.length - length.length - 4 * line.length;
+  return `${status}${length}${line.repeat(4)}Y: ${"a".repeat(left - "Y: \n".length)}\n\nhello`;
+}
+
+/** A chunked response whose trailer section has this many octets, each line end counted as one. */
+const withTrailers = (size: number) =>
+  chunked(`5\nhello\n0\n${"X: y\n".repeat(20)}Z: ${"z".repeat(size - 100 - 5)}\n\n`);
+
+/** RFC 9110 §5.4: limits of a message, the last value that passes and the first that fails. */
 const LIMITS: Row[] = [
   {
-    rule: "RFC 9110 §5.4: a field line of a megabyte is refused",
-    sends: [[`${OK}X: ${"a".repeat(1 << 20)}\r\n\r\n`]],
+    rule: "RFC 9110 §5.4: a field line of 65,536 octets is accepted",
+    sends: [[withLine(65_536)]],
+    out: "hello",
+  },
+  {
+    rule: "RFC 9110 §5.4: a field line of 65,537 octets is refused",
+    sends: [[withLine(65_537)]],
     code: 100,
   },
   {
-    rule: "RFC 9110 §5.4: a header of 400 kB is refused",
-    sends: [[OK + `X: ${"a".repeat(2000)}\r\n`.repeat(200) + "\r\n"]],
+    rule: "RFC 9110 §5.4: a header of 262,144 octets is accepted",
+    sends: [[withHead(262_144)]],
+    out: "hello",
+  },
+  {
+    rule: "RFC 9110 §5.4: a header of 262,145 octets is refused",
+    sends: [[withHead(262_145)]],
     code: 100,
   },
   {
-    rule: "RFC 9110 §5.4: a header of 2,100 fields is refused",
-    sends: [[OK + "X: a\r\n".repeat(2100) + "\r\n"]],
+    rule: "RFC 9110 §5.4: a header of 2,000 fields is accepted",
+    sends: [[hello("X: a\r\n".repeat(1999) + "Content-Length: 5")]],
+    out: "hello",
+  },
+  {
+    rule: "RFC 9110 §5.4: a header of 2,001 fields is refused",
+    sends: [[hello("X: a\r\n".repeat(2000) + "Content-Length: 5")]],
     code: 100,
   },
   {
@@ -219,9 +254,46 @@ const LIMITS: Row[] = [
     code: 100,
   },
   {
-    rule: "RFC 9110 §5.4: a field line of 60,000 octets is accepted",
-    sends: [[hello(`X: ${"a".repeat(60_000)}\r\nContent-Length: 5`)]],
+    rule: "RFC 9110 §15.2: 100 interim responses are skipped",
+    sends: [["HTTP/1.1 102 P\r\n\r\n".repeat(100) + hello("Content-Length: 5")]],
     out: "hello",
+  },
+  {
+    rule: "RFC 9110 §15.2: 101 interim responses are refused",
+    sends: [["HTTP/1.1 102 P\r\n\r\n".repeat(101) + hello("Content-Length: 5")]],
+    code: 100,
+  },
+  {
+    rule: "RFC 9112 §7.1.2: a trailer section of 65,536 octets is discarded",
+    sends: [[withTrailers(65_535)]],
+    out: "hello",
+  },
+  {
+    rule: "RFC 9112 §7.1.2: a trailer section of 65,537 octets is refused",
+    sends: [[withTrailers(65_536)]],
+    out: "hello",
+    code: 100,
+  },
+  {
+    rule: "RFC 9112 §7.1.1: a chunk-size line of 16,384 octets is accepted",
+    sends: [[chunked(`5;${"a".repeat(16_384 - 4)}\r\nhello\r\n0\r\n\r\n`)]],
+    out: "hello",
+  },
+  {
+    rule: "RFC 9112 §7.1.1: a chunk-size line of 16,385 octets is refused",
+    sends: [[chunked(`5;${"a".repeat(16_385 - 4)}\r\nhello\r\n0\r\n\r\n`)]],
+    code: 56,
+  },
+  {
+    rule: "RFC 9112 §7.1: a chunk size of 12 digits is accepted",
+    sends: [[chunked("ffffffffffff\r\nhello")]],
+    out: "hello",
+    code: 18,
+  },
+  {
+    rule: "RFC 9112 §7.1: a chunk size of 13 digits is refused",
+    sends: [[chunked("1000000000000\r\nhello")]],
+    code: 56,
   },
 ];
 
@@ -582,4 +654,59 @@ const NO_BODY: Row[] = [
   },
 ];
 
-testRows([STATUS_LINES, FIELDS, LIMITS, INTERIM, LENGTHS, CHUNKED, ENDS, NO_BODY].flat());
+testRows([STATUS_LINES, FIELDS, INTERIM, LENGTHS, CHUNKED, ENDS, NO_BODY].flat());
+testRows(LIMITS, ["at once"]);
+
+/** Fields that the client reads, each with the beginning of a value. */
+const READ_FIELDS = {
+  "Connection": "",
+  "Content-Length": "5",
+  "Transfer-Encoding": "chunked",
+  "Content-Encoding": "identity",
+  "Content-Range": "bytes 0-4/5",
+  "Content-Disposition": "attachment",
+  "Retry-After": "1",
+  "ETag": '"a"',
+  "Last-Modified": "Sat, 01 Jan 2000 00:00:00 GMT",
+  "Content-Type": "text/plain",
+};
+
+/** Long values, by the pattern that they repeat. */
+const LONG_VALUES = [" ", "\t", ",", ", ", ";", '"', ';a="', "%", "%25", ".", "/", "\\", "@", ":1", "[", "0"]
+  .map((pattern) => `${pattern.repeat(64_000 / pattern.length)}b`);
+
+/** Checks that a response is handled in far less than quadratic time, which would be many seconds. */
+async function checkTime(response: string): Promise<void> {
+  await using server = new ScriptedServer([[response]], (text) => [text], Deno.listen(LOCAL));
+  const began = performance.now();
+  await runHere(["-L", "-J", "--max-redirs", "0", `http://127.0.0.1:${server.port}/`]);
+  const time = performance.now() - began;
+  assert(time < 2_000, `${response.slice(0, 100)} took ${time} ms`);
+}
+
+for (const [name, start] of Object.entries(READ_FIELDS)) {
+  Deno.test(`RFC 9110 §5.4: four long values of ${name} take linear time`, async () => {
+    for (let at = 0; at < LONG_VALUES.length; at += 4) {
+      const lines = LONG_VALUES.slice(at, at + 4).map((value) => `${name}: ${start}${value}\r\n`);
+      await checkTime(`${OK}${lines.join("")}\r\n`);
+    }
+  });
+}
+
+for (const start of ["", "http://127.0.0.1", "http://[", "http://[fe80::1"]) {
+  Deno.test(`RFC 9110 §5.4: a long Location after "${start}" takes linear time`, async () => {
+    for (const value of LONG_VALUES) await checkTime(to(start + value));
+  });
+}
+
+Deno.test("RFC 9112 §5.2: many folded lines take linear time", async () => {
+  for (const line of [" a\r\n", ` ${" ".repeat(60_000)}b\r\n`]) {
+    const count = Math.min(1_900, Math.floor(250_000 / line.length));
+    const sends = [[hello(`X: a\r\n${line.repeat(count)}Content-Length: 5`)]];
+    await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+    const began = performance.now();
+    const outcome = await runHere(["-m", "5", `:${server.port}`]);
+    assertEquals(outcome.stdout, "hello", JSON.stringify(outcome));
+    assert(performance.now() - began < 2_000);
+  }
+});

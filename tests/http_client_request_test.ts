@@ -94,6 +94,38 @@ const REQUESTS: Row[] = [
     out: "lo",
     asks: [/^Range: bytes=-2\r$/m],
   },
+  ...Object.entries({
+    "0-2": ["bytes 0-2/9", "0-2/5"],
+    "3-": ["bytes 3-8/9"],
+    "3-99": ["bytes 3-8/9"],
+    "-2": ["bytes 7-8/9", "bytes 7-8/*"],
+    "-99": ["bytes 0-8/9"],
+    "0-1,3-4": ["bytes 0-4/9"],
+  }).flatMap(([asked, ranges]) =>
+    ranges.map((range) => ({
+      rule: `RFC 9110 §14.4: "${range}" is accepted as the answer to -r ${asked}`,
+      sends: [[`HTTP/1.1 206 P\r\nContent-Range: ${range}\r\nContent-Length: 2\r\n\r\nlo`]],
+      args: ["-r", asked, "URL"],
+      out: "lo",
+      hides: /./,
+    }))
+  ),
+  ...Object.entries({ "0-2": "bytes 1-3/9", "3-": "bytes 3-7/9", "-2": "bytes 0-1/9" }).map((
+    [asked, range],
+  ) => ({
+    rule: `RFC 9110 §14.4: "${range}" is noted as another range than -r ${asked}`,
+    sends: [[`HTTP/1.1 206 P\r\nContent-Range: ${range}\r\nContent-Length: 2\r\n\r\nlo`]],
+    args: ["-r", asked, "URL"],
+    out: "lo",
+    says: /^warning: the server sent bytes \d-\d, not /,
+  })),
+  {
+    rule: "RFC 9110 §14.2: -r that is answered by the whole file is noted",
+    sends: [[DONE]],
+    args: ["-r", "0-1", "URL"],
+    out: "done",
+    says: "warning: the server sent the whole file, not bytes 0-1\n",
+  },
   {
     rule: "RFC 9112 §9.5: a response before the request is sent completely is accepted",
     sends: [[DONE]],
