@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals } from "jsr:@std/assert@^1.0.19";
 import { certificate, LOCAL, runProgram, TLS } from "./helpers.ts";
 import {
   DONE,
