@@ -34,7 +34,7 @@ const ELSEWHERE: readonly (readonly [command: RegExp, why: string])[] = [
 
 /** Commands that run until they are stopped. */
 const SERVES =
-  /^deno task (serve|mailbox)|http_server\.ts|udp_ping_server\.ts|--heartbeat(?!.* -c )|(web|udp)\.ts \w*\b ?\d|say .*--listen|say \d+$/;
+  /^deno task (serve|mailbox)|http_server\.ts|udp_ping_server\.ts|--heartbeat(?!.* -c )|web\.ts \d|ping\.ts echo|beat\.ts monitor|say .*--listen|say \d+$/;
 
 /** How long a server may take until it listens (ms). */
 const START = 10_000;
@@ -122,7 +122,7 @@ class Running {
 
   /** Waits until a server has printed something and listens; one that prints nothing gets a second. */
   async started(): Promise<void> {
-    const quiet = /say \d+$|say .*--listen|(web|udp)\.ts/.test(this.command);
+    const quiet = /say \d+$|say .*--listen|lesson\//.test(this.command);
     if (quiet) return await new Promise((resolve) => setTimeout(resolve, 1_000));
     const since = performance.now();
     while (!this.hasEnded && !/listening|http:\/\/|heartbeat/i.test(this.output)) {
