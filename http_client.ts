@@ -11,7 +11,7 @@
  * curl's. Read from the top: the terms, the numbers, then a download from its URL to its last
  * octet. The command line comes last.
  *
- * Left out: proxies, cookies, HTTP/2, and a second request on a connection. Each hop of a
+ * Left out: cookies, HTTP/2, and a second request on a connection. Each hop of a
  * redirection gets a connection of its own, so no left-over octet can answer the next request.
  *
  * @module
@@ -31,6 +31,7 @@ import {
   readNumber,
   reasonOf,
   refuseTogether,
+  requireWith,
   run,
   seconds,
   shutdownSignal,
@@ -98,6 +99,9 @@ interface HttpResponse {
 /** End of a body (RFC 9112 §6.3): chunked, a number of octets, or, Infinity, the connection's. */
 type Framing = "chunked" | number;
 
+/** An error that another attempt would meet again. */
+class FinalError extends ExitError {}
+
 /** A response that asks for another attempt. */
 class RetryError extends ExitError {
   /** @param retryAfter Value of Retry-After (ms); null if there is none. */
@@ -114,6 +118,16 @@ export interface FixedAddresses {
   port: number;
   /** Addresses, without brackets. */
   addresses: readonly string[];
+}
+
+/** An HTTP proxy. */
+export interface Proxy {
+  /** Host, without brackets. */
+  host: string;
+  /** Port. */
+  port: number;
+  /** Value of Proxy-Authorization; null for none. */
+  authorization: string | null;
 }
 
 /** What a download asks for. Times are in milliseconds, sizes in octets. */
@@ -172,6 +186,8 @@ export interface DownloadOptions {
   family: 4 | 6 | null;
   /** Addresses that take the place of a look-up. */
   resolve: readonly FixedAddresses[];
+  /** Proxy that all requests go through; null for none. */
+  proxy: Proxy | null;
   /** True to measure the look-up of the name apart from the connection. */
   timing: boolean;
   /** Timeouts and pauses. */
@@ -369,6 +385,7 @@ interface Place {
   host: string;
   port: number;
   addresses?: readonly string[] | undefined;
+  isProxy?: boolean;
 }
 
 /** Opens a connection to a server: name, TCP and TLS, all within `--connect-timeout`. */
@@ -390,12 +407,20 @@ async function openConnection(
   attempt: Attempt,
   times: Times,
 ): Promise<Deno.Conn> {
+  const { proxy, resolve } = attempt.options;
   const isTls = url.protocol === "https:";
   const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1"); // TLS wants no brackets
   const host = zone ? `${hostname}%${zone}` : hostname;
   const port = Number(url.port || (isTls ? 443 : 80));
-  const fixed = attempt.options.resolve.find((other) => other.host === host && other.port === port);
-  const open = () => openTcp({ host, port, addresses: fixed?.addresses }, attempt, times);
+  const fixed = resolve.find((other) => other.host === host && other.port === port);
+  const open = async () => {
+    // The proxy looks the name up.
+    const place = proxy ? { ...proxy, isProxy: true } : { host, port, addresses: fixed?.addresses };
+    const conn = await openTcp(place, attempt, times);
+    if (!proxy || !isTls) return conn;
+    await timed(times, "connect", () => openTunnel(conn, `${url.hostname}:${port}`, attempt));
+    return conn;
+  };
   return isTls ? await startTls(open, hostname, attempt, times) : await open();
 }
 
@@ -444,9 +469,9 @@ async function resolveHost(place: Place, attempt: Attempt, times: Times): Promis
   const isLocal = /(^|\.)localhost\.?$/.test(host); // RFC 6761 §6.3: no look-up
   const known = place.addresses ?? (isLiteral ? [host] : isLocal ? LOOPBACK : null);
   if (known === null && family === null && !trace && !timing) return [host];
-  const all = known ?? await lookUp(host, attempt, times);
+  const all = known ?? await lookUp(place, attempt, times);
   const addresses = all.filter((address) => family === null || familyOf(address) === family);
-  if (addresses.length === 0) throw noAddress(host, family);
+  if (addresses.length === 0) throw noAddress(place, family);
   if (!isLiteral) trace?.("*", `${host} is ${addresses.join(", ")}`);
   if (isLiteral || place.addresses || family !== null) return addresses;
   const isAllowed = addresses.every((address) => {
@@ -457,8 +482,9 @@ async function resolveHost(place: Place, attempt: Attempt, times: Times): Promis
 }
 
 /** Looks a name up with getaddrinfo, and keeps its order (RFC 6724). */
-async function lookUp(host: string, { options, io }: Attempt, times: Times): Promise<string[]> {
+async function lookUp(place: Place, { options, io }: Attempt, times: Times): Promise<string[]> {
   const { family } = options;
+  const { host } = place;
   try {
     if (io.trace && host.includes("xn--")) {
       const { domainToUnicode } = await import("node:url");
@@ -471,7 +497,7 @@ async function lookUp(host: string, { options, io }: Attempt, times: Times): Pro
     return takeTurns([...new Set(found.map(({ address }) => address))]);
   } catch (error) {
     if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
-    throw noAddress(host, family);
+    throw noAddress(place, family);
   }
 }
 
@@ -488,8 +514,12 @@ function familyOf(address: string): 4 | 6 {
   return address.includes(":") ? 6 : 4;
 }
 
-function noAddress(host: string, family: 4 | 6 | null): ExitError {
-  return new ExitError(6, `Cannot find an ${family ? `IPv${family} ` : ""}address of ${host}`);
+function noAddress({ host, isProxy }: Place, family: 4 | 6 | null): ExitError {
+  const what = family ? `IPv${family} address` : "address";
+  return new ExitError(
+    isProxy ? 5 : 6,
+    `Cannot find an ${what} of ${isProxy ? "proxy " : ""}${host}`,
+  );
 }
 
 /**
@@ -526,16 +556,59 @@ async function dial(
   }
 }
 
-function noConnection({ host, port }: Place, addresses: string[], error: unknown): ExitError {
+function noConnection(place: Place, addresses: string[], error: unknown): ExitError {
+  const { host, port, isProxy } = place;
   const why = reasonOf(error);
   // Deno has neither a class nor a code for these two.
-  if (error instanceof URIError || why.startsWith("failed to lookup")) return noAddress(host, null);
+  if (error instanceof URIError || why.startsWith("failed to lookup")) {
+    return noAddress(place, null);
+  }
   const { ConnectionReset, NotConnected } = Deno.errors;
   // Connected, then reset: exit 56 (receive), not 7 (connect).
   const status = error instanceof ConnectionReset || error instanceof NotConnected ? 56 : 7;
   const others = addresses.filter((address) => address !== host).join(", ");
-  const where = others ? `${host} (${others})` : host;
+  const where = `${isProxy ? "proxy " : ""}${host}${others && ` (${others})`}`;
   return new ExitError(status, `Cannot connect to ${where} port ${port}: ${why}`);
+}
+
+/**
+ * Asks the proxy for a tunnel to an origin (RFC 9110 §9.3.6). A 2xx has no body, whatever its
+ * fields say, and what follows it comes from the origin, which speaks second: octets here are not
+ * its own.
+ */
+async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attempt): Promise<void> {
+  const { options: { agent, proxy, times: { readTimeout } }, io, signal } = attempt;
+  const lines = [`CONNECT ${authority} HTTP/1.1`, `Host: ${authority}`, `User-Agent: ${agent}`];
+  if (proxy?.authorization) lines.push(`Proxy-Authorization: ${proxy.authorization}`);
+  const wire = new Wire(conn, { trace: io.trace });
+  const stop = () => wire.close();
+  signal.addEventListener("abort", stop);
+  try {
+    wire.setDeadline(readTimeout);
+    traceRequest([...lines, ""], io.trace);
+    await wire.write(`${lines.join("\r\n")}\r\n\r\n`);
+    const response = await readResponse(wire);
+    if (response.status >= 300) throw tunnelRefusal(authority, response, attempt);
+    wire.release();
+  } catch (error) {
+    wire.close();
+    if (signal.aborted || error instanceof RetryError || error instanceof FinalError) throw error;
+    const failure = failureOf(error, { malformed: 56, limit: 56, closed: 56 }, readTimeout);
+    if (!(failure instanceof ExitError) || failure.status === 28) throw failure;
+    throw new ExitError(56, `No tunnel through the proxy: ${failure.message}`);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+function tunnelRefusal(authority: string, response: HttpResponse, attempt: Attempt): ExitError {
+  const { status, reason } = response;
+  const answer = `The proxy refused a tunnel to ${authority}: ${status} ${reason}`.trim();
+  refuseTransient(response, answer, attempt);
+  if (status !== 407) return new FinalError(56, answer);
+  const isGiven = attempt.options.proxy?.authorization !== null;
+  const remedy = isGiven ? "user or password is wrong" : "give a user and password with -U";
+  return new FinalError(56, `${answer}; ${remedy}`);
 }
 
 /** Opens connections until one has TLS and a certificate that is trusted. */
@@ -599,16 +672,12 @@ function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
 async function exchange(
   wire: Wire,
   request: HttpRequest,
-  { io, options: { times: { readTimeout } } }: Attempt,
+  { io, options: { proxy, times: { readTimeout } } }: Attempt,
   times: Times,
 ): Promise<HttpResponse> {
   const body = request.body ?? new Uint8Array(0);
-  const lines = requestLines(request);
-  for (const line of lines) {
-    const [secret] = /^(?:authorization|proxy-authorization|cookie):/i.exec(line) ?? [];
-    io.trace?.(">", secret ? `${secret} [credentials]` : line);
-  }
-  io.trace?.(">", body.length > 0 ? `[${body.length} octets of body]` : "");
+  const lines = requestLines(request, proxy);
+  traceRequest([...lines, body.length > 0 ? `[${body.length} octets of body]` : ""], io.trace);
   const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
   const message = concat([head, body]); // one write, one packet
   let [isSent, isRefused] = [false, false];
@@ -627,16 +696,30 @@ async function exchange(
   }
 }
 
-/** The lines of the head of a request (RFC 9112 §3). */
-function requestLines({ method, target, fields, credentials }: HttpRequest): string[] {
+/** Returns the lines of the head of a request (RFC 9112 §3). */
+function requestLines(
+  { method, target, fields, credentials }: HttpRequest,
+  proxy: Proxy | null,
+): string[] {
   const { url } = target;
   const given = fields.map(([name]) => name.toLowerCase());
-  const lines = [`${method} ${url.href.slice(url.origin.length)} HTTP/1.1`];
+  const seesProxy = proxy !== null && url.protocol === "http:"; // otherwise there is a tunnel
+  // RFC 9112 §3.2.2: absolute-form to a proxy, §3.2.1: origin-form to a server.
+  const lines = [`${method} ${seesProxy ? url.href : url.href.slice(url.origin.length)} HTTP/1.1`];
   if (!given.includes("host")) lines.push(`Host: ${url.host}`); // first: RFC 9110 §7.2
   if (credentials !== null && !given.includes("authorization")) {
     lines.push(`Authorization: Basic ${btoa(credentials)}`);
   }
+  if (seesProxy && proxy.authorization) lines.push(`Proxy-Authorization: ${proxy.authorization}`);
   return [...lines, ...fields.map(([name, value]) => `${name}: ${value}`)];
+}
+
+/** Shows the lines of a request without the secrets. */
+function traceRequest(lines: readonly string[], trace: Trace | undefined): void {
+  for (const line of lines) {
+    const [secret] = /^(?:authorization|proxy-authorization|cookie):/i.exec(line) ?? [];
+    trace?.(">", secret ? `${secret} [credentials]` : line);
+  }
 }
 
 /** Gives what broke the wire its exit status; what is none of the wire's stays as it is. */
@@ -1388,6 +1471,7 @@ async function makeAttempts(
 /** Returns the pause before another attempt (ms); null if none would help. */
 function pauseAfter(error: unknown, output: Output, wait: number): number | null {
   if (error instanceof RetryError) return error.retryAfter ?? wait;
+  if (error instanceof FinalError) return null;
   if (!(error instanceof ExitError) || !TRANSIENT.includes(error.status)) return null;
   const canGoOn = output.size === 0 || output.resumable || output.path !== null;
   return canGoOn ? wait : null;
@@ -1706,6 +1790,20 @@ const OPTIONS = {
     "connect to ADDR for that host and port; several with commas",
     readFixedAddresses,
   ),
+  proxy: option(
+    "-x, --proxy URL",
+    "go through this HTTP proxy, as http://USER:PASS@HOST:PORT",
+    readProxy,
+    undefined,
+    { isSecret: true },
+  ),
+  proxyUser: option(
+    "-U, --proxy-user USER:PASS",
+    "Basic authentication for the proxy alone",
+    text,
+    undefined,
+    { isSecret: true },
+  ),
   silent: flag("-s, --silent, -q, --quiet", "no progress, no notes; errors are shown"),
   ignored: flag(
     "-#, -N, -g, --progress-bar, --no-buffer, --globoff",
@@ -1758,7 +1856,7 @@ export const COMMAND: Command<typeof OPTIONS> = {
   ],
   example: "deno run -NRW http_client.ts -L -C - -O https://example.org/big.iso",
   exitStatuses:
-    "0 complete, 1 scheme, 2 usage, 3 URL, 6 name, 7 connect, 8 not HTTP, 18 cut short, " +
+    "0 complete, 1 scheme, 2 usage, 3 URL, 5 proxy, 6 name, 7 connect, 8 not HTTP, 18 cut short, " +
     "22 status with -f, 23 cannot write, 28 time, 33 cannot resume, 35 TLS, 47 redirections, " +
     "52 nothing came, 55 send, 56 receive, 60 certificate, 61 coding, 63 too large, 77 CA file, " +
     "100 header too large, 130 Ctrl-C",
@@ -1774,6 +1872,8 @@ export async function readJob(
   const body = await readData(options.data);
   const head = options.head;
   const resume = options.resume !== undefined;
+  const fields = sortFields(options.fields, body);
+  const proxy = withProxyFields(options.proxy, options.proxyUser, fields);
   const isPlain = options.range === undefined &&
     !isSaved(options);
   return {
@@ -1782,7 +1882,8 @@ export async function readJob(
       ...options,
       timing: options.timing || /%\{time_/.test(options.writeOut ?? ""),
       method: options.method ?? (head ? "HEAD" : body === null ? "GET" : "POST"),
-      ...sortFields(options.fields, body),
+      ...fields,
+      proxy,
       body,
       user: readUser(options.user),
       range: options.range ?? null,
@@ -1808,6 +1909,7 @@ function refuseClashes(line: Line): void {
   refuseTogether(line, "output", "remoteHeaderName");
   refuseTogether(line, "fail", "failWithBody");
   refuseTogether(line, "ipv4", "ipv6");
+  requireWith(line, "proxyUser", "proxy", OPTIONS);
   refuseTogether(line, "head", "data");
   refuseTogether(line, "resume", "range");
   refuseTogether(line, "resume", "remoteHeaderName");
@@ -1901,6 +2003,39 @@ function readFixedAddresses(text: string): FixedAddresses {
 function isAddress(text: string): boolean {
   return URL.canParse(text.includes(":") ? `http://[${text}]` : `http://${text}`) &&
     /^(\d+\.){3}\d+$|:/.test(text);
+}
+
+/** Reads `[http://][USER:PASS@]HOST[:PORT]`. The port is 1080 without one, as with curl. */
+function readProxy(text: string): Proxy {
+  const expected = new UsageError("expected [http://][USER:PASS@]HOST:PORT");
+  const [, authority = ""] = /^(?:http:\/\/)?([^/?#]+)\/?$/i.exec(text) ?? [];
+  if (authority === "") throw expected;
+  try {
+    const { url: { hostname, port }, userinfo } = parseTarget(`http://${authority}`);
+    const hasPort = /:\d+$/.test(authority); // `new URL` drops port 80
+    return {
+      host: hostname.replace(/^\[(.*)\]$/, "$1"),
+      port: Number(port || (hasPort ? 80 : 1080)),
+      authorization: userinfo && `Basic ${btoa(userinfo)}`,
+    };
+  } catch {
+    throw expected;
+  }
+}
+
+/** Gives the proxy its credentials; those that -H gives are taken away from the server. */
+function withProxyFields(
+  proxy: Proxy | undefined,
+  user: string | undefined,
+  given: { fields: Field[] },
+): Proxy | null {
+  if (proxy === undefined) return null;
+  const isForProxy = ([name]: Field) => name.toLowerCase() === "proxy-authorization";
+  const [, field] = given.fields.find(isForProxy) ?? [];
+  given.fields = given.fields.filter((other) => !isForProxy(other));
+  const credentials = readUser(user);
+  const basic = credentials === null ? proxy.authorization : `Basic ${btoa(credentials)}`;
+  return { ...proxy, authorization: field ?? basic };
 }
 
 /** Asks for the password where it is missing and there is a terminal. */
