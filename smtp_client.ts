@@ -1,345 +1,588 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read --allow-env
 /**
- * Hands a message to a mail server, over a bare TCP socket and TLS.
+ * Sends a mail through a submission server, over a bare TCP socket and TLS.
  *
  * ```sh
  * deno run --allow-net --allow-read --allow-env smtp_client.ts --server gmail \
  *   -u me@gmail.com -t bob@example.org -s Hello -m "See the picture" -a photo.png
  * ```
  *
- * The conversation is RFC 5321's, with STARTTLS (RFC 3207), AUTH (RFC 4954), PIPELINING (RFC 2920),
- * SIZE (RFC 1870) and SMTPUTF8 (RFC 6531); the message is RFC 5322's, its parts are MIME's. Read
- * from the top: a session from connect to QUIT, the login, the message, then the command line.
- * Left out, since the server that takes the mail does it: MX look-up, DKIM, a queue.
+ * The session is that of RFC 5321, with STARTTLS (RFC 3207), AUTH (RFC 4954), PIPELINING (RFC 2920),
+ * SIZE (RFC 1870), SMTPUTF8 (RFC 6531) and DSN (RFC 3461). The message is that of RFC 5322 and MIME
+ * (RFC 2045 to 2047). The file follows the session from the greeting to QUIT, then the login, the
+ * message and the command line. Left out, because the submission server does it: MX look-up, DKIM,
+ * a queue.
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
-import { promptSecret } from "@std/cli/prompt-secret";
-import { format as formatBytes } from "@std/fmt/bytes";
-import { ClosedError, DeadlineError, LimitError, MalformedError, WireError } from "./protocol.ts";
-import { explain, print, printable, readNumber, run, shutdownSignal } from "./protocol.ts";
+import { promptSecret } from "jsr:@std/cli@^1.0.32/prompt-secret";
+import { format as formatBytes } from "jsr:@std/fmt@^1.0.10/bytes";
 import {
-  spellOut,
+  type Command,
+  type CommandLine,
+  describeError,
+  flag,
+  list,
+  nonEmpty,
+  oneOf,
+  option,
+  plural,
+  print,
+  quoteForMessage,
+  readNumber,
+  reasonOf,
+  refuseTogether,
+  run,
+  seconds,
+  showTrace,
+  shutdownSignal,
+  text,
+  wholeNumber,
+} from "./cli.ts";
+import {
+  ClosedError,
+  DeadlineError,
+  decodeUtf8,
+  describeTlsFault,
+  escapeText,
+  ExitError,
+  fromByteString,
+  LimitError,
+  MalformedError,
+  mediaType,
+  openTls,
+  readTrust,
   toByteString,
   TOKEN,
   type Trace,
+  type Trust,
   UsageError,
-  VERSION,
   Wire,
+  WireError,
 } from "./protocol.ts";
 
-// ---- Terms -------------------------------------------------------------
+// ---- Terms ---------------------------------------------------------------
 
-/** What is to be done, and where; all of it is checked before anything is connected. */
-interface Errand {
-  hostname: string; // the name that the certificate must bear
+/** A complete, validated job: server, login, envelope, message. */
+export interface Job {
+  /** Name or address of the server; the certificate must be valid for it. */
+  hostname: string;
+  /** Port of the server. */
   port: number;
-  tls: "starttls" | "implicit" | "try" | "none"; // try: where it is offered
-  caCerts: string[]; // to trust besides the usual ones
-  helo: string | undefined; // the name for EHLO
-  timeout: number; // for each step, in milliseconds
-  endTimeout: number; // for the reply to the final dot
+  /** When TLS starts. `try`: STARTTLS if it is offered, otherwise no TLS. */
+  tls: (typeof TLS_MODES)[number];
+  /** Certificates to trust besides the default roots. */
+  trust: Trust | null;
+  /** Name for EHLO; without one it is the address of this machine. */
+  helo: string | undefined;
+  /** Time limits. */
+  times: MailTimes;
+  /** Login, or null for none. */
   login: Login | null;
-  from: string; // the reverse-path, whatever the header says (RFC 5321 §2.3.1)
-  to: string[]; // the forward-paths
-  message: Message | null; // null: only look at what is offered
+  /** Reverse-path of the envelope (RFC 5321 §2.3.1). */
+  from: string;
+  /** Forward-paths of the envelope. */
+  to: string[];
+  /** Value of NOTIFY for each recipient (RFC 3461 §4.1). */
+  notify: string | undefined;
+  /** Message, or null to log in and list what the server offers. */
+  message: Message | null;
 }
 
-/** Who logs in. None of it goes out in the clear. */
-interface Login {
+/** Time limits of a session (ms). */
+export interface MailTimes {
+  /** For connecting, the TLS handshake, and each reply. */
+  step: number;
+  /** For a part of the message to leave (RFC 5321 §4.5.3.2.5). */
+  block: number;
+  /** For the reply to the final dot (RFC 5321 §4.5.3.2.6). */
+  end: number;
+  /** For the reply to QUIT. */
+  quit: number;
+}
+
+/**
+ * Default time limits. A receiver of 20 kB/s that never stops takes minutes to make room in a send
+ * buffer of 4 MB, hence `block`. Giving up early at the end means sending twice, hence `end`.
+ */
+export const TIMES: MailTimes = { step: 60_000, block: 300_000, end: 600_000, quit: 2000 };
+
+/** Credentials. They are sent inside TLS only. */
+export interface Login {
+  /** User name. */
   user: string;
+  /** Password. */
   password: string | undefined;
-  token: string | undefined; // OAuth's
-  mechanism: string | undefined; // in capitals; default: the best that is offered
+  /** OAuth 2.0 access token. */
+  token: string | undefined;
+  /** Name of the mechanism in capitals; default: the best one offered. */
+  mechanism: string | undefined;
 }
 
-/** A reply (RFC 5321 §4.2): its first digit says yes (2), go on (3), not now (4) or no (5). */
+/** A reply (RFC 5321 §4.2). Its first digit: 2 yes, 3 continue, 4 not now, 5 no. */
 interface Reply {
   code: number;
-  lines: string[]; // without their codes, one char an octet
-  text: string; // all in one line, fit for a terminal, without secrets
+  /** Texts of the lines, as byte strings. */
+  lines: string[];
+  /** Code and texts in one line, decoded, without secrets. */
+  text: string;
 }
 
-/** A message; what is attached is never whole in memory. */
-interface Message {
-  id?: string;
-  size: number; // in octets, every CRLF counted and no stuffed dot: SIZE= (RFC 1870 §5)
-  international: boolean; // its header is more than ASCII: takes SMTPUTF8
-  eightBit: boolean;
-  octets(): AsyncIterable<Uint8Array>; // each good until the next is asked for
+/** A message. Attached files are read while it is sent. */
+export interface Message {
+  /** Value of Message-ID. */
+  id?: string | undefined;
+  /** Size (octets) with every CRLF and without dot-stuffing, as SIZE has it (RFC 1870 §5). */
+  size: number;
+  /** True if the header is not ASCII, so that the message needs SMTPUTF8. */
+  isInternational: boolean;
+  /** True if there are octets above 127. */
+  isEightBit: boolean;
+  /** Generates the octets; each chunk is valid until the next one is requested. */
+  octets(): AsyncIterable<Uint8Array>;
 }
 
-/** A file to send: so many octets of it as there were when it was opened. */
-type OpenFile = { name: string; size: number; file: Deno.FsFile };
+/** A file to attach, with the size that it had when the job was read. */
+interface Attachment {
+  name: string;
+  path: string;
+  size: number;
+  type: string;
+}
 
-/** What a message is made of: what is ready for the wire, and files to come as base64. */
-type Piece = string | Uint8Array | OpenFile;
+/** A part of a message: text, octets, or a file that becomes base64. */
+type BodyPart = string | Uint8Array | Attachment;
 
-/** A person ("" for nobody in particular) with an address, whose domain is ASCII. */
-type Mailbox = { name: string; address: string };
+/** A display name (may be empty) and an address, whose domain is ASCII. */
+interface Mailbox {
+  name: string;
+  address: string;
+}
 
-/** What became of a message; the response is the last of the server's words that count. */
-interface Delivery {
+/** A recipient that the server refused. */
+export interface Refusal {
+  /** The address. */
+  address: string;
+  /** Code of the reply. */
+  code: number;
+  /** Text of the reply. */
+  text: string;
+}
+
+/** Result of a session. */
+export interface Outcome {
+  /** Exit status. */
+  status: number;
+  /** What went wrong, in one line; undefined if the session ended as planned. */
+  error: string | undefined;
+  /** Recipients that the server accepted the message for. */
   accepted: string[];
-  refused: { address: string; code: number; text: string }[];
+  /** Recipients that the server refused. */
+  refused: Refusal[];
+  /** Reply to the final dot. */
   response: string;
+  /** Mechanism of the login, or null. */
+  mechanism: string | null;
+  /** Keywords and parameters of the reply to EHLO. */
+  offered: string[];
+  /** True if the session was inside TLS. */
+  isEncrypted: boolean;
 }
 
-const NOTHING: Delivery = { accepted: [], refused: [], response: "" };
+// ---- Numbers -------------------------------------------------------------
 
-/** An errand that came to nothing. */
-class Failure extends Error {
-  constructor(readonly status: number, message: string) {
-    super(message);
-  }
-}
+/** Exit statuses: the numbers of sysexits.h where it has the case. */
+const EXIT = {
+  DATAERR: 65,
+  PARTIAL: 67,
+  NOHOST: 68,
+  UNAVAILABLE: 69,
+  TEMPFAIL: 75,
+  PROTOCOL: 76,
+  NOPERM: 77,
+  INTERRUPTED: 130,
+};
 
-// ---- Numbers -----------------------------------------------------------
-
-/** The exit statuses: sysexits' numbers, where it has a word for the matter. */
-const EXIT = { data: 65, part: 67, host: 68, no: 69, later: 75, wire: 76, login: 77, stop: 130 };
-
-const MAX_REPLY_LINE = 65_536; // octets; RFC 5321 §4.5.3.1.5 says 512: be kind
+/** Maximum length of a reply line (octets). RFC 5321 §4.5.3.1.5 allows 512; servers send more. */
+const MAX_REPLY_LINE = 65_536;
+/** Maximum size of a reply: lines, and octets. */
 const MAX_REPLY_LINES = 512;
-const MAX_AUTH_LINE = 512; // octets with CRLF (RFC 4954 §4); what is longer follows a 334
-const MAX_LINE = 998; // octets of a line of a message, without CRLF (RFC 5322 §2.1.1)
-const LINE = 78; // and how long it should be
-const CODED_LINE = 76; // with an encoded word in it, or coded (RFC 2047 §2, RFC 2045 §6)
-const GROUP = 50; // commands that are sent at once (RFC 2920 §3.1): their replies fit any buffer
-const ITERATIONS = { min: 4096, max: 1_000_000 }; // of PBKDF2 (RFC 7677 §4)
-const END_TIMEOUT = 600_000; // ms (RFC 5321 §4.5.3.2.6): to give up early is to send twice
-const QUIT_TIMEOUT = 2000; // ms: all is said by then
-const MAX_SHOWN = 1000; // chars of what a server said
-const BLOCK = 57 * 4096; // octets of a file that are read at once: whole lines of base64
-const ATOM = /[\w!#$%&'*+/=?^`{|}~\u{a1}-\u{10ffff}-]+/u.source; // RFC 5321 §4.1.2, RFC 6531 §3.3
-const ATOMS = new RegExp(`^${ATOM}( ${ATOM})*$`, "u");
-const DOT_STRING = new RegExp(`^${ATOM}(\\.${ATOM})*$`, "u");
-const QUOTED_STRING = /^"(?:[^"\\]|\\[ -~])*"$/u;
+const MAX_REPLY = 1 << 20;
+/** Maximum length of an AUTH line with its CRLF (octets). A longer response follows the 334. */
+const MAX_AUTH_LINE = 512;
+/** Maximum length of a line of a message without its CRLF (octets, RFC 5322 §2.1.1). */
+const MAX_LINE = 998;
+/** Preferred length of a line of a header (chars, RFC 5322 §2.1.1). */
+const PREFERRED_LINE = 78;
+/** Maximum length of a line with an encoded word, or of base64 (RFC 2047 §2, RFC 2045 §6.8). */
+const MAX_CODED_LINE = 76;
+/** Number of commands in a pipelined group. Their replies fit any buffer (RFC 2920 §3.1). */
+const GROUP_SIZE = 50;
+/** Iterations of PBKDF2 (RFC 7677 §4). A server could keep the client busy with more. */
+const MIN_ITERATIONS = 4096;
+const MAX_ITERATIONS = 1_000_000;
+/** Number of chars shown of what a server sent. */
+const MAX_SHOWN = 1000;
+/** Number of octets of a file read at once: whole lines of base64. */
+const READ_SIZE = 57 * 4096;
+
 const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
 const encoder = new TextEncoder();
 
-// ---- Engine: the session -----------------------------------------------
+// ---- Engine: the session -------------------------------------------------
 
-/** A conversation with a server. It owns the connection. */
+/**
+ * Does a job. A failure is part of the outcome.
+ *
+ * @param trace Receives the conversation, without secrets and without the message.
+ * @param signal Closes the connection at once.
+ */
+export async function sendMail(job: Job, trace: Trace, signal: AbortSignal): Promise<Outcome> {
+  const delivery = { accepted: [], refused: [], response: "" };
+  const outcome: Outcome = { ...NOTHING_SENT, ...delivery };
+  const session = new Session(job, trace, signal);
+  try {
+    await session.begin();
+    if (job.login) outcome.mechanism = await session.login(job.login);
+    if (job.message) await session.send(job.message, outcome);
+    await session.quit();
+    if (outcome.refused.length > 0) outcome.status = EXIT.PARTIAL;
+  } catch (error) {
+    const failure = signal.aborted
+      ? new ExitError(EXIT.INTERRUPTED, `Interrupted at ${session.step}`)
+      : toExitError(error, session.step);
+    outcome.status = failure.status;
+    outcome.error = failure.message;
+    if (error instanceof ExitError) await session.quit();
+  } finally {
+    session.close();
+  }
+  return { ...outcome, offered: session.offered, isEncrypted: session.isEncrypted };
+}
+
+const NOTHING_SENT: Outcome = {
+  status: 0,
+  error: undefined,
+  accepted: [],
+  refused: [],
+  response: "",
+  mechanism: null,
+  offered: [],
+  isEncrypted: false,
+};
+
+/** Maps an error of a session to an exit status and one line; throws a bug on. */
+function toExitError(error: unknown, step: string): ExitError {
+  if (error instanceof ExitError) return error;
+  if (!(error instanceof WireError)) throw error;
+  if (error instanceof DeadlineError) {
+    return new ExitError(EXIT.TEMPFAIL, `Server took too long at ${step}`);
+  }
+  if (error instanceof ClosedError) {
+    const why = error.cause === undefined ? error.message : describeTlsFault(error.cause, "").why;
+    const words = why.replace(/ \(os error \d+\)|:? ?https:.*/g, "");
+    return new ExitError(EXIT.TEMPFAIL, `Connection lost at ${step}: ${words}`);
+  }
+  return new ExitError(EXIT.PROTOCOL, `${error.message}, at ${step}`);
+}
+
+/** A session with a server. It owns the connection. */
 class Session {
-  #conn: Deno.TcpConn;
-  #wire: Wire;
-  #offered = new Map<string, string[]>(); // keyword in capitals, parameters
+  readonly #job: Job;
+  readonly #show: Trace;
+  readonly #signal: AbortSignal;
+  #conn: Deno.TcpConn | undefined;
+  #wire: Wire | undefined;
+  /** Keywords of the reply to EHLO in capitals, each with its parameters. */
+  #extensions = new Map<string, string[]>();
   #secrets: string[] = [];
-  #over = false; // not a word more: the server said 421, or half a message is out
-  encrypted = false;
-  step = "the greeting"; // what is being waited for
+  /** True if no command may follow: after a 421, or inside the message. */
+  #isOver = true;
+  isEncrypted = false;
+  /** Step that a failure is reported for. */
+  step = "connecting";
 
-  private constructor(conn: Deno.TcpConn, readonly errand: Errand, readonly show: Trace) {
-    conn.setNoDelay(); // and now: a TlsConn cannot
-    this.#conn = conn;
-    this.#wire = new Wire(conn, { trace: this.#trace });
-    this.#wire.note(`Connected to ${errand.hostname} (${conn.remoteAddr.hostname})`);
+  constructor(job: Job, trace: Trace, signal: AbortSignal) {
+    this.#job = job;
+    this.#show = trace;
+    this.#signal = signal;
+    signal.addEventListener("abort", () => this.close());
   }
 
-  static async open(errand: Errand, abort: AbortSignal, show: Trace): Promise<Session> {
-    const { hostname, port, timeout } = errand;
-    const signal = AbortSignal.any([abort, AbortSignal.timeout(timeout)]);
-    try {
-      const session = new Session(await Deno.connect({ hostname, port, signal }), errand, show);
-      abort.addEventListener("abort", () => session.close());
-      return session;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
-      const why = signal.aborted ? "no answer" : error.message;
-      throw new Failure(EXIT.host, `Cannot reach ${hostname}, port ${port}: ${why}`);
-    }
+  get #open(): Wire {
+    if (this.#wire === undefined) throw new ClosedError("Not connected");
+    return this.#wire;
   }
 
-  #trace: Trace = (mark, text) => this.show(mark, this.#conceal(printable(text)));
+  /** The extensions as the server offers them, one a line. */
+  get offered(): string[] {
+    return [...this.#extensions].map((words) => decodeUtf8(words.flat().join(" ")));
+  }
 
-  /** Takes out what a server may know and a screen may not, should the server echo it. */
+  #trace: Trace = (mark, text) => this.#show(mark, this.#conceal(text));
+
+  /** Removes secrets, which a server may repeat, and cuts the text. */
   #conceal(text: string): string {
     const [challenge = ""] = /(?<=^334 )\S+$/.exec(text) ?? [];
-    const told = fromBase64(challenge);
-    if (this.#secrets.some((secret) => told.includes(secret))) return "334 [credentials]";
+    const decoded = decodeChallenge(challenge);
+    if (this.#secrets.some((secret) => decoded.includes(secret))) return "334 [credentials]";
     for (const secret of this.#secrets) text = text.replaceAll(secret, "[credentials]");
     return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
   }
 
-  get offered(): string[] {
-    return [...this.#offered].map((words) => printable(words.flat().join(" ")));
-  }
-
-  /** Greeting, EHLO, and TLS as it was asked for: without it nothing else is said. */
+  /** Reads the greeting, sends EHLO, and starts TLS as the job says. */
   async begin(): Promise<void> {
-    const { tls } = this.errand;
+    const { tls } = this.#job;
+    await this.#connect();
     if (tls === "implicit") await this.#startTls();
-    const greeting = await this.#readReply();
-    if (greeting.code !== 220) throw refusal(this.step, greeting);
+    await this.#readGreeting();
     await this.#hello();
     if (tls === "implicit" || tls === "none") return;
-    if (this.#offered.has("STARTTLS")) {
-      const reply = await this.#ask("STARTTLS");
-      if (reply.code === 220) {
-        await this.#startTls();
-        return await this.#hello(); // what was offered in the clear is forgotten (RFC 3207 §4.2)
-      }
-      if (tls !== "try" || reply.code < 400) throw refusal("STARTTLS", reply, EXIT.wire);
-    } else if (tls !== "try") {
-      throw new Failure(EXIT.wire, "Server offers no STARTTLS: nothing was sent");
-    }
-    this.#wire.note("No TLS, going on in the clear");
+    if (await this.#requestTls()) {
+      await this.#startTls();
+      await this.#hello(); // what was offered before TLS is forgotten (RFC 3207 §4.2)
+    } else this.#open.note("No TLS, continuing in the clear");
   }
 
-  /** Puts TLS around the connection and checks the certificate. */
-  async #startTls(): Promise<void> {
-    const { hostname, caCerts, timeout } = this.errand;
-    this.step = "the TLS handshake";
-    this.#over = true;
-    this.#wire.release(); // refuses what came behind the 220: it would pass for words inside TLS
-    const tls = await Deno.startTls(this.#conn, { hostname, caCerts });
-    this.#wire = new Wire(tls, { trace: this.#trace });
-    this.#wire.setDeadline(timeout);
+  async #connect(): Promise<void> {
+    const { hostname, port, times } = this.#job;
+    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(times.step)]);
+    let conn: Deno.TcpConn;
     try {
-      await tls.handshake(); // until here nothing was checked
+      conn = await Deno.connect({ hostname, port, signal });
     } catch (error) {
-      await this.#wire.write(""); // rejects with the reason if the wire was closed by us
-      const why = printable(error instanceof Error ? error.message : "");
-      const [, check] = /^invalid peer certificate: (.*)/.exec(why) ?? [];
-      const message = check
-        ? `Cannot trust the certificate of ${hostname}: ${check}`
-        : `Cannot begin TLS with ${hostname}: ${why}`;
-      const broken = error instanceof Deno.errors.InvalidData;
-      throw new Failure(broken ? EXIT.wire : EXIT.later, message);
+      if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
+      const isUnknown = error instanceof URIError || /^failed to lookup/.test(error.message);
+      const why = isUnknown ? "no such host" : signal.aborted ? "no answer" : reasonOf(error);
+      throw new ExitError(EXIT.NOHOST, `Cannot connect to ${hostname}, port ${port}: ${why}`);
     }
-    this.#over = false;
-    this.encrypted = true;
-    this.step = "the greeting inside TLS";
-    this.#wire.note(`TLS, certificate valid for ${hostname}`);
+    conn.setNoDelay(); // a TlsConn has no such method
+    this.#conn = conn;
+    this.#wire = new Wire(conn, { trace: this.#trace });
+    this.#isOver = false;
+    this.#open.note(`Connected to ${hostname} (${conn.remoteAddr.hostname}), port ${port}`);
+    if (this.#signal.aborted) this.close(); // it was aborted between the two
   }
 
-  /** Says EHLO and learns what is offered; HELO if it must and TLS is not at stake (§3.2). */
+  async #readGreeting(): Promise<void> {
+    this.step = this.isEncrypted ? "the greeting inside TLS" : "the greeting";
+    const greeting = await this.#readReply();
+    if (greeting.code !== 220) throw replyError(this.step, greeting);
+  }
+
+  /** Sends STARTTLS; false if the job allows to continue without TLS, and must. */
+  async #requestTls(): Promise<boolean> {
+    const isOptional = this.#job.tls === "try";
+    if (!this.#extensions.has("STARTTLS")) {
+      if (isOptional) return false;
+      throw new ExitError(EXIT.PROTOCOL, "Server does not offer STARTTLS: nothing was sent");
+    }
+    const reply = await this.#command("STARTTLS");
+    if (reply.code === 220) return true;
+    if (isOptional && reply.code >= 400) return false;
+    throw replyError("STARTTLS", reply, EXIT.PROTOCOL);
+  }
+
+  /** Starts TLS on the connection and checks the certificate. */
+  async #startTls(): Promise<void> {
+    const { hostname, trust, times } = this.#job;
+    let isFirst = true;
+    const dial = async () => {
+      if (!isFirst && !await this.#reconnect()) return null;
+      isFirst = false;
+      this.step = "the TLS handshake";
+      this.#isOver = true;
+      this.#open.release(); // refuses octets after the 220: they were injected (RFC 3207 §5)
+      return this.#conn ?? null;
+    };
+    const late = AbortSignal.timeout(times.step);
+    const signal = AbortSignal.any([this.#signal, late]);
+    let tls: Deno.Conn;
+    try {
+      tls = await openTls(dial, { hostname, trust, signal });
+    } catch (error) {
+      if (late.aborted) throw new DeadlineError("Peer took too long");
+      if (error instanceof ExitError || error instanceof WireError) throw error;
+      throw tlsError(error, hostname);
+    }
+    this.#wire = new Wire(tls, { trace: this.#trace });
+    this.#isOver = false;
+    this.isEncrypted = true;
+    this.#open.note(`TLS, certificate trusted for ${hostname}`);
+  }
+
+  /**
+   * Connects again, up to where TLS starts: a refused handshake uses a connection up. Returns false
+   * if that fails.
+   */
+  async #reconnect(): Promise<boolean> {
+    try {
+      await this.#connect();
+      if (this.#job.tls === "implicit") return true;
+      await this.#readGreeting();
+      await this.#hello();
+      return await this.#requestTls();
+    } catch (error) {
+      if (error instanceof ExitError || error instanceof WireError) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Sends EHLO and reads what the server offers. Sends HELO to a server that does not know EHLO
+   * (RFC 5321 §3.2), unless TLS is required and not there: such a server has no STARTTLS.
+   */
   async #hello(): Promise<void> {
-    this.#offered.clear();
-    const address = this.#conn.localAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
-    const literal = address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
-    const name = this.errand.helo ?? literal; // RFC 5321 §4.1.4: where there is no name
-    const reply = await this.#ask(`EHLO ${name}`);
-    if (reply.code !== 250) {
-      const unprotected = this.errand.tls === "starttls" && !this.encrypted;
-      const unknown = reply.code >= 500 && reply.code < 510; // EHLO itself: so no STARTTLS
-      if (unprotected && unknown) throw refusal("EHLO", reply, EXIT.wire);
-      if (unprotected || reply.code < 500) throw refusal("EHLO", reply);
-      const helo = await this.#ask(`HELO ${name}`);
-      if (!isYes(helo)) throw refusal("HELO", helo);
-      return;
-    }
-    for (const line of reply.lines.slice(1)) { // the first is but a greeting (§4.1.1.1)
-      // "AUTH=LOGIN" is what it was before RFC 2554
-      const [keyword = "", ...parameters] = line.replace(/^AUTH=/i, "AUTH ").trim().split(/[ \t]+/);
+    this.#extensions.clear();
+    const name = this.#job.helo ?? this.#addressLiteral();
+    const reply = await this.#command(`EHLO ${name}`);
+    if (reply.code === 250) return this.#readExtensions(reply);
+    const needsTls = this.#job.tls === "starttls" && !this.isEncrypted;
+    const isUnknown = reply.code >= 500 && reply.code < 510;
+    if (needsTls && isUnknown) throw replyError("EHLO", reply, EXIT.PROTOCOL);
+    if (needsTls || reply.code < 500) throw replyError("EHLO", reply);
+    const helo = await this.#command(`HELO ${name}`);
+    if (!isPositive(helo)) throw replyError("HELO", helo);
+  }
+
+  /** Returns this machine's address for EHLO, as it has no name (RFC 5321 §4.1.4). */
+  #addressLiteral(): string {
+    const address = this.#conn?.localAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "") ?? "";
+    return address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
+  }
+
+  /** Reads `ehlo-line = ehlo-keyword *( SP ehlo-param )` (RFC 5321 §4.1.1.1) of a reply to EHLO. */
+  #readExtensions({ lines }: Reply): void {
+    for (const line of lines.slice(1)) { // the first line is a greeting
+      const words = line.replace(/^AUTH=/i, "AUTH ").split(/[ \t]+/); // "AUTH=" before RFC 2554
+      const [keyword = "", ...parameters] = words.filter((word) => word !== "");
       if (keyword === "") continue;
-      const before = this.#offered.get(keyword.toUpperCase()) ?? [];
-      this.#offered.set(keyword.toUpperCase(), [...before, ...parameters]);
+      const before = this.#extensions.get(keyword.toUpperCase()) ?? [];
+      this.#extensions.set(keyword.toUpperCase(), [...before, ...parameters]);
     }
   }
 
-  /** Reads a reply: lines with one and the same code, and a hyphen behind it on all but the last. */
-  async #readReply(patience = this.errand.timeout): Promise<Reply> {
-    this.#wire.setDeadline(patience); // for the whole reply, however it drips
+  /** Reads a reply. The deadline is for the whole reply, however slowly its lines come. */
+  async #readReply(timeout = this.#job.times.step): Promise<Reply> {
+    this.#open.setDeadline(timeout);
     const lines: string[] = [];
-    for (let first = ""; lines.length < MAX_REPLY_LINES;) {
-      const line = await this.#wire.readLine(MAX_REPLY_LINE);
-      if (line === null) throw new ClosedError("Server hung up");
-      const [, code, mark, text = ""] = /^([2-5]\d\d)(?:([ -])(.*))?$/s.exec(line) ?? [];
+    let first = "";
+    for (let size = 0; lines.length < MAX_REPLY_LINES;) {
+      const line = await this.#open.readLine(MAX_REPLY_LINE);
+      if (line === null) throw new ClosedError("Server closed the connection");
+      if ((size += line.length) > MAX_REPLY) break;
+      const [, code, mark, text = ""] = REPLY_LINE.exec(line) ?? [];
       if (code === undefined) {
-        throw new MalformedError(`Server does not speak SMTP: "${this.#conceal(printable(line))}"`);
+        const shown = this.#conceal(decodeUtf8(line));
+        throw new MalformedError(`Server does not speak SMTP: "${shown}"`);
       }
       first ||= code;
       if (code !== first) throw new MalformedError(`Server mixed ${first} and ${code} in a reply`);
       lines.push(text);
       if (mark === "-") continue;
-      if (code === "421") this.#over = true; // and now it closes (RFC 5321 §3.8)
-      const said = printable(`${code} ${lines.join(" ")}`.trimEnd());
-      return { code: Number(code), lines, text: this.#conceal(said) };
+      if (code === "421") this.#isOver = true; // the server closes now (RFC 5321 §3.8)
+      const text_ = `${code} ${lines.map(decodeUtf8).join(" ")}`.trimEnd();
+      return { code: Number(code), lines, text: this.#conceal(text_) };
     }
-    throw new LimitError(`Reply has more than ${MAX_REPLY_LINES} lines`);
+    throw new LimitError(`Reply has more than ${MAX_REPLY_LINES} lines or ${MAX_REPLY} octets`);
   }
 
-  /** Sends a command. What came before it answers nothing, unless it says that all is over. */
-  async #say(command: string, shown = command): Promise<void> {
-    if (this.#wire.buffered.length > 0) {
+  /** Sends a command. A reply that came before it belongs to no command. */
+  async #send(command: string, shown = command): Promise<void> {
+    if (this.#open.buffered.length > 0) {
       const early = await this.#readReply();
-      if (early.code === 421) throw refusal(this.step, early);
-      throw new MalformedError(`Server spoke out of turn: ${early.text}`);
+      if (early.code === 421) throw replyError(this.step, early);
+      throw new MalformedError(`Unexpected reply: ${early.text}`);
     }
     this.step = shown;
-    this.#wire.setDeadline(this.errand.timeout);
-    await this.#wire.writeLine(command, shown);
+    this.#open.setDeadline(this.#job.times.step);
+    await this.#open.writeLine(command, shown);
   }
 
-  async #ask(command: string, shown = command): Promise<Reply> {
-    await this.#say(command, shown);
+  /** Sends a command and reads its reply. */
+  async #command(command: string, shown = command): Promise<Reply> {
+    await this.#send(command, shown);
     return await this.#readReply();
   }
 
-  /** Sends commands at once, then reads a reply to each, unless one says that it is the last. */
-  async #askAll(commands: string[]): Promise<Reply[]> {
-    for (const command of commands) await this.#say(command);
+  /** Sends commands at once, then reads a reply to each; fewer if one of them is a 421. */
+  async #pipeline(commands: string[]): Promise<Reply[]> {
+    for (const command of commands) await this.#send(command);
     const replies: Reply[] = [];
     for (const command of commands) {
       this.step = command;
       replies.push(await this.#readReply());
-      if (this.#over) break;
+      if (this.#isOver) break;
     }
     return replies;
   }
 
   /**
-   * Logs in by the best mechanism that is offered now, and returns its name. A 535 is final: the
-   * same password again is a step towards a locked account. Only a 504 leads on to the next.
+   * Logs in by the best mechanism that is offered, and returns its name.
+   *
+   * A refusal of a proof is final: trying the same password again is a step towards a locked
+   * account. A refusal before any proof was sent leads to the next mechanism; so does a 504
+   * (RFC 4954 §4).
    */
   async login(login: Login): Promise<string> {
-    if (!this.encrypted) throw new Failure(EXIT.wire, "Cannot log in without TLS");
-    const offered = (this.#offered.get("AUTH") ?? []).map((name) => name.toUpperCase());
-    const known = mechanisms(login, this.errand);
+    if (!this.isEncrypted) throw new ExitError(EXIT.PROTOCOL, "Cannot log in without TLS");
+    const offered = (this.#extensions.get("AUTH") ?? []).map((name) => name.toUpperCase());
+    const known = mechanisms(login, this.#job);
     const usable = known.filter(({ name }) => offered.includes(name));
     this.#secrets = [login.password ?? "", login.token ?? ""]
       .filter(({ length }) => length > 3) // "a" is in every line
-      .map((secret) => printable(toByteString(encoder.encode(secret)))); // as an echo would look
+      .flatMap((secret) => [secret, toByteString(encoder.encode(secret))]);
     for (const mechanism of usable) {
-      const reply = await this.#authenticate(mechanism);
+      const { reply, isProofSent } = await this.#authenticate(mechanism);
       if (reply.code === 235) return mechanism.name;
-      if (reply.code === 504 && mechanism !== usable.at(-1)) continue;
+      const isFinal = reply.code !== 504 && (isProofSent || reply.code < 500);
+      if (!isFinal && mechanism !== usable.at(-1)) continue;
       const text = this.#conceal(`${reply.text}${mechanism.reason ?? ""}`);
-      throw refusal(`AUTH ${mechanism.name}`, { ...reply, text }, EXIT.login);
+      throw replyError(`AUTH ${mechanism.name}`, { ...reply, text }, EXIT.NOPERM);
     }
     const names = known.map(({ name }) => name).join(", ");
-    const offer = offered.length > 0 ? `only ${printable(offered.join(" "))}` : "no AUTH";
-    throw new Failure(EXIT.login, `Cannot log in by ${names}: the server offers ${offer}`);
+    const offer = offered.length > 0 ? `only ${offered.join(" ")}` : "no AUTH";
+    const why = this.#conceal(`Cannot log in by ${names}: the server offers ${offer}`);
+    throw new ExitError(EXIT.NOPERM, why);
   }
 
-  /** Goes through one mechanism, challenge by challenge (RFC 4954 §4). */
-  async #authenticate({ name, clientFirst, mutual, steps }: Mechanism): Promise<Reply> {
-    const left = [...steps];
-    const first = clientFirst ? this.#encode(await steps[0]?.("") ?? "") : "";
-    const command = `AUTH ${name} ${first}`;
-    const fits = clientFirst && `${command}\r\n`.length <= MAX_AUTH_LINE;
-    if (fits) left.shift();
+  /** Runs one mechanism, challenge by challenge (RFC 4954 §4). */
+  async #authenticate(mechanism: Mechanism): Promise<{ reply: Reply; isProofSent: boolean }> {
+    const { name, steps, isMutual, proofStep } = mechanism;
+    const initial = await this.#initialResponse(mechanism);
+    let step = initial === null ? 0 : 1;
     let reply =
-      await (fits ? this.#ask(command, `AUTH ${name} [credentials]`) : this.#ask(`AUTH ${name}`));
+      await (initial === null
+        ? this.#command(`AUTH ${name}`)
+        : this.#command(`AUTH ${name} ${initial}`, `AUTH ${name} [credentials]`));
     while (reply.code === 334) {
-      let response: string;
-      try {
-        const step = left.shift();
-        if (step === undefined) throw cancel("the server asks on and on");
-        response = this.#encode(await step(reply.lines.join("")));
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        await this.#ask("*"); // whatever it answers
-        throw cancel(`Cannot log in by ${name}: ${error.message}`);
-      }
-      reply = await this.#ask(response, response && "[credentials]");
+      const response = await this.#respond(mechanism, step++, reply);
+      reply = await this.#command(response, response && "[credentials]");
     }
-    const proven = reply.code !== 235 || !mutual || left.length === 0;
-    if (!proven) throw cancel("Server did not prove that it knows the password");
-    return reply;
+    if (reply.code === 235 && isMutual && step < steps.length) {
+      throw authError("Server did not prove that it knows the password");
+    }
+    return { reply, isProofSent: step > proofStep };
+  }
+
+  /** Returns the first response if it may go on the AUTH line and fits there. */
+  async #initialResponse({ name, isClientFirst, steps }: Mechanism): Promise<string | null> {
+    if (!isClientFirst) return null;
+    const response = this.#encode(await steps[0]?.("") ?? "");
+    return `AUTH ${name} ${response}\r\n`.length <= MAX_AUTH_LINE ? response : null;
+  }
+
+  /** Answers a challenge. If that is impossible, cancels the exchange with "*". */
+  async #respond({ name, steps }: Mechanism, step: number, challenge: Reply): Promise<string> {
+    try {
+      const answer = steps[step];
+      if (answer === undefined) throw authError("the server asks for more than the mechanism has");
+      return this.#encode(await answer(challenge.lines.join("")));
+    } catch (error) {
+      if (!(error instanceof ExitError)) throw error;
+      await this.#command("*");
+      throw authError(`Cannot log in by ${name}: ${error.message}`);
+    }
   }
 
   #encode(response: string): string {
@@ -348,105 +591,132 @@ class Session {
     return encoded;
   }
 
-  /** Hands over a message (RFC 5321 §3.3). Whoever is refused is noted; the others get it. */
-  async deliver(message: Message, delivery: Delivery): Promise<void> {
-    const { from, to } = this.errand;
-    const mail = `MAIL FROM:<${from}>${this.#parameters(message)}`;
-    const commands = [mail, ...to.map((path) => `RCPT TO:<${path}>`)];
-    const group = this.#offered.has("PIPELINING") ? GROUP : 1;
-    const taken: string[] = [];
-    for (let at = 0; at < commands.length; at += group) {
-      const replies = await this.#askAll(commands.slice(at, at + group));
-      for (const [index, reply] of replies.entries()) {
-        const { code, text } = reply;
-        const address = to[at + index - 1]; // none behind MAIL, which comes first
-        const oneLess = address !== undefined && code >= 400 && code !== 421;
-        if (oneLess) delivery.refused.push({ address, code, text: text.slice(4) });
-        else if (!isYes(reply)) throw refusal(commands[at + index] ?? "", reply);
-        else if (address !== undefined) taken.push(address);
-      }
+  /** Sends a message (RFC 5321 §3.3). A refused recipient is noted; the others get it. */
+  async send(message: Message, outcome: Outcome): Promise<void> {
+    const accepted = await this.#sendEnvelope(message, outcome);
+    if (accepted.length === 0) {
+      const isTemporary = outcome.refused.some(({ code }) => code < 500);
+      const status = isTemporary ? EXIT.TEMPFAIL : EXIT.UNAVAILABLE;
+      throw new ExitError(status, listRefused(outcome.refused));
     }
-    if (taken.length === 0) {
-      const again = delivery.refused.some(({ code }) => code < 500);
-      throw new Failure(again ? EXIT.later : EXIT.no, listRefused(delivery));
-    }
-    const data = await this.#ask("DATA"); // on its own: after a 354 there is no way back
-    if (data.code !== 354) throw refusal("DATA", data);
-    delivery.response = (await this.#sendMessage(message)).text;
-    delivery.accepted = taken;
+    const data = await this.#command("DATA"); // not pipelined: a 354 cannot be taken back
+    if (data.code !== 354) throw replyError("DATA", data);
+    outcome.response = (await this.#sendData(message)).text;
+    outcome.accepted = accepted;
   }
 
-  /** Tells what the message takes (RFC 1870, 6152, 6531), or why this server cannot take it. */
-  #parameters({ size, international, eightBit }: Message): string {
-    const offers = this.#offered;
-    const utf8 = international || !isAscii([this.errand.from, ...this.errand.to].join());
-    const [given = ""] = offers.get("SIZE") ?? [];
-    const limit = /^\d+$/.test(given) && Number(given) || Infinity; // 0 is none, too
-    if (size > limit) throw unfit(`it has ${size} octets, the server takes ${limit}`);
-    if (utf8 && !offers.has("SMTPUTF8")) {
-      throw unfit("an address or a field is not ASCII, and the server offers no SMTPUTF8");
+  /** Sends MAIL and RCPT, in groups if the server offers PIPELINING. Returns who is accepted. */
+  async #sendEnvelope(message: Message, { refused }: Outcome): Promise<string[]> {
+    const { from, to } = this.#job;
+    const notify = this.#notifyParameter();
+    const mail = `MAIL FROM:<${from}>${this.#mailParameters(message)}`;
+    const commands = [mail, ...to.map((path) => `RCPT TO:<${path}>${notify}`)];
+    const groupSize = this.#extensions.has("PIPELINING") ? GROUP_SIZE : 1;
+    const accepted: string[] = [];
+    for (let start = 0; start < commands.length; start += groupSize) {
+      const replies = await this.#pipeline(commands.slice(start, start + groupSize));
+      for (const [index, reply] of replies.entries()) {
+        const address = to[start + index - 1]; // undefined for MAIL, which comes first
+        const isOneRefusal = address !== undefined && reply.code >= 400 && reply.code !== 421;
+        if (isOneRefusal) refused.push({ address, code: reply.code, text: reply.text.slice(4) });
+        else if (!isPositive(reply)) throw replyError(commands[start + index] ?? "", reply);
+        else if (address !== undefined) accepted.push(address);
+      }
     }
-    if (eightBit && !offers.has("8BITMIME") && !utf8) { // SMTPUTF8 brings it (RFC 6531 §3.1)
-      throw unfit("it has 8-bit octets, and the server offers no 8BITMIME");
+    return accepted;
+  }
+
+  /** Returns the parameters of MAIL (RFC 1870, 6152, 6531), or throws why the server cannot take it. */
+  #mailParameters({ size, isInternational, isEightBit }: Message): string {
+    const offers = (keyword: string) => this.#extensions.has(keyword);
+    const [declared = ""] = this.#extensions.get("SIZE") ?? [];
+    const limit = /^\d+$/.test(declared) && Number(declared) || Infinity; // 0 means no limit
+    const isUtf8 = isInternational || !isAscii([this.#job.from, ...this.#job.to].join());
+    if (size > limit) throw cannotSend(`it has ${size} octets, the server accepts ${limit}`);
+    if (isUtf8 && !offers("SMTPUTF8")) {
+      throw cannotSend("an address or a field is not ASCII, and the server offers no SMTPUTF8");
+    }
+    if (isEightBit && !offers("8BITMIME") && !isUtf8) { // SMTPUTF8 includes it (RFC 6531 §3.1)
+      throw cannotSend("it has 8-bit octets, and the server offers no 8BITMIME");
     }
     let parameters = "";
-    if (offers.has("SIZE")) parameters += ` SIZE=${size}`;
-    if (eightBit && offers.has("8BITMIME")) parameters += " BODY=8BITMIME";
-    if (utf8) parameters += " SMTPUTF8";
+    if (offers("SIZE")) parameters += ` SIZE=${size}`;
+    if (isEightBit && offers("8BITMIME")) parameters += " BODY=8BITMIME";
+    if (isUtf8) parameters += " SMTPUTF8";
     return parameters;
   }
 
-  /**
-   * Sends the message and its final dot. The reply is awaited from the start: a server that has
-   * seen enough says 552 and closes; then a write fails while its reply lies there.
-   */
-  async #sendMessage(message: Message): Promise<Reply> {
+  /** Returns the parameter of RCPT that asks for delivery status notifications (RFC 3461 §4.1). */
+  #notifyParameter(): string {
+    const { notify } = this.#job;
+    if (notify === undefined) return "";
+    if (this.#extensions.has("DSN")) return ` NOTIFY=${notify}`;
+    this.#open.note("Server does not offer DSN: no delivery status notifications");
+    return "";
+  }
+
+  /** Sends the message and its final dot. */
+  async #sendData(message: Message): Promise<Reply> {
     this.step = "the message";
-    this.#over = true; // whatever happens: inside the message a QUIT would be text
-    let answered = false;
-    const answer = this.#readReply().finally(() => answered = true);
-    answer.catch(() => {}); // awaited below, unless the message itself breaks off
-    try {
-      for await (const octets of dotStuff(message.octets())) {
-        const written = this.#wire.write(octets, this.errand.timeout);
-        written.catch(() => {}); // when nobody waits for it any more
-        await Promise.race([written, answer]);
-        if (answered) break;
-      }
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      answered = true; // or the connection is lost, and that is the answer
-    }
-    if (answered) throw refusal(this.step, await answer);
+    this.#isOver = true; // inside the message a QUIT would be text
+    // Reads from the start: a server that has seen enough sends 552 and closes. Then a write fails
+    // although the reply is there.
+    const reading = this.#readReply();
+    reading.catch(() => {}); // awaited below, unless reading a file fails first
+    const isWritten = await this.#writeMessage(message, reading);
+    if (!isWritten) throw replyError(this.step, await reading);
     this.#trace(">", `[${message.size} octets]`);
     this.step = "the end of the message, which may have been delivered";
-    this.#wire.setDeadline(this.errand.endTimeout);
-    await this.#wire.writeLine(".").catch(() => {}); // where it breaks, too, the answer tells why
-    const reply = await answer;
-    this.#over = reply.code === 421;
-    if (!isYes(reply)) throw refusal("the message", reply);
+    this.#open.setDeadline(this.#job.times.end);
+    await this.#open.writeLine(".").catch(() => {}); // if it fails, the reply or its error tells why
+    const reply = await reading;
+    this.#isOver = reply.code === 421;
+    if (!isPositive(reply)) throw replyError("the message", reply);
     return reply;
   }
 
-  /** Says goodbye, if there is somebody to hear it. Nothing here can spoil anything. */
-  async quit(): Promise<void> {
-    if (this.#over) return;
+  /** Writes the octets of a message. Returns false if a reply or an error came before their end. */
+  async #writeMessage(message: Message, reading: Promise<Reply>): Promise<boolean> {
+    let isAnswered = false;
+    const answered = reading.then(() => isAnswered = true, () => isAnswered = true);
     try {
-      const patience = Math.min(QUIT_TIMEOUT, this.errand.timeout);
-      this.#wire.setDeadline(patience);
-      await this.#wire.writeLine("QUIT");
-      await this.#readReply(patience);
+      for await (const octets of dotStuff(message.octets())) {
+        const writing = this.#open.write(octets, this.#job.times.block);
+        writing.catch(() => {}); // it may fail after the reply
+        await Promise.race([writing, answered]);
+        if (isAnswered) return false;
+      }
     } catch (error) {
-      this.#wire.note(`No reply to QUIT: ${error instanceof Error ? error.message : error}`);
+      if (!(error instanceof WireError)) throw error;
+      return false; // the connection is lost; the reply or its error tells why
+    }
+    return !isAnswered;
+  }
+
+  /** Sends QUIT unless the session is over. A failure does not matter: the result is known. */
+  async quit(): Promise<void> {
+    if (this.#isOver) return;
+    try {
+      const timeout = Math.min(this.#job.times.quit, this.#job.times.step);
+      this.#open.setDeadline(timeout);
+      await this.#open.writeLine("QUIT");
+      await this.#readReply(timeout);
+    } catch (error) {
+      this.#open.note(`No reply to QUIT: ${describeError(error)}`);
     }
   }
 
   close(): void {
-    this.#wire.close();
+    this.#isOver = true;
+    this.#wire?.close();
   }
 }
 
-function isYes({ code }: Reply): boolean {
+/** `Reply-code [ SP textstring ]`, with "-" for SP on all lines but the last (RFC 5321 §4.2). */
+const REPLY_LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
+
+/** True for a positive completion reply (RFC 5321 §4.2.1). */
+function isPositive({ code }: Reply): boolean {
   return code >= 200 && code < 300;
 }
 
@@ -454,351 +724,518 @@ function isAscii(text: string): boolean {
   return /^[\0-\x7f]*$/.test(text);
 }
 
-/** Whether a field can hold a text as it is: printable ASCII, and nothing like an encoded word. */
-function isPlain(text: string): boolean {
-  return /^[ -~]*$/.test(text) && !text.includes("=?");
+/** Returns the error for a reply that refuses a step: 4yz not now, 5yz no, otherwise unexpected. */
+function replyError(step: string, { code, text }: Reply, status = EXIT.UNAVAILABLE): ExitError {
+  if (code < 400) return new ExitError(EXIT.PROTOCOL, `Unexpected reply at ${step}: ${text}`);
+  const isTemporary = code < 500;
+  return new ExitError(isTemporary ? EXIT.TEMPFAIL : status, `Server refused ${step}: ${text}`);
 }
 
-/** What it means that a step was not granted: not now (4yz), no (5yz), or nonsense. */
-function refusal(step: string, { code, text }: Reply, no = EXIT.no): Failure {
-  const what = `${printable(step)}: ${text}`;
-  if (code < 400) return new Failure(EXIT.wire, `Server spoke out of turn at ${what}`);
-  return new Failure(code < 500 ? EXIT.later : no, `Server refused ${what}`);
+/** Returns the error for a message that cannot be sent, or not through this server. */
+function cannotSend(why: string): ExitError {
+  return new ExitError(EXIT.DATAERR, `Cannot send the message: ${why}`);
 }
 
-/** The message cannot go, or not through this server: so it is not begun. */
-function unfit(why: string): Failure {
-  return new Failure(EXIT.data, `Cannot send the message: ${why}`);
+function tlsError(error: unknown, hostname: string): ExitError {
+  const { isCertificate, why } = describeTlsFault(error, "--ca FILE");
+  const message = isCertificate
+    ? `Cannot trust the certificate of ${hostname}: ${why}`
+    : `Cannot start TLS with ${hostname}: ${why}`;
+  const isInvalid = error instanceof Deno.errors.InvalidData;
+  return new ExitError(isInvalid ? EXIT.PROTOCOL : EXIT.TEMPFAIL, message);
 }
 
-function listRefused({ refused }: Delivery): string {
-  const lines = refused.map(({ address, code, text }) =>
-    `RCPT TO:<${printable(address)}>: ${code} ${text}`
+function listRefused(refused: Refusal[]): string {
+  const recipients = refused.map(({ address, code, text }) =>
+    `RCPT TO:<${address}>: ${code} ${text}`
   );
-  return `Server refused ${lines.join("; ")}`;
+  return `Server refused ${recipients.join("; ")}`;
 }
 
-// ---- Engine: the login -------------------------------------------------
+// ---- Engine: the login ---------------------------------------------------
 
-/** A way to log in: what to answer to one challenge after the other; to throw is to cancel. */
+/** A mechanism of RFC 4422. */
 interface Mechanism {
   name: string;
-  clientFirst: boolean; // then the first response may go on the line with AUTH
-  mutual?: boolean; // the server, too, has to prove itself: no step may be left out
+  /** True if the first response may go on the AUTH line. */
+  isClientFirst: boolean;
+  /** True if the server proves itself as well, so that no step may be left out. */
+  isMutual?: boolean;
+  /** Index of the first step whose response is or proves a secret. */
+  proofStep: number;
+  /** Responses to the challenges; a step that throws cancels the exchange. */
   steps: ((challenge: string) => string | Promise<string>)[];
-  reason?: string; // of a refusal, where it comes as a challenge
+  /** Reason of a refusal that came as a challenge. */
+  reason?: string;
 }
 
-/** The mechanisms that the credentials are good for, the best first. */
-function mechanisms({ user, password, token, mechanism }: Login, errand: Errand): Mechanism[] {
+/** Returns the mechanisms that the credentials are good for, the best first. */
+function mechanisms({ user, password, token, mechanism }: Login, job: Job): Mechanism[] {
   const all: Mechanism[] = [];
   if (token !== undefined) {
     const bearer = `auth=Bearer ${token}\x01\x01`; // RFC 7628 §3.1
-    const where = `n,a=${saslName(user)},\x01host=${errand.hostname}\x01port=${errand.port}\x01`;
-    all.push(oauth("OAUTHBEARER", where + bearer, "\x01"));
+    const peer = `n,a=${saslName(user)},\x01host=${job.hostname}\x01port=${job.port}\x01`;
+    all.push(oauth("OAUTHBEARER", peer + bearer, "\x01"));
     all.push(oauth("XOAUTH2", `user=${user}\x01${bearer}`, ""));
   }
   if (password !== undefined) {
-    const digest = async (challenge: string) => { // RFC 2195 §2
-      const { createHmac } = await import("node:crypto"); // WebCrypto has no MD5
-      return `${user} ${createHmac("md5", password).update(decode(challenge)).digest("hex")}`;
-    };
+    const plain = `\0${user}\0${password}`;
     all.push(scram(user, password));
-    all.push({ name: "PLAIN", clientFirst: true, steps: [() => `\0${user}\0${password}`] });
-    all.push({ name: "LOGIN", clientFirst: false, steps: [() => user, () => password] });
-    all.push({ name: "CRAM-MD5", clientFirst: false, steps: [digest] });
+    all.push({ name: "PLAIN", isClientFirst: true, proofStep: 0, steps: [() => plain] });
+    const steps = [() => user, () => password];
+    all.push({ name: "LOGIN", isClientFirst: false, proofStep: 1, steps });
+    all.push(cramMd5(user, password));
   }
   return mechanism === undefined ? all : all.filter(({ name }) => name === mechanism);
 }
 
-/** A token. Why it is refused comes as a challenge, which wants a word before the final no. */
-function oauth(name: string, response: string, word: string): Mechanism {
-  const refused = (challenge: string) => {
-    mechanism.reason = ` (${printable(new TextDecoder().decode(decode(challenge)))})`;
-    return word;
+/**
+ * Makes a mechanism that sends a token. The server sends the reason of a refusal as a challenge,
+ * and waits for `acknowledgement` before it refuses.
+ */
+function oauth(name: string, response: string, acknowledgement: string): Mechanism {
+  const readReason = (challenge: string) => {
+    mechanism.reason = ` (${new TextDecoder().decode(decodeBase64(challenge))})`;
+    return acknowledgement;
   };
-  const mechanism: Mechanism = { name, clientFirst: true, steps: [() => response, refused] };
+  const steps = [() => response, readReason];
+  const mechanism: Mechanism = { name, isClientFirst: true, proofStep: 0, steps };
   return mechanism;
 }
 
+/** CRAM-MD5 (RFC 2195 §2): an HMAC of the challenge. */
+function cramMd5(user: string, password: string): Mechanism {
+  const digest = async (challenge: string) => {
+    const { createHmac } = await import("node:crypto"); // WebCrypto has no MD5
+    const hmac = createHmac("md5", password).update(decodeBase64(challenge));
+    return `${user} ${hmac.digest("hex")}`;
+  };
+  return { name: "CRAM-MD5", isClientFirst: false, proofStep: 0, steps: [digest] };
+}
+
+/** `server-first-message` without a mandatory extension (RFC 5802 §7). */
+const SERVER_FIRST = /^r=([!-+\--~]+),s=([A-Za-z0-9+/=]+),i=(\d{1,9})(?:,|$)/;
+
 /** SCRAM-SHA-256 (RFC 5802 §3, RFC 7677): the password stays here, and the server proves itself. */
 function scram(user: string, password: string): Mechanism {
-  const nonce = crypto.getRandomValues(new Uint8Array(18)).toBase64();
-  const first = `n=${saslName(user)},r=${nonce}`;
-  let proof = "";
-  const answer = async (challenge: string): Promise<string> => {
-    const serverFirst = new TextDecoder().decode(decode(challenge));
-    const [, both = "", salt = "", count] =
-      /^r=([!-+\--~]+),s=([A-Za-z0-9+/=]+),i=(\d{1,9})(?:,|$)/.exec(serverFirst) ?? [];
-    const iterations = Number(count);
-    if (both === "") throw cancel(`the server's challenge is "${printable(serverFirst)}"`);
-    if (!both.startsWith(nonce) || both === nonce) throw cancel("the server's nonce is not ours");
-    if (iterations < ITERATIONS.min || iterations > ITERATIONS.max) {
-      throw cancel(`the server asks for ${iterations} iterations`);
-    }
-    const secret = encoder.encode(password.normalize("NFKC"));
-    const key = await crypto.subtle.importKey("raw", secret, "PBKDF2", false, ["deriveBits"]);
-    const how = { name: "PBKDF2", hash: "SHA-256", salt: decode(salt), iterations };
-    const salted = new Uint8Array(await crypto.subtle.deriveBits(how, key, 256));
-    const final = `c=biws,r=${both}`;
-    const dialogue = `${first},${serverFirst},${final}`;
+  const clientNonce = crypto.getRandomValues(new Uint8Array(18)).toBase64();
+  const clientFirst = `n=${saslName(user)},r=${clientNonce}`;
+  let serverSignature = "";
+  const prove = async (challenge: string): Promise<string> => {
+    const serverFirst = new TextDecoder().decode(decodeBase64(challenge));
+    const [, nonce = "", salt = "", count] = SERVER_FIRST.exec(serverFirst) ?? [];
+    checkServerFirst(serverFirst, clientNonce, nonce, Number(count));
+    const salted = await pbkdf2(password, decodeBase64(salt), Number(count));
+    const clientFinal = `c=biws,r=${nonce}`;
+    const dialogue = `${clientFirst},${serverFirst},${clientFinal}`;
     const clientKey = await hmac(salted, "Client Key");
     const storedKey = new Uint8Array(await crypto.subtle.digest("SHA-256", clientKey));
     const signature = await hmac(storedKey, dialogue);
-    proof = (await hmac(await hmac(salted, "Server Key"), dialogue)).toBase64();
-    return `${final},p=${clientKey.map((octet, at) => octet ^ (signature[at] ?? 0)).toBase64()}`;
+    serverSignature = (await hmac(await hmac(salted, "Server Key"), dialogue)).toBase64();
+    const proof = clientKey.map((octet, at) => octet ^ (signature[at] ?? 0));
+    return `${clientFinal},p=${proof.toBase64()}`;
   };
   const verify = (challenge: string): string => {
-    const serverFinal = toByteString(decode(challenge));
-    if (serverFinal.split(",")[0] === `v=${proof}`) return "";
-    const said = printable(serverFinal); // perhaps "e=" with its reason (RFC 5802 §7)
-    throw cancel(`the server did not prove that it knows the password: "${said}"`);
+    const serverFinal = toByteString(decodeBase64(challenge));
+    if (serverFinal.split(",")[0] === `v=${serverSignature}`) return "";
+    // It may be "e=" with a reason (RFC 5802 §7).
+    throw authError(`the server did not prove that it knows the password: "${serverFinal}"`);
   };
-  const steps = [() => `n,,${first}`, answer, verify];
-  return { name: "SCRAM-SHA-256", clientFirst: true, mutual: true, steps };
+  const steps = [() => `n,,${clientFirst}`, prove, verify];
+  return { name: "SCRAM-SHA-256", isClientFirst: true, isMutual: true, proofStep: 1, steps };
 }
 
-function cancel(why: string): Failure {
-  return new Failure(EXIT.login, why);
+/** Checks the nonce and the number of iterations (RFC 5802 §5.1, RFC 7677 §4). */
+function checkServerFirst(message: string, clientNonce: string, nonce: string, count: number) {
+  if (nonce === "") throw authError(`the server's challenge is "${message}"`);
+  if (!nonce.startsWith(clientNonce) || nonce === clientNonce) {
+    throw authError("the server's nonce does not extend the client's nonce");
+  }
+  if (count < MIN_ITERATIONS || count > MAX_ITERATIONS) {
+    throw authError(`the server asks for ${count} iterations`);
+  }
 }
 
+async function pbkdf2(password: string, salt: BufferSource, iterations: number) {
+  const secret = encoder.encode(password.normalize("NFKC"));
+  const key = await crypto.subtle.importKey("raw", secret, "PBKDF2", false, ["deriveBits"]);
+  const algorithm = { name: "PBKDF2", hash: "SHA-256", salt, iterations };
+  return new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, 256));
+}
+
+async function hmac(secret: BufferSource, text: string): Promise<Uint8Array<ArrayBuffer>> {
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", secret, algorithm, false, ["sign"]);
+  return new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text)));
+}
+
+function authError(why: string): ExitError {
+  return new ExitError(EXIT.NOPERM, why);
+}
+
+/** Escapes a name as `saslname` (RFC 5802 §5.1). */
 function saslName(user: string): string {
   return user.normalize("NFKC").replaceAll("=", "=3D").replaceAll(",", "=2C");
 }
 
-async function hmac(secret: BufferSource, text: string): Promise<Uint8Array<ArrayBuffer>> {
-  const how = { name: "HMAC", hash: "SHA-256" };
-  const key = await crypto.subtle.importKey("raw", secret, how, false, ["sign"]);
-  return new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text)));
-}
-
-function decode(challenge: string): Uint8Array<ArrayBuffer> {
+function decodeBase64(challenge: string): Uint8Array<ArrayBuffer> {
   try {
     return Uint8Array.fromBase64(challenge);
   } catch {
-    throw cancel("the server's challenge is not base64");
+    throw authError("the server's challenge is not base64");
   }
 }
 
-/** What a challenge says, fit for a terminal; nothing, if it is not base64. */
-function fromBase64(challenge: string): string {
+/** Decodes a challenge to look for secrets in it; empty if it is not base64. */
+function decodeChallenge(challenge: string): string {
   try {
-    return printable(toByteString(decode(challenge)));
+    return decodeUtf8(toByteString(Uint8Array.fromBase64(challenge)));
   } catch {
     return "";
   }
 }
 
-// ---- Engine: the message -----------------------------------------------
+// ---- Engine: the message -------------------------------------------------
 
-/** Composes a message: header, then mixed(alternative(plain, related(html, inline)), attached). */
-function compose(header: string, plain: Piece[], html: Piece[][], attached: Piece[][]): Message {
-  const text = multipart("alternative", [plain, multipart('related; type="text/html"', html)]);
-  const international = !isAscii(header); // then it also has 8-bit octets; the body never does
-  const pieces = [header, ...multipart("mixed", [text, ...attached])];
-  return assemble(pieces, international, international);
+/** Builds a message: header, then mixed(alternative(plain, related(html, inline)), attachments). */
+function buildMessage(
+  header: string,
+  plain: BodyPart[],
+  html: BodyPart[][],
+  attachments: BodyPart[][],
+): Message {
+  const related = multipart('related; type="text/html"', html);
+  const text = multipart("alternative", [plain, related]);
+  const isInternational = !isAscii(header); // then there are 8-bit octets; the body has none
+  const parts = [header, ...multipart("mixed", [text, ...attachments])];
+  return joinParts(parts, isInternational, isInternational);
 }
 
-/** Makes a message of its pieces; its size is known before a file is read. */
-function assemble(pieces: Piece[], international: boolean, eightBit: boolean): Message {
-  const ready = pieces.map((piece) => typeof piece === "string" ? encoder.encode(piece) : piece);
-  const size = ready.reduce((sum, piece) => sum + codedSize(piece), 0);
+/** Makes a message of its parts. The size is known before an attachment is read. */
+function joinParts(parts: BodyPart[], isInternational: boolean, isEightBit: boolean): Message {
+  const ready = parts.map((part) => typeof part === "string" ? encoder.encode(part) : part);
+  const size = ready.reduce((sum, part) => sum + encodedSize(part), 0);
   const octets = async function* () {
-    for (const piece of ready) yield* "file" in piece ? base64Lines(piece) : [piece];
+    for (const part of ready) yield* "path" in part ? base64Lines(part) : [part];
   };
-  return { size, international, eightBit, octets };
+  return { size, isInternational, isEightBit, octets };
 }
 
-/** How many octets a piece has on the wire. */
-function codedSize(piece: Uint8Array | OpenFile): number {
-  if (!("file" in piece)) return piece.length;
-  const chars = 4 * Math.ceil(piece.size / 3);
-  return chars + 2 * Math.ceil(chars / CODED_LINE);
+/** Returns the number of octets of a part on the wire. */
+function encodedSize(part: Uint8Array | Attachment): number {
+  if (!("path" in part)) return part.length;
+  const chars = 4 * Math.ceil(part.size / 3);
+  return chars + 2 * Math.ceil(chars / MAX_CODED_LINE);
 }
 
-/** Reads a file as lines of base64: as much of it as there was at first, or it fails. */
-async function* base64Lines({ file, size, name }: OpenFile): AsyncGenerator<Uint8Array> {
-  const block = new Uint8Array(Math.min(BLOCK, size));
-  const lines = new Uint8Array(Math.ceil(block.length / 57) * (CODED_LINE + 2));
-  for (let left = size; left > 0;) {
+/** Reads a file as lines of base64, as many octets as it had when the job was read. */
+async function* base64Lines(attachment: Attachment): AsyncGenerator<Uint8Array> {
+  const { path, size, name } = attachment;
+  using file = await openFile(path); // only now: there may be more attachments than descriptors
+  const block = new Uint8Array(Math.min(READ_SIZE, size));
+  const lines = new Uint8Array(2 * block.length + 4);
+  for (let left = size; left > 0; left -= block.length) {
     const octets = block.subarray(0, left);
-    for (let got = 0; got < octets.length;) {
-      const count = await file.read(octets.subarray(got));
-      if (count === null) throw new Failure(EXIT.later, `File "${printable(name)}" got shorter`);
-      got += count;
+    if (!await readFully(file, octets)) {
+      throw new ExitError(EXIT.TEMPFAIL, `File ${quoteForMessage(name)} got shorter`);
     }
     const { written } = encoder.encodeInto(octets.toBase64(), lines);
-    const rows = Math.ceil(written / CODED_LINE);
-    for (let row = rows - 1; row >= 0; row--) { // from the last on, so that none is overwritten
-      const from = row * CODED_LINE;
-      const length = Math.min(CODED_LINE, written - from);
-      lines.copyWithin(from + 2 * row, from, from + length); // three times as fast as a regex
-      lines[from + 2 * row + length] = CR;
-      lines[from + 2 * row + length + 1] = LF;
-    }
-    yield lines.subarray(0, written + 2 * rows);
-    left -= octets.length;
+    yield lines.subarray(0, breakLines(lines, written));
   }
 }
 
-/** Puts parts into one; a lone part needs no wrapping. */
-function multipart(subtype: string, parts: Piece[][]): Piece[] {
-  const there = parts.filter((part) => part.length > 0);
-  if (there.length < 2) return there.flat();
-  const boundary = `=_${crypto.randomUUID()}`; // "=_": in no quoted-printable, in no base64
+/** Fills the target from a file. Returns false if the file ends first. */
+async function readFully(file: Deno.FsFile, target: Uint8Array): Promise<boolean> {
+  for (let filled = 0; filled < target.length;) {
+    const count = await file.read(target.subarray(filled));
+    if (count === null) return false;
+    filled += count;
+  }
+  return true;
+}
+
+/** Breaks base64 into lines, in place, and returns the new length. Three times as fast as a regex. */
+function breakLines(octets: Uint8Array, length: number): number {
+  const count = Math.ceil(length / MAX_CODED_LINE);
+  for (let line = count - 1; line >= 0; line--) { // from the last one, so that none is overwritten
+    const start = line * MAX_CODED_LINE;
+    const end = Math.min(start + MAX_CODED_LINE, length);
+    const target = start + 2 * line;
+    octets.copyWithin(target, start, end);
+    octets[target + end - start] = CR;
+    octets[target + end - start + 1] = LF;
+  }
+  return length + 2 * count;
+}
+
+/** Joins parts into a multipart one. One part alone stays as it is. */
+function multipart(subtype: string, parts: BodyPart[][]): BodyPart[] {
+  const present = parts.filter((part) => part.length > 0);
+  if (present.length < 2) return present.flat();
+  const boundary = `=_${crypto.randomUUID()}`; // "=_" occurs in no quoted-printable and no base64
   return [
     `Content-Type: multipart/${subtype};\r\n boundary="${boundary}"\r\n\r\n`,
-    ...there.flatMap((part) => [`--${boundary}\r\n`, ...part, "\r\n"]),
+    ...present.flatMap((part) => [`--${boundary}\r\n`, ...part, "\r\n"]),
     `--${boundary}--\r\n`,
   ];
 }
 
-/** A text in whichever coding suits it: as it is, quoted-printable, or base64 for other scripts. */
-function textPart(subtype: string, text: string): Piece[] {
+/** Encodes a text as 7bit if possible, else in the shorter of quoted-printable and base64. */
+function textPart(subtype: string, text: string): BodyPart[] {
   const lines = text.replace(/(?:\r\n|\r|\n)$/, "").split(/\r\n|\r|\n/);
   const whole = lines.map((line) => `${line}\r\n`).join("");
-  let [coding, coded] = ["7bit", whole];
-  if (!lines.every((line) => /^(?!\.|From )[\t -~]{0,78}$(?<![\t ])/.test(line))) {
-    [coding, coded] = ["quoted-printable", lines.map(quotedPrintable).join("")];
+  let [encoding, encoded] = ["7bit", whole];
+  if (!lines.every(isSafeLine)) {
+    [encoding, encoded] = ["quoted-printable", lines.map(quotedPrintable).join("")];
     const octets = encoder.encode(whole);
-    if (coded.length > 1.6 * octets.length) {
-      [coding, coded] = ["base64", octets.toBase64().replace(/.{1,76}/g, "$&\r\n")];
+    if (encoded.length > 1.6 * octets.length) { // Cyrillic, CJK
+      [encoding, encoded] = ["base64", octets.toBase64().replace(/.{1,76}/g, "$&\r\n")];
     }
   }
   return [
-    `Content-Type: text/${subtype}; charset=utf-8\r\nContent-Transfer-Encoding: ${coding}\r\n\r\n`,
-    coded,
+    `Content-Type: text/${subtype}; charset=utf-8\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n`,
+    encoded,
   ];
 }
 
-/** Codes a line (RFC 2045 §6.7); also what others would take for theirs at its start. */
-function quotedPrintable(line: string): string {
-  const code = (odd: string) => hex(odd, "=");
-  const coded = line.replace(/[^\t -<>-~]+|[\t ]$/gu, code); // a blank at the end would get lost
-  const pieces = coded.match(/.{1,73}(?<!=|=.)/g) ?? [""]; // not cut inside of "=2E"
-  return `${pieces.map((piece) => piece.replace(/^(?:\.|F(?=rom ))/, code)).join("=\r\n")}\r\n`;
+/** True for a line that no relay changes: short, ASCII, no final blank, no "." or "From " first. */
+function isSafeLine(line: string): boolean {
+  return /^(?!\.|From )[\t -~]{0,78}$(?<![\t ])/.test(line);
 }
 
-/** The octets of a text in hexadecimal, each behind a mark. */
+/** Encodes a line as quoted-printable (RFC 2045 §6.7), and what relays change at its start. */
+function quotedPrintable(line: string): string {
+  const encode = (chars: string) => hex(chars, "=");
+  const encoded = line.replace(/[^\t -<>-~]+|[\t ]$/gu, encode); // a final blank would get lost
+  const pieces = encoded.match(/.{1,73}(?<!=|=.)/g) ?? [""]; // not cut inside of "=2E"
+  return `${pieces.map((piece) => piece.replace(/^(?:\.|F(?=rom ))/, encode)).join("=\r\n")}\r\n`;
+}
+
+/** Returns the octets of a text in hexadecimal, each after a mark. */
 function hex(text: string, mark: string): string {
   return encoder.encode(text).toHex().toUpperCase().replace(/../g, `${mark}$&`);
 }
 
-/** A file with its name; all files go as octets, also text: they have to arrive as they left. */
-function filePart(disposition: "inline" | "attachment", file: OpenFile): Piece[] {
-  const id = disposition === "inline" ? `Content-ID: <${encodeURIComponent(file.name)}>\r\n` : "";
+/**
+ * Makes a part of a file. Text goes as base64, too: line ends have to arrive as they are.
+ *
+ * @param contentId Content-ID of a file that the HTML shows.
+ */
+function filePart(file: Attachment, contentId?: string): BodyPart[] {
+  const disposition = contentId === undefined ? "attachment" : "inline";
   return [
-    `Content-Type: ${mediaType(file.name)}${parameter("name", file.name)}\r\n` +
+    `Content-Type: ${file.type}${parameter("name", file.name)}\r\n` +
     `Content-Disposition: ${disposition}${parameter("filename", file.name)}\r\n` +
-    `Content-Transfer-Encoding: base64\r\n${id}\r\n`,
+    "Content-Transfer-Encoding: base64\r\n" +
+    (contentId === undefined ? "" : `Content-ID: <${contentId}>\r\n`) + "\r\n",
     file,
   ];
 }
 
-/** A parameter on a line of its own; what is long or not ASCII goes by RFC 2231 §3 and §4. */
+/** Formats a parameter on its own line; a long or non-ASCII one by RFC 2231 §3 and §4. */
 function parameter(name: string, value: string): string {
-  const quoted = `"${value.replace(/["\\]/g, "\\$&")}"`;
+  const quoted = quotedString(value);
   if (isPlain(value) && quoted.length < 60) return `;\r\n ${name}=${quoted}`;
-  const percent = (text: string) => text.replace(/[^A-Za-z0-9._-]+/g, (odd) => hex(odd, "%"));
-  return cut(value, () => 54, (piece) => percent(piece).length)
+  const percent = (text: string) => text.replace(/[^A-Za-z0-9._-]+/g, (chars) => hex(chars, "%"));
+  return split(value, () => 54, (piece) => percent(piece).length)
     .map((piece, at) => `;\r\n ${name}*${at}*=${at === 0 ? "utf-8''" : ""}${percent(piece)}`)
     .join("");
 }
 
-/** Cuts a text into pieces that cost no more than there is room, between what reads as letters. */
-function cut(text: string, room: (at: number) => number, cost: (piece: string) => number) {
+/** `quoted-string` (RFC 5322 §3.2.4). */
+function quotedString(text: string): string {
+  return `"${text.replace(/["\\]/g, "\\$&")}"`;
+}
+
+/** True for a text that a field can hold as it is: printable ASCII that is not an encoded word. */
+function isPlain(text: string): boolean {
+  return /^[ -~]*$/.test(text) && !/=\?[^?]*\?[bq]\?/i.test(text);
+}
+
+/** Splits text at grapheme boundaries into pieces whose cost fits the width. */
+function split(text: string, width: (at: number) => number, cost: (piece: string) => number) {
   const pieces: string[] = [];
   let piece = "";
   for (const { segment } of new Intl.Segmenter().segment(text.toWellFormed())) {
-    for (const unit of cost(segment) > room(1) ? segment : [segment]) { // or between code points
-      const full = cost(piece + unit) > room(pieces.length);
-      if (full) pieces.push(piece);
-      piece = full ? unit : piece + unit;
+    const isTooWide = cost(segment) > width(1); // then it is split between code points
+    for (const unit of isTooWide ? segment : [segment]) {
+      const isFull = cost(piece + unit) > width(pieces.length);
+      if (isFull) pieces.push(piece);
+      piece = isFull ? unit : piece + unit;
     }
   }
   return [...pieces, piece];
 }
 
-/** A field with text: folded where it has blanks, or else in encoded words. */
-function textField(name: string, text: string, longest = LINE): string {
-  const [first = "", ...words] = ` ${text}`.match(/ +[^ ]*/g) ?? [];
-  const lines = [`${name}:${first}`];
-  for (const word of words) {
-    const longer = `${lines.at(-1)}${word}`;
-    if (longer.length > LINE) lines.push(word);
-    else lines[lines.length - 1] = longer;
-  }
-  const short = lines.every((line) => line.length <= longest);
-  if (short && isPlain(text) && text === text.trim()) return `${lines.join("\r\n")}\r\n`;
+/** Formats an unstructured field: folded at blanks, or if that is impossible in encoded words. */
+function textField(name: string, text: string, maxLine = PREFERRED_LINE): string {
+  const lines = fold(name, text);
+  const fits = lines.every((line) => line.length <= maxLine);
+  if (fits && isPlain(text) && text === text.trim()) return `${lines.join("\r\n")}\r\n`;
   return `${name}: ${encodedWords(text, name.length + 2)}\r\n`;
 }
 
-/** A text as encoded words (RFC 2047), one a line; the first has so many chars before it. */
-function encodedWords(text: string, before: number): string {
-  const q = (piece: string) =>
-    piece.replace(/[^A-Za-z0-9!*+/ -]+/g, (odd) => hex(odd, "=")).replaceAll(" ", "_");
-  const b = (piece: string) => encoder.encode(piece).toBase64();
-  const [letter, code] = q(text).length <= b(text).length ? ["q", q] as const : ["b", b] as const;
-  const room = (at: number) => CODED_LINE - "=?utf-8?q??=".length - (at === 0 ? before : 1);
-  return cut(text, room, (piece) => code(piece).length)
-    .map((piece) => piece && `=?utf-8?${letter}?${code(piece)}?=`).join("\r\n ");
+/** Folds a field at its blanks (RFC 5322 §2.2.3). */
+function fold(name: string, text: string): string[] {
+  const [first = "", ...words] = ` ${text}`.match(/ +[^ ]*/g) ?? [];
+  let line = `${name}:${first}`;
+  const lines: string[] = [];
+  for (const word of words) {
+    const isFull = line.length + word.length > PREFERRED_LINE;
+    if (isFull) lines.push(line);
+    line = isFull ? word : line + word;
+  }
+  return [...lines, line];
 }
 
-/** A field with mailboxes, one a line: long lists, short lines. */
+/**
+ * Encodes a text as encoded words, one a line (RFC 2047 §2).
+ *
+ * @param before Number of chars before the first one on its line.
+ */
+function encodedWords(text: string, before: number): string {
+  const q = (piece: string) =>
+    piece.replace(/[^A-Za-z0-9!*+/ -]+/g, (chars) => hex(chars, "=")).replaceAll(" ", "_");
+  const b = (piece: string) => encoder.encode(piece).toBase64();
+  const isQ = q(text).length <= b(text).length;
+  const [letter, encode] = isQ ? ["q", q] as const : ["b", b] as const;
+  const width = (at: number) => MAX_CODED_LINE - "=?utf-8?q??=".length - (at === 0 ? before : 1);
+  return split(text, width, (piece) => encode(piece).length)
+    .map((piece) => piece && `=?utf-8?${letter}?${encode(piece)}?=`).join("\r\n ");
+}
+
+/** Formats a field with mailboxes, one a line; "" if there is none. */
 function mailboxField(field: string, mailboxes: Mailbox[]): string {
   const lines = mailboxes.map(({ name, address }, index) => {
     const before = index === 0 ? `${field}: ` : " ";
     const phrase = displayName(name, before.length);
-    const long = `${before}${phrase} <${address}>,`.length > CODED_LINE;
-    return name === "" ? address : `${phrase}${long ? "\r\n" : ""} <${address}>`;
+    const isLong = `${before}${phrase} <${address}>,`.length > MAX_CODED_LINE;
+    return name === "" ? address : `${phrase}${isLong ? "\r\n" : ""} <${address}>`;
   });
   return lines.length === 0 ? "" : `${field}: ${lines.join(",\r\n ")}\r\n`;
 }
 
-/** A name as atoms, a quoted string, or encoded words, never one inside the other (RFC 2047 §5). */
+/** Formats a display name as atoms, a quoted string or encoded words; never mixed (RFC 2047 §5). */
 function displayName(name: string, before: number): string {
-  const quoted = `"${name.replace(/["\\]/g, "\\$&")}"`;
-  if (!isPlain(name) || before + quoted.length > CODED_LINE) return encodedWords(name, before);
+  const quoted = quotedString(name);
+  if (!isPlain(name) || before + quoted.length > MAX_CODED_LINE) return encodedWords(name, before);
   return ATOMS.test(name) ? name : quoted;
 }
 
-/** Takes a finished message as it is, but for Bcc, and line ends, which are CRLF (§2.3.8). */
-function finished(octets: Uint8Array): Message {
+/** A field of a finished message, with its folds and its CRLF, as a byte string. */
+interface RawField {
+  name: string;
+  text: string;
+}
+
+/** A finished message, taken apart. */
+interface Eml {
+  fields: RawField[];
+  /** The empty line and the body. */
+  rest: Uint8Array;
+  isEightBit: boolean;
+}
+
+/** Reads a finished message, drops a byte order mark and a line "From " of an mbox. */
+function parseEml(octets: Uint8Array): Eml {
+  const hasMark = octets[0] === 0xef && octets[1] === 0xbb && octets[2] === 0xbf;
+  const { lines, headerSize, isEightBit } = normalizeLines(octets.subarray(hasMark ? 3 : 0));
+  const header = toByteString(lines.subarray(0, headerSize)).replace(MBOX_LINES, "");
+  const fields = (header.match(/.*\r\n(?:[\t ].*\r\n)*/g) ?? []).map((text) => {
+    const [, name = ""] = FIELD_NAME.exec(text) ?? [];
+    if (name === "") {
+      const line = quoteForMessage(decodeUtf8(text.slice(0, text.indexOf("\r"))));
+      throw cannotSend(`${line} in its header is not a field`);
+    }
+    return { name: name.toLowerCase(), text };
+  });
+  if (fields.length === 0) throw cannotSend("it is empty");
+  return { fields, rest: lines.subarray(headerSize), isEightBit };
+}
+
+/** Lines "From sender date" of an mbox. "From : ann" is a field. */
+const MBOX_LINES = /^(?:>?From (?![\t ]*:).*\r\n)+/;
+/** `field-name ":"`, with the blanks that obsolete messages have before the colon (RFC 5322 §4.5). */
+const FIELD_NAME = /^([!-9;-~]+)[\t ]*:/;
+
+/** Makes each line end a CRLF (RFC 5321 §2.3.8), and finds the end of the header. */
+function normalizeLines(octets: Uint8Array) {
   const lines = new Uint8Array(2 * octets.length + 2);
-  let [length, column, end, bits] = [0, 0, -1, 0];
+  let [length, column, headerSize, bits] = [0, 0, -1, 0];
   for (let at = 0; at < octets.length || column > 0; at++) {
-    const octet = octets[at] ?? LF; // behind a last line that has no end
+    const octet = octets[at] ?? LF; // the last line may lack its end
     if (octet === CR && octets[at + 1] === LF) continue;
     if (octet === CR || octet === LF) {
-      if (column === 0 && end < 0) end = length; // of the header: the first empty line
+      if (column === 0 && headerSize < 0) headerSize = length; // the first empty line
       lines[length++] = CR;
       lines[length++] = LF;
       column = 0;
     } else {
-      if (octet === 0) throw unfit("it holds a NUL");
-      if (++column > MAX_LINE) throw unfit(`a line is longer than ${MAX_LINE} octets`);
+      if (octet === 0) throw cannotSend("it has a NUL");
+      if (++column > MAX_LINE) throw cannotSend(`a line is longer than ${MAX_LINE} octets`);
       lines[length++] = octet;
       bits |= octet;
     }
   }
-  const bcc = /^(?:Resent-)?Bcc[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim; // with folded lines
-  if (end < 0) end = length;
-  const header = toByteString(lines.subarray(0, end)).replace(bcc, "");
-  const pieces = [
-    Uint8Array.from(header, (char) => char.charCodeAt(0)),
-    lines.subarray(end, length),
-  ];
-  return assemble(pieces, !isAscii(header), bits > 0x7f);
+  if (headerSize < 0) headerSize = length;
+  return { lines: lines.subarray(0, length), headerSize, isEightBit: bits > 0x7f };
+}
+
+/** Makes the message to send: without Bcc, with Date and Message-ID (RFC 5322 §3.6.1, §3.6.4). */
+function finishEml({ fields, rest, isEightBit }: Eml, sender: string): Message {
+  const kept = fields.filter(({ name }) => name !== "bcc" && name !== "resent-bcc");
+  const [id] = fieldValues(kept, "message-id");
+  const newId = `<${crypto.randomUUID()}@${idDomain(sender)}>`;
+  const hasDate = fieldValues(kept, "date").length > 0;
+  const header = kept.map(({ text }) => text).join("") +
+    (hasDate ? "" : `Date: ${formatDate(new Date())}\r\n`) +
+    (id === undefined ? `Message-ID: ${newId}\r\n` : "");
+  const parts = [fromByteString(header), rest];
+  return { ...joinParts(parts, !isAscii(header), isEightBit), id: id ?? newId };
+}
+
+/** Returns the values of a field, unfolded and decoded. */
+function fieldValues(fields: RawField[], wanted: string): string[] {
+  return fields.filter(({ name }) => name === wanted).map(({ text }) =>
+    decodeUtf8(text.slice(text.indexOf(":") + 1).replaceAll("\r\n", "")).trim()
+  );
+}
+
+/** Reads the addresses of fields of the header. */
+function mailboxesIn(fields: RawField[], names: string[]): Mailbox[] {
+  return names.flatMap((name) =>
+    fieldValues(fields, name).flatMap((value) => {
+      try {
+        return readAddresses(value, { hasGroups: true });
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+        throw cannotSend(`field ${name} has ${quoteForMessage(value)}: ${error.message}`);
+      }
+    })
+  );
+}
+
+/** Prefixes the names of fields, if the message was resent (RFC 5322 §3.6.6). */
+function envelopeFields(fields: RawField[], names: string[]): string[] {
+  const isResent = fields.some(({ name }) => /^resent-(?:to|cc|bcc)$/.test(name));
+  return names.map((name) => isResent ? `resent-${name}` : name);
+}
+
+/** Returns the sender that the header names. */
+function senderIn(fields: RawField[]): Mailbox | undefined {
+  return mailboxesIn(fields, envelopeFields(fields, ["sender", "from"]))[0];
+}
+
+/** Returns the recipients that the header names, as `sendmail -t` does. */
+function recipientsIn(fields: RawField[]): Mailbox[] {
+  return mailboxesIn(fields, envelopeFields(fields, ["to", "cc", "bcc"]));
 }
 
 /** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
 async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let last = LF; // the last octet of the chunk before
   for await (const chunk of chunks) {
-    const dots: number[] = []; // where those are that begin a line
-    for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
-      if ((at === 0 ? last : chunk[at - 1]) === LF) dots.push(at);
-    }
+    const dots = leadingDots(chunk, last);
     last = chunk.at(-1) ?? last;
     if (dots.length === 0) {
       yield chunk;
@@ -806,9 +1243,9 @@ async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
     }
     const stuffed = new Uint8Array(chunk.length + dots.length);
     let copied = 0;
-    for (const [more, dot] of dots.entries()) { // so many octets more than in the chunk by now
-      stuffed.set(chunk.subarray(copied, dot), copied + more);
-      stuffed[dot + more] = DOT;
+    for (const [added, dot] of dots.entries()) {
+      stuffed.set(chunk.subarray(copied, dot), copied + added);
+      stuffed[dot + added] = DOT;
       copied = dot;
     }
     stuffed.set(chunk.subarray(copied), copied + dots.length);
@@ -816,488 +1253,814 @@ async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   }
 }
 
-// ---- Command line ------------------------------------------------------
-
-const PROVIDERS: Record<string, string> = {
-  gmail: "smtp.gmail.com:587",
-  office365: "smtp.office365.com:587",
-  outlook: "smtp-mail.outlook.com:587",
-  yahoo: "smtp.mail.yahoo.com:465",
-  icloud: "smtp.mail.me.com:587",
-  fastmail: "smtp.fastmail.com:465",
-};
-const MODES = ["starttls", "implicit", "try", "none"] as const;
-const MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"];
-
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
-
-/** Fields that are made from other options, or by the program. */
-const OURS = "from to cc bcc reply-to subject date message-id mime-version resent-bcc".split(" ");
-
-/** What an error means that many have met, and what to do. */
-const ADVICE: [sign: RegExp, advice: string][] = [
-  [/534[ -]5\.7\.9/, "Gmail wants an app password, or a token: SMTP_TOKEN, --auth xoauth2"],
-  [/535[ -]5\.7\.139/, "SMTP AUTH is off for this mailbox: an administrator can turn it on"],
-  [/550 5\.7\.30/, "Passwords are over here: use a token, SMTP_TOKEN, and --auth xoauth2"],
-  [/535[ -]5\.7\.8/, "Check user, password or token; Gmail, Yahoo, iCloud want an app password"],
-  [/: 530\b/, "This server wants a login (--user) or TLS (--tls starttls) first"],
-  [/454[ -]4\.7\.0/, "Too many logins, or TLS is not available now: wait before you try again"],
-  [/UnknownIssuer/, "If you know the CA that issued it, trust it with --ca FILE"],
-  [/not valid for name/, "Give --server a name that is in the certificate"],
-  [/certificate (?:expired|not valid yet)/, "Check the clock, or tell those who run the server"],
-  [/InvalidContentType/, "That was not TLS: if the port begins without, as 587, --tls starttls"],
-  [
-    /(?:lost|long) at the greeting(?! inside)/,
-    "If the port begins with TLS, as 465, --tls implicit",
-  ],
-  [/offers no STARTTLS/, "Try port 465; --tls none would send in the clear"],
-  [/Cannot reach/, "Check --server and --port: 587 or 465; many networks block 25"],
-];
-
-const TYPES =
-  `txt text/plain;charset=utf-8 md text/markdown;charset=utf-8 html text/html;charset=utf-8
-csv text/csv;charset=utf-8 ics text/calendar;charset=utf-8 json application/json xml application/xml
-pdf application/pdf zip application/zip gz application/gzip rtf application/rtf jpg image/jpeg
-jpeg image/jpeg png image/png gif image/gif webp image/webp svg image/svg+xml bmp image/bmp
-tiff image/tiff avif image/avif heic image/heic mp3 audio/mpeg wav audio/wav ogg audio/ogg
-mp4 video/mp4 webm video/webm mov video/quicktime doc application/msword
-docx application/vnd.openxmlformats-officedocument.wordprocessingml.document
-xlsx application/vnd.openxmlformats-officedocument.spreadsheetml.sheet
-pptx application/vnd.openxmlformats-officedocument.presentationml.presentation`;
-
-const HELP = `Sends mail through a submission server.
-
-Usage: smtp_client.ts [options] < text
-
-  --server NAME         gmail, office365, outlook, yahoo, icloud, fastmail,
-                        or HOST[:PORT]
-  -p, --port N          default 587; 465 begins with TLS
-  --tls MODE            starttls, implicit, try, none; default: implicit on 465,
-                        else starttls, and without TLS nothing is sent
-  --ca FILE             trust this CA, too
-  --helo NAME           the name for EHLO; default: this machine's address
-  --timeout S           for each step, in seconds; default 60
-  -u, --user NAME       log in; the password comes from SMTP_PASSWORD, from
-  --password-file FILE  or from a prompt, a token from SMTP_TOKEN
-  --auth MECHANISM      plain, login, cram-md5, scram-sha-256, xoauth2 or
-                        oauthbearer; default: the best that is offered
-  -f, --from ADDR       default: SMTP_FROM, else --user
-  -t, --to ADDR         also --cc, --bcc, --reply-to: repeatable, lists with
-                        commas, "Name <addr>"
-  -s, --subject TEXT
-  -m, --body TEXT       or --body-file FILE; default: standard input
-  --html-file FILE      the same as HTML
-  -a, --attach FILE     repeatable
-  --inline FILE         repeatable; the HTML shows it as cid:NAME
-  -H, --header 'N: V'   a further field, repeatable
-  --eml FILE            a finished message, sent as it is, but for Bcc
-  --dry-run             print the message, connect to nothing
-  --check               connect, log in, say what is offered
-  --json                the result as a JSON object
-  -v, --verbose         show the conversation
-  -q, --quiet           say nothing if all goes well
-  -h, --help            show this text
-  -V, --version         show the version
-
-Example: smtp_client.ts --server gmail -u me@gmail.com -t bob@example.org -m Hi
-
-Exit status: 0 accepted for all, 2 usage, 65 cannot be sent here, 67 some
-recipients refused, 68 cannot connect, 69 refused, 75 try again, 76 TLS or
-protocol, 77 login refused, 130 Ctrl-C.
-`;
-
-const READABLE = ["eml", "body-file", "html-file", "ca", "password-file"] as const; // "-": stdin
-const TEXTS = ["subject", "body", "body-file", "html-file"] as const; // what --eml has already
-const PARTS = ["attach", "inline", "header", "reply-to"] as const; // and this; repeatable
-const LISTS = ["to", "cc", "bcc", ...PARTS] as const;
-const WHERE = ["server", "port", "tls", "ca", "helo", "timeout"] as const;
-const WHO = ["user", "auth", "password-file", "from"] as const;
-const TO_WRITE = { f: "from", t: "to", s: "subject", m: "body", a: "attach", H: "header" };
-const OPTIONS = {
-  string: [...WHERE, ...WHO, ...LISTS, ...TEXTS, "eml"] as const,
-  boolean: ["dry-run", "check", "json", "verbose", "quiet", "help", "version"] as const,
-  short: { ...TO_WRITE, p: "port", u: "user", v: "verbose", q: "quiet", h: "help", V: "version" },
-};
-
-/** What the program has around it. */
-export interface Surroundings {
-  /** The environment variables that may be read. */
-  env: Readonly<Record<string, string | undefined>>;
-  /** Standard input. */
-  stdin: { readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>; isTerminal(): boolean };
-  /** Asks for a secret; null if there is nobody to ask. */
-  ask: (prompt: string) => string | null;
-  /** Takes a line of talk. */
-  say: (line: string) => void;
-  /** Takes the product. */
-  print: (output: string | Uint8Array) => void;
-  /** Makes the signal that ends the session, when there is one. */
-  signal: () => AbortSignal;
+/** Returns the positions of the dots that begin a line. */
+function leadingDots(chunk: Uint8Array, before: number): number[] {
+  const dots: number[] = [];
+  for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
+    if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
+  }
+  return dots;
 }
 
-type Flags = ReturnType<typeof readFlags>;
+/** Formats `date-time` (RFC 5322 §3.3) in UTC. */
+function formatDate(date: Date): string {
+  return date.toUTCString().replace("GMT", "+0000");
+}
+
+/** Returns the right side of an identifier (RFC 5322 §3.6.4), fit for a URL as well. */
+function idDomain(address: string): string {
+  return address.slice(address.lastIndexOf("@") + 1).replace(/[^A-Za-z0-9.-]+/g, "-") ||
+    "localhost";
+}
+
+// ---- Engine: addresses ---------------------------------------------------
+
+/** `atom` of RFC 5322 §3.2.3 and RFC 6531 §3.3, without blanks. */
+const ATOM = /[\w!#$%&'*+/=?^`{|}~\u{a1}-\u{10ffff}-]+/u.source;
+const ATOMS = new RegExp(`^${ATOM}( ${ATOM})*$`, "u");
+/** `Dot-string = Atom *("."  Atom)` (RFC 5321 §4.1.2). */
+const DOT_STRING = new RegExp(`^${ATOM}(\\.${ATOM})*$`, "u");
+/** `Quoted-string = DQUOTE *QcontentSMTP DQUOTE` (RFC 5321 §4.1.2). */
+const QUOTED_STRING = /^"(?:[^"\\]|\\[ -~])*"$/u;
+
+/** Tokens of a list of addresses (RFC 5322 §3.4); an unfinished one is an error. */
+const QUOTED = String.raw`"(?:[^"\\]|\\.)*"`;
+const COMMENT = String.raw`\((?:[^()\\]|\\.)*\)`;
+const ANGLE = `<(?:${QUOTED}|[^<>"])*>`;
+const LITERAL = String.raw`\[[^\[\]]*\]`;
+const TOKENS = new RegExp(
+  `(${QUOTED})|(${COMMENT})|(${ANGLE})|${LITERAL}|[,;:]|[^"(<\\[,;:]+`,
+  "gsu",
+);
 
 /**
- * Does what a command line says, and returns the exit status.
+ * Reads `address-list` (RFC 5322 §3.4): `addr` and `Name <addr>`, separated by commas. Empty
+ * members are allowed (§4.4).
  *
- * @throws {UsageError} If it makes no sense; then nothing was connected.
+ * @param hasGroups True for a field of a message, which may have groups (`name: a, b;`).
+ * @throws {UsageError} With what was expected.
  */
-export async function mail(args: string[], around: Surroundings): Promise<number> {
-  const flags = readFlags(args);
-  if (flags.help) around.print(HELP);
-  else if (flags.version) around.print(`smtp_client ${VERSION}\n`);
-  if (flags.help || flags.version) return 0;
-  using files = new DisposableStack();
-  try {
-    const errand = await readErrand(flags, around, files);
-    return errand === null ? 0 : await transact(errand, flags, around);
-  } catch (error) {
-    demand(!(error instanceof Deno.errors.NotCapable), explain(error) ?? "");
-    if (!(error instanceof Failure)) throw error;
-    return report(error.status, error.message, NOTHING, flags, around);
+function readAddresses(text: string, { hasGroups = false } = {}): Mailbox[] {
+  const tokens = text.match(TOKENS) ?? [];
+  if (tokens.join("") !== text) throw new UsageError(EXPECTED_ADDRESSES);
+  if (/\p{Cc}/u.test(text.replaceAll("\t", " "))) throw new UsageError(EXPECTED_ADDRESSES);
+  const mailboxes: Mailbox[] = [];
+  let item: string[] = [];
+  for (const token of [...tokens, ","]) {
+    if (token === "," || (hasGroups && token === ";")) {
+      if (item.join("").trim() !== "") mailboxes.push(readMailbox(item));
+      item = [];
+    } else if (hasGroups && token === ":") item = []; // it was the name of a group
+    else item.push(token);
   }
+  return mailboxes;
 }
 
-function readFlags(args: string[]) {
-  const flags = parseArgs(spellOut(args, OPTIONS), { ...OPTIONS, collect: LISTS });
-  const [stray] = flags._;
-  usable(stray === undefined, "argument", String(stray), "--to before a recipient");
-  return flags;
-}
+const EXPECTED_ADDRESSES = "expected addresses, separated by commas; " +
+  'a name with special characters needs quotes: "Doe, Ann" <ann@example.org>';
 
-function demand(met: unknown, otherwise: string): asserts met {
-  if (!met) throw new UsageError(otherwise);
-}
-
-function usable(met: unknown, option: string, value = "", expected: string): asserts met {
-  demand(met, `Cannot use ${option} "${printable(value)}": expected ${expected}`);
-}
-
-/** Reads all that there is to read, and checks it; null if the message was only to be printed. */
-async function readErrand(flags: Flags, around: Surroundings, files: DisposableStack) {
-  demand(!(flags.check && flags["dry-run"]), "Cannot use --check with --dry-run");
-  const twice = fromStdin(flags);
-  demand(twice.length < 2, `Cannot read standard input for ${twice.join(", ")}: it comes once`);
-  const { timeout, helo, ca } = flags;
-  const sender = flags.check ? null : readSender(flags, around.env);
-  const to = readRecipients(flags);
-  demand(flags.check || to.length > 0, "No recipient: give --to");
-  const message = sender && await readMessage(flags, sender, around.stdin, files);
-  if (flags.check) await lookOver(flags, files);
-  const server = readServer(flags);
-  const named = helo === undefined || isAddressLiteral(helo) || asciiDomain(helo) === helo;
-  usable(named, "--helo", helo, "a domain, or an address like [192.0.2.1]");
-  const caCerts = ca === undefined ? [] : [await readCertificates(ca, around.stdin)];
-  const ms = 1000 * readNumber("--timeout", timeout ?? "60", { min: 0.001, max: 86_400 });
-  const times = { timeout: ms, endTimeout: timeout === undefined ? END_TIMEOUT : ms };
-  const login = await readLogin(flags, server.hostname, server.tls, around);
-  if (message && flags["dry-run"]) {
-    for await (const octets of message.octets()) around.print(octets);
-    return null;
+/** Reads an address of its tokens: `addr` or `Name <addr>`, with comments. */
+function readMailbox(tokens: string[]): Mailbox {
+  const at = tokens.findIndex((token) => token.startsWith("<"));
+  const isComment = (token: string) => token.startsWith("(") || token.trim() === "";
+  if (at < 0) {
+    return { name: "", address: readAddress(tokens.filter((token) => !isComment(token)).join("")) };
   }
-  return { ...server, caCerts, helo, ...times, login, from: sender?.address ?? "", to, message };
+  if (!tokens.slice(at + 1).every(isComment)) throw new UsageError(EXPECTED_ADDRESSES);
+  const unquote = (token: string) =>
+    token.startsWith('"') ? token.slice(1, -1).replace(/\\(.)/gs, "$1") : token;
+  const name = tokens.slice(0, at).map(unquote).join("").trim();
+  return { name, address: readAddress(tokens[at]?.slice(1, -1) ?? "") };
 }
 
-/** Looks over what --check has no use for: it was given, so it has to be right. */
-async function lookOver(flags: Flags, files: DisposableStack): Promise<void> {
-  const [from] = flags.from === undefined ? [] : readMailboxes("--from", [flags.from]);
-  readHeader(flags, from ?? { name: "", address: "" }, "");
-  await openFiles([...flags.attach, ...flags.inline], files);
-}
-
-function readServer({ server, port: given, tls, "dry-run": idle }: Flags) {
-  const name = server ?? (idle ? "localhost" : "");
-  demand(name, "No server: give --server NAME");
-  const known = PROVIDERS[name.toLowerCase()] ?? name;
-  const withPort = /^(?:\[([\dA-F:.]+)\]|([^:]+))(?::(\d+))?$/i.exec(known);
-  const [, v6, host = "", own = "587"] = withPort ?? /^([\dA-F:.]+)$/i.exec(known) ?? []; // or ::1
-  const hostname = isAddressLiteral(`[IPv6:${v6}]`) ? v6 : asciiDomain(host);
-  usable(hostname, "--server", name, "a provider, or HOST[:PORT]");
-  const port = readNumber("--port", given ?? own, { min: 1, max: 65_535, whole: true });
-  const mode = MODES.find((mode) => mode === tls?.toLowerCase());
-  usable(tls === undefined || mode, "--tls", tls, MODES.join(", "));
-  return { hostname, port, tls: mode ?? (port === 465 ? "implicit" : "starttls") };
-}
-
-async function readLogin(flags: Flags, hostname: string, tls: string, around: Surroundings) {
-  const { user, auth, "password-file": file } = flags;
-  const mechanism = auth?.toUpperCase();
-  const names = MECHANISMS.join(", ").toLowerCase();
-  usable(mechanism === undefined || MECHANISMS.includes(mechanism), "--auth", auth, names);
-  demand(user || (user ?? mechanism ?? file) === undefined, "No name to log in: give --user");
-  if (user === undefined || flags["dry-run"]) return null;
-  demand(tls !== "none", "Cannot log in with --tls none: credentials never go in the clear");
-  const byToken = mechanism === "XOAUTH2" || mechanism === "OAUTHBEARER";
-  const token = around.env.SMTP_TOKEN?.trim() || undefined;
-  demand(token || !byToken, `No token for "${printable(user)}": set SMTP_TOKEN`);
-  const stored = file === undefined
-    ? around.env.SMTP_PASSWORD
-    : (await readText(file, around.stdin)).split(/\r?\n/)[0];
-  const needed = mechanism === undefined ? !token : !byToken;
-  const asked = !stored && needed && around.ask(`Password for "${printable(user)}":`);
-  const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
-  demand(stored || asked || !needed, `No password for "${printable(user)}": ${ways}`);
-  const typed = stored || asked || undefined;
-  const blanks = hostname.toLowerCase() === "smtp.gmail.com" ? /\s/g : ""; // Google shows it in fours
-  const password = typed?.replace(blanks, "");
-  const odd = /\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0");
-  demand(!odd, "Cannot log in: name, password or token has a control character");
-  return { user, password, token, mechanism };
-}
-
-function readSender(flags: Flags, env: Surroundings["env"]): Mailbox {
-  const text = flags.from ??
-    (env.SMTP_FROM || (flags.user?.includes("@") ? flags.user : undefined));
-  demand(text !== undefined, "No sender: give --from, or set SMTP_FROM and grant --allow-env");
-  const [sender, ...others] = readMailboxes("--from", [text]);
-  usable(sender && others.length === 0, "--from", text, "one address");
-  return sender;
-}
-
-/** All who get the message, each once; the case of a domain does not matter. */
-function readRecipients(flags: Flags): string[] {
-  const once = new Map<string, string>();
-  for (const name of ["to", "cc", "bcc"] as const) {
-    for (const { address } of readMailboxes(`--${name}`, flags[name])) {
-      const key = address.replace(/[^@]*$/, (domain) => domain.toLowerCase());
-      once.set(key, once.get(key) ?? address);
-    }
-  }
-  return [...once.values()];
-}
-
-/** Reads lists of addr and Name <addr>, with commas between them (RFC 5322 §3.4). */
-function readMailboxes(option: string, lists: string[]): Mailbox[] {
-  return lists.flatMap((list) => {
-    const items = list.match(/(?:"(?:[^"\\]|\\.)*"|[^",])+/g) ?? [];
-    const clean = items.join(",") === list && list.trim() && !/\p{Cc}/u.test(list);
-    usable(clean, option, list, "addresses, with commas between them");
-    return items.map((item) => readMailbox(option, item.trim()));
-  });
-}
-
-function readMailbox(option: string, item: string): Mailbox {
-  const [, phrase = "", inner = item] = /^((?:"(?:[^"\\]|\\.)*"|[^"<])*)<([^<>]*)>$/.exec(item) ??
-    [];
-  const [, local = "", host = ""] = /^(.+)@([^@]+)$/.exec(inner.trim()) ?? [];
+/** Reads `Mailbox = Local-part "@" ( Domain / address-literal )` (RFC 5321 §4.1.2). */
+function readAddress(text: string): string {
+  const [, local = "", host = ""] = /^(.+)@([^@]+)$/su.exec(text.trim()) ?? [];
   const domain = isAddressLiteral(host) ? host : asciiDomain(host);
   const address = `${local.normalize("NFC")}@${domain}`;
-  const fits = encoder.encode(local).length <= 64 && encoder.encode(address).length <= 254;
-  const written = DOT_STRING.test(local) || QUOTED_STRING.test(local);
-  const valid = fits && domain && written && !/(?! )[\p{C}\p{Z}]/u.test(local);
-  usable(valid, option, item, "an address: ann@example.org or Ann <ann@example.org>");
-  const unquoted = (_: string, text: string) => text.replace(/\\(.)/g, "$1");
-  return { name: phrase.trim().replace(/"((?:[^"\\]|\\.)*)"/g, unquoted), address };
+  const isWritten = DOT_STRING.test(local) || QUOTED_STRING.test(local);
+  const isVisible = !/(?![ \u200c\u200d])[\p{C}\p{Z}]/u.test(local);
+  if (domain && isWritten && isVisible) return address;
+  const hasOddDots = domain && DOT_STRING.test(local.replace(/^\.+|\.+$|(?<=\.)\.+/g, ""));
+  const quoted = hasOddDots ? `; dots need quotes: "${local}"@${domain}` : "";
+  throw new UsageError(`expected an address: ann@example.org or Ann <ann@example.org>${quoted}`);
 }
 
-function isAddressLiteral(text: string): boolean { // RFC 5321 §4.1.3
+/** True for an address literal (RFC 5321 §4.1.3). */
+function isAddressLiteral(text: string): boolean {
   const [, v4 = "", v6] = /^\[(?:(\d+(?:\.\d+){3})|IPv6:([\dA-F:.]+))\]$/i.exec(text) ?? [];
   return URL.canParse(v6 === undefined ? `http://${v4}` : `http://[${v6}]`);
 }
 
-/** A domain with A-labels for what is not ASCII (RFC 5891), or null if it is none. */
-function asciiDomain(domain: string): string | null {
-  const plain = /^[\p{L}\p{M}\p{N}.。-]+$/u.test(domain); // nothing that a URL would take for more
-  const parsed = (plain && URL.parse(`http://${domain}`)?.hostname) || "";
-  if (/^[\d.]+$/.test(parsed) && parsed !== domain) return null; // 127.1: 127.0.0.1 to a URL
+/**
+ * Returns a domain with A-labels for what is not ASCII (RFC 5891), or null if it is not a domain.
+ *
+ * @param isHost True for the name of a server, which may have underscores and a final dot.
+ */
+function asciiDomain(domain: string, isHost = false): string | null {
+  // Nothing that a URL would take for more. Joiners are letters of some scripts (RFC 5892 §A).
+  const isPlainName = /^[\p{L}\p{M}\p{N}\u200c\u200d.。_-]+$/u.test(domain);
+  const parsed = (isPlainName && URL.parse(`http://${domain}`)?.hostname) || "";
+  if (/^[\d.]+$/.test(parsed) && parsed !== domain) return null; // 127.1 is 127.0.0.1 in a URL
   const ascii = parsed && isAscii(domain) ? domain : parsed;
-  const label = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
-  return ascii.length < 254 && ascii.split(".").every((part) => label.test(part)) ? ascii : null;
+  const label = isHost ? /^\w([\w-]{0,61}\w)?$/ : /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
+  const labels = (isHost ? ascii.replace(/\.$/, "") : ascii).split(".");
+  return ascii.length < 254 && labels.every((part) => label.test(part)) ? ascii : null;
 }
 
-type Stdin = Surroundings["stdin"];
+// ---- Command line --------------------------------------------------------
 
-async function readMessage(flags: Flags, from: Mailbox, stdin: Stdin, files: DisposableStack) {
-  const { eml, "html-file": htmlFile } = flags;
-  if (eml !== undefined) {
-    const other = TEXTS.find((name) => flags[name] !== undefined) ??
-      PARTS.find((name) => flags[name].length > 0);
-    demand(!other, `Cannot use --${other} with --eml: that message is finished`);
-    return finished(await readOctets(eml, stdin));
+const PROVIDERS: ReadonlyMap<string, string> = new Map([
+  ["gmail", "smtp.gmail.com:587"],
+  ["office365", "smtp.office365.com:587"],
+  ["outlook", "smtp-mail.outlook.com:587"],
+  ["yahoo", "smtp.mail.yahoo.com:465"],
+  ["icloud", "smtp.mail.me.com:587"],
+  ["fastmail", "smtp.fastmail.com:465"],
+]);
+const TLS_MODES = ["starttls", "implicit", "try", "none"] as const;
+const MECHANISMS = [
+  "plain",
+  "login",
+  "cram-md5",
+  "scram-sha-256",
+  "xoauth2",
+  "oauthbearer",
+] as const;
+
+/** Options, in the order of the help. */
+export const OPTIONS = {
+  server: option(
+    "--server NAME",
+    "gmail, office365, outlook, yahoo, icloud, fastmail, or HOST[:PORT]; default: SMTP_SERVER",
+    readServer,
+  ),
+  port: option("-p, --port N", "default: 587; 465 means implicit TLS", wholeNumber(1, 65_535)),
+  tls: option(
+    "--tls MODE",
+    "starttls, implicit, try or none; default: implicit on port 465, otherwise starttls, and " +
+      "then without TLS nothing is sent",
+    oneOf(...TLS_MODES),
+  ),
+  ca: option("--ca FILE", "trust this CA too, or exactly this self-signed certificate", text),
+  helo: option("--helo NAME", "name for EHLO; default: the address of this machine", readHelo),
+  timeout: option(
+    "--timeout S",
+    "limit for each step; default: 60, for the message 300, for its end 600",
+    seconds(0.001, 86_400),
+  ),
+  user: option("-u, --user NAME", "log in; default: SMTP_USER", nonEmpty),
+  passwordFile: option(
+    "--password-file FILE",
+    "password, the first line of FILE; default: SMTP_PASSWORD, or a prompt; a token: SMTP_TOKEN",
+    text,
+  ),
+  auth: option(
+    "--auth MECHANISM",
+    `${MECHANISMS.join(", ")}; default: the best that is offered`,
+    oneOf(...MECHANISMS),
+  ),
+  from: option("-f, --from ADDR", "sender; default: SMTP_FROM, otherwise the user", readSender),
+  to: list("-t, --to ADDR", 'repeatable, lists with commas, "Name <addr>"', readRecipients),
+  cc: list("--cc ADDR", "recipient of a copy", readRecipients),
+  bcc: list("--bcc ADDR", "recipient that the message does not name", readRecipients),
+  replyTo: list("--reply-to ADDR", "where replies go", readRecipients),
+  notify: option(
+    "--notify WHEN,…",
+    "ask for delivery status notifications: never, or success, failure, delay",
+    readNotify,
+  ),
+  subject: option("-s, --subject TEXT", "subject", text),
+  body: option("-m, --body TEXT", "body; default: standard input", text),
+  bodyFile: option("--body-file FILE", "body from a file", text),
+  htmlFile: option("--html-file FILE", "the body as HTML", text),
+  attach: list("-a, --attach FILE", "attach a file, repeatable", text),
+  inline: list("--inline FILE", "a picture that the HTML shows as cid:NAME, repeatable", text),
+  header: list("-H, --header 'N: V'", "another field, or Date or Message-ID", readHeaderField),
+  eml: option(
+    "--eml FILE",
+    "send a finished message as it is, without Bcc; default: to the recipients in its header",
+    text,
+  ),
+  ignoreDots: flag("-i", "accepted, as by sendmail; dots never end a message here"),
+  dryRun: flag("--dry-run", "print the message, connect to nothing"),
+  check: flag("--check", "connect, log in, list what the server offers"),
+  json: flag("--json", "print the result as a JSON object"),
+  verbose: flag("-v, --verbose", "show the session"),
+  quiet: flag("-q, --quiet", "print nothing if the mail is sent"),
+};
+
+/** The command, for its help. */
+export const COMMAND: Command<typeof OPTIONS> = {
+  name: "smtp_client",
+  summary: "Sends a mail through a submission server.",
+  usage: ["[options] [recipient…] < text"],
+  options: OPTIONS,
+  notes: [
+    'FILE may be "-" for standard input. A recipient without an option is not in the header.',
+  ],
+  example: "deno run --allow-net smtp_client.ts --dry-run -f ann@example.org -t bob@example.org " +
+    "-s Hello -m 'It works.'",
+  exitStatuses: "0 accepted for all recipients, 2 usage, 65 cannot be sent here, 67 some " +
+    "recipients refused, 68 cannot connect, 69 refused, 75 try again, 76 TLS or protocol, 77 " +
+    "login refused, 130 Ctrl-C",
+};
+
+type Line = CommandLine<typeof OPTIONS>;
+type OptionName = keyof typeof OPTIONS;
+
+/** What the program uses of its process. */
+export interface Environment {
+  /** Environment variables that may be read. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** Standard input. */
+  stdin: { readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>; isTerminal(): boolean };
+  /** Asks for a secret; null without a terminal. */
+  askSecret: (prompt: string) => string | null;
+  /** Prints a line on standard error. */
+  say: (line: string) => void;
+  /** Shows a line of the session. */
+  trace: Trace;
+  /** Writes to standard output. */
+  print: (output: string | Uint8Array) => void;
+  /** Makes the signal that ends the session. */
+  signal: () => AbortSignal;
+}
+
+/**
+ * Does what a command line says, and returns the exit status.
+ *
+ * @param times Time limits; a `--timeout` that is given replaces all but that of QUIT.
+ * @throws {UsageError} If the command line is wrong; then nothing was connected.
+ */
+export async function main(line: Line, io: Environment, times: MailTimes = TIMES): Promise<number> {
+  const { dryRun, verbose, quiet } = line.options;
+  try {
+    const job = await readJob(line, io, times);
+    if (dryRun && job.message) {
+      for await (const octets of job.message.octets()) io.print(octets);
+      return 0;
+    }
+    // A variable decides where mail and password go, so its value is shown.
+    const where = `server: ${job.hostname}, port ${job.port} (SMTP_SERVER)`;
+    if (line.options.server === undefined && !quiet) io.say(where);
+    const trace: Trace = (mark, text) => verbose && io.trace(mark, text);
+    return report(await sendMail(job, trace, io.signal()), job, line, io);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw new UsageError(describeError(error) ?? "");
+    if (!(error instanceof ExitError)) throw error;
+    const outcome = { ...NOTHING_SENT, status: error.status, error: error.message };
+    return report(outcome, null, line, io);
   }
-  const id = `<${crypto.randomUUID()}@${from.address.split("@").at(-1)}>`;
-  const header = readHeader(flags, from, id);
-  const attached = await openFiles(flags.attach, files);
-  const inline = await openFiles(flags.inline, files);
-  const html = htmlFile === undefined ? undefined : await readText(htmlFile, stdin);
-  for (const { name } of inline) {
-    const named = [name, encodeURIComponent(name)].some((name) => html?.includes(`cid:${name}`));
-    const once = inline.filter((file) => file.name === name).length === 1;
-    usable(named && once, "--inline", name, "a file that the HTML names, once, as cid:NAME");
+}
+
+function require(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new UsageError(message);
+}
+
+/** Reads and checks everything that the command line names. */
+async function readJob(line: Line, io: Environment, times: MailTimes): Promise<Job> {
+  const { helo, ca, check, timeout, notify } = line.options;
+  refuseTogether(line, "check", "dryRun");
+  refuseTogether(line, "body", "bodyFile");
+  const stdinOptions = optionsOnStdin(line);
+  const names = stdinOptions.join(" and ");
+  require(stdinOptions.length < 2, `Cannot read standard input for ${names}: it can be read once`);
+  const server = readServerOptions(line, io);
+  const trust = ca === undefined ? null : await readTrustFile(ca, io);
+  const login = await readLogin(line, server, io);
+  const envelope = check ? await checkUnused(line) : await readMail(line, login, io);
+  const { step, block, end, quit } = times;
+  const limits = timeout === undefined
+    ? { step, block, end, quit }
+    : { step: timeout, block: timeout, end: timeout, quit };
+  return { ...server, trust, helo, times: limits, login, notify, ...envelope };
+}
+
+/** Checks the files that --check has no use for: what is given has to be right. */
+async function checkUnused({ options }: Line): Promise<Pick<Job, "from" | "to" | "message">> {
+  await readAttachments([...options.attach, ...options.inline]);
+  return { from: "", to: [], message: null };
+}
+
+/** Reads an environment variable as an option would be read. A final line end is not part of it. */
+function readVariable<T>(io: Environment, name: string, read: (text: string) => T): T | undefined {
+  const text = io.env[name]?.replace(/[\r\n]+$/, "");
+  if (text === undefined || text === "") return undefined;
+  try {
+    return read(text);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`Cannot use ${name} ${quoteForMessage(text)}: ${error.message}`);
   }
-  const text = await readBody(flags, stdin);
+}
+
+/** Where to connect. */
+type Server = Pick<Job, "hostname" | "port" | "tls">;
+
+/** Reads `HOST[:PORT]`, `[IPv6][:PORT]`, an IPv6 address, or the name of a provider. */
+function readServer(text: string): { hostname: string; port: number | undefined } {
+  const name = PROVIDERS.get(text.toLowerCase()) ?? text;
+  const form = /^(?:\[([\dA-F:.]+)\]|([^:]+))(?::(\d+))?$/i.exec(name) ??
+    /^([\dA-F:.]+)$/i.exec(name) ?? [];
+  const [, v6, host = "", port] = form;
+  const hostname = v6 === undefined ? asciiDomain(host, true) : v6;
+  const isAddress = v6 === undefined || isAddressLiteral(`[IPv6:${v6}]`);
+  if (!hostname || !isAddress) throw new UsageError("expected a provider, or HOST[:PORT]");
+  const range = { min: 1, max: 65_535, isWhole: true };
+  return { hostname, port: port === undefined ? undefined : readNumber(port, range) };
+}
+
+function readServerOptions(line: Line, io: Environment): Server {
+  const { server, port: givenPort, tls, dryRun } = line.options;
+  const named = server ?? readVariable(io, "SMTP_SERVER", readServer) ??
+    (dryRun ? readServer("localhost") : undefined);
+  require(named, "No server: give --server NAME, or set SMTP_SERVER and grant --allow-env");
+  const { hostname } = named;
+  const port = givenPort ?? named.port ?? 587;
+  return { hostname, port, tls: tls ?? (port === 465 ? "implicit" : "starttls") };
+}
+
+function readHelo(text: string): string {
+  if (
+    isAddressLiteral(text) || (isAscii(text) && asciiDomain(text) === text && !text.includes("_"))
+  ) {
+    return text;
+  }
+  throw new UsageError("expected a domain, or an address like [192.0.2.1]");
+}
+
+/** Reads the credentials; null if there is no login. */
+async function readLogin(line: Line, server: Server, io: Environment): Promise<Login | null> {
+  const { auth, passwordFile, dryRun } = line.options;
+  const user = line.options.user ?? readVariable(io, "SMTP_USER", nonEmpty);
+  require(user || (auth ?? passwordFile) === undefined, "No name to log in: give --user");
+  if (user === undefined || dryRun) return null;
+  const hint = line.options.user === undefined ? " (SMTP_USER is set)" : "";
+  const clear = `Cannot log in with --tls none: credentials never go in the clear${hint}`;
+  require(server.tls !== "none", clear);
+  const needsToken = auth === "xoauth2" || auth === "oauthbearer";
+  const token = io.env.SMTP_TOKEN?.trim() || undefined;
+  require(token || !needsToken, `No token for ${quoteForMessage(user)}: set SMTP_TOKEN`);
+  const needsPassword = auth === undefined ? token === undefined : !needsToken;
+  const password = await readPassword(line, user, needsPassword, io);
+  const hasControls = /\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0");
+  require(!hasControls, "Cannot log in: name, password or token has a control character");
+  // Google shows its app passwords in groups of four letters.
+  const isGmail = server.hostname.toLowerCase() === "smtp.gmail.com";
+  const typed = isGmail ? password?.replace(/\s/g, "") : password;
+  return { user, password: typed, token, mechanism: auth?.toUpperCase() };
+}
+
+/** Reads the password from its file, the environment or the terminal. */
+async function readPassword(line: Line, user: string, isNeeded: boolean, io: Environment) {
+  const { passwordFile } = line.options;
+  const stored = passwordFile === undefined
+    ? io.env.SMTP_PASSWORD?.replace(/\r?\n$/, "")
+    : decodeLossy(await readOctets(passwordFile, io)).text.split(/\r?\n/)[0];
+  if (stored || !isNeeded) return stored || undefined;
+  const asked = io.askSecret(`Password for ${quoteForMessage(user)}:`);
+  const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
+  require(asked, `No password for ${quoteForMessage(user)}: ${ways}`);
+  return asked;
+}
+
+/** Reads sender, recipients and message. */
+async function readMail(line: Line, login: Login | null, io: Environment) {
+  const { eml: path } = line.options;
+  const eml = path === undefined ? undefined : await readEml(path, line, io);
+  const given = readVariable(io, "SMTP_FROM", readSender);
+  const user = login?.user ?? line.options.user;
+  const sender = line.options.from ?? (eml ? senderIn(eml.fields) : undefined) ?? given ??
+    (user?.includes("@") ? readVariable({ ...io, env: { user } }, "user", readSender) : undefined);
+  if (eml && !sender) throw cannotSend("it has no From field, and --from is not given");
+  require(sender, "No sender: give --from, or set SMTP_FROM and grant --allow-env");
+  const named = [...line.options.to, ...line.options.cc, ...line.options.bcc].flat();
+  const operands = line.operands.flatMap((operand) => readOperand(operand));
+  const explicit = [...named, ...operands];
+  const to = unique(eml && explicit.length === 0 ? recipientsIn(eml.fields) : explicit);
+  if (eml && to.length === 0) throw cannotSend("its header has no recipient, and none is given");
+  require(to.length > 0, "No recipient: give --to");
+  const from = sender.address;
+  const message = eml ? finishEml(eml, from) : await composeMessage(line, sender, io);
+  return { from, to, message };
+}
+
+function readOperand(operand: string): Mailbox[] {
+  try {
+    return readRecipients(operand);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`Cannot use recipient ${quoteForMessage(operand)}: ${error.message}`);
+  }
+}
+
+/** Returns each address once. The case of a domain does not matter. */
+function unique(mailboxes: Mailbox[]): string[] {
+  const once = new Map<string, string>();
+  for (const { address } of mailboxes) {
+    const key = address.replace(/[^@]*$/, (domain) => domain.toLowerCase());
+    once.set(key, once.get(key) ?? address);
+  }
+  return [...once.values()];
+}
+
+function readSender(text: string): Mailbox {
+  const [sender, ...others] = readAddresses(text);
+  if (!sender || others.length > 0) throw new UsageError("expected one address");
+  return sender;
+}
+
+function readRecipients(text: string): Mailbox[] {
+  const mailboxes = readAddresses(text);
+  if (mailboxes.length === 0) throw new UsageError(EXPECTED_ADDRESSES);
+  return mailboxes;
+}
+
+/** Reads `notify-esmtp-value` (RFC 3461 §4.1). */
+function readNotify(text: string): string {
+  const words = text.toUpperCase().split(",").map((word) => word.trim());
+  const isList = words.every((word) => ["SUCCESS", "FAILURE", "DELAY"].includes(word));
+  if (text.trim().toUpperCase() !== "NEVER" && !isList) {
+    throw new UsageError("expected never, or some of success, failure, delay with commas");
+  }
+  return [...new Set(words)].join(",");
+}
+
+/** Options whose content a finished message already has. */
+const COMPOSING: OptionName[] = [
+  "subject",
+  "body",
+  "bodyFile",
+  "htmlFile",
+  "attach",
+  "inline",
+  "header",
+  "replyTo",
+];
+
+async function readEml(path: string, line: Line, io: Environment): Promise<Eml> {
+  for (const name of COMPOSING) refuseTogether(line, "eml", name);
+  return parseEml(await readOctets(path, io));
+}
+
+/** Composes a message of the options. */
+async function composeMessage(line: Line, from: Mailbox, io: Environment): Promise<Message> {
+  const { attach, inline, htmlFile } = line.options;
+  const domain = idDomain(from.address);
+  const id = headerValue(line, "message-id") ?? `<${crypto.randomUUID()}@${domain}>`;
+  const header = composeHeader(line, from, id);
+  const attachments = await readAttachments(attach);
+  const pictures = (await readAttachments(inline)).map((file) => ({
+    file,
+    id: `${crypto.randomUUID()}@${domain}`,
+  }));
+  const html = htmlFile === undefined ? undefined : await readText(htmlFile, line, io);
+  const text = await readBody(line, io);
   const plain = text === null ? [] : textPart("plain", text);
-  const related = inline.map((file) => filePart("inline", file));
-  if (html !== undefined) related.unshift(textPart("html", html));
-  const others = attached.map((file) => filePart("attachment", file));
-  return { ...compose(header, plain, related, others), id };
+  const related = pictures.map(({ file, id }) => filePart(file, id));
+  const linked = linkPictures(html ?? "", pictures);
+  if (html !== undefined) related.unshift(textPart("html", linked));
+  const others = attachments.map((file) => filePart(file));
+  return { ...buildMessage(header, plain, related, others), id };
 }
 
-/** The body as plain text; null where there is HTML alone. */
-async function readBody(flags: Flags, stdin: Stdin): Promise<string | null> {
-  const { body, "body-file": file, "html-file": html } = flags;
-  demand(body === undefined || file === undefined, "Cannot use --body with --body-file");
-  if (body !== undefined) return body;
-  if (file !== undefined) return await readText(file, stdin);
-  if (html !== undefined) return null;
-  const other = stdin.isTerminal() || fromStdin(flags).length > 0; // standard input is no body
-  return other ? "" : await readText("-", stdin);
-}
-
-/** Writes the header, but for what tells of the body. */
-function readHeader(flags: Flags, from: Mailbox, id: string): string {
-  const mailboxes = (field: string, name: "to" | "cc" | "reply-to") =>
-    mailboxField(field, readMailboxes(`--${name}`, flags[name]));
-  const subject = flags.subject?.replace(/\p{Cc}+/gu, " ").replace(/^ +| +$/g, "");
-  const extra = flags.header.map((header) => {
-    const [, name = "", value = ""] = /^([^:]+):(.*)$/s.exec(header) ?? [];
-    const ours = OURS.includes(name.toLowerCase()) || /^content-/i.test(name);
-    const valid = TOKEN.test(name) && name.length < CODED_LINE && !ours &&
-      !/(?!\t)\p{Cc}/u.test(value);
-    usable(valid, "--header", header, "'Name: value', and a field that no option writes");
-    return textField(name, value.replaceAll("\t", " ").trim(), MAX_LINE);
+/**
+ * Rewrites `cid:NAME` in HTML to the Content-ID of each picture. An identifier has to be unique in
+ * the world (RFC 2045 §7): a mail reader may otherwise show the picture of another message.
+ */
+function linkPictures(html: string, pictures: { file: Attachment; id: string }[]): string {
+  const ids = new Map<string, string>();
+  for (const { file: { name }, id } of pictures) {
+    const isTwice = ids.has(name);
+    for (const spelling of [encodeURI(name), encodeURIComponent(name), htmlEscape(name), name]) {
+      ids.set(spelling, id);
+    }
+    require(!isTwice, `Cannot use --inline ${quoteForMessage(name)}: two files have this name`);
+  }
+  if (ids.size === 0) return html;
+  const longestFirst = [...ids.keys()].sort((a, b) => b.length - a.length).map(RegExp.escape);
+  const link = new RegExp(
+    `(?<=\\bcid:)(?:${longestFirst.join("|")})(?=["'\\s<>),;\\\\]|&quot;|$)`,
+    "gi",
+  );
+  const used = new Set<string>();
+  const linked = html.replace(link, (spelling) => {
+    const id = ids.get(spelling);
+    if (id !== undefined) used.add(id);
+    return id ?? spelling;
   });
-  const undisclosed = flags.to.length + flags.cc.length === 0;
+  for (const { file: { name }, id } of pictures) {
+    const expected = `expected a file that the HTML shows as cid:${name}`;
+    require(used.has(id), `Cannot use --inline ${quoteForMessage(name)}: ${expected}`);
+  }
+  return linked;
+}
+
+function htmlEscape(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+}
+
+/** Reads the body as plain text; null if there is only HTML. */
+async function readBody(line: Line, io: Environment): Promise<string | null> {
+  const { body, bodyFile, htmlFile } = line.options;
+  if (body !== undefined) return body;
+  if (bodyFile !== undefined) return await readText(bodyFile, line, io);
+  if (htmlFile !== undefined) return null;
+  const hasOtherUse = io.stdin.isTerminal() || optionsOnStdin(line).length > 0;
+  return hasOtherUse ? "" : await readText("-", line, io);
+}
+
+/** Composes the header except Content-Type and Content-Transfer-Encoding. */
+function composeHeader(line: Line, from: Mailbox, id: string): string {
+  const { to, cc, replyTo, subject, header } = line.options;
+  const hasRecipients = to.length + cc.length > 0;
+  const title = subject?.replace(/\p{Cc}+/gu, " ").replace(/^ +| +$/g, "");
+  const date = headerValue(line, "date") ?? formatDate(new Date());
+  const others = header.filter(({ name }) => !/^(?:date|message-id)$/i.test(name));
   return [
     mailboxField("From", [from]),
-    undisclosed ? "To: undisclosed-recipients:;\r\n" : mailboxes("To", "to"),
-    mailboxes("Cc", "cc"),
-    mailboxes("Reply-To", "reply-to"),
-    subject === undefined ? "" : textField("Subject", subject),
-    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}\r\n`,
+    hasRecipients ? mailboxField("To", to.flat()) : "To: undisclosed-recipients:;\r\n",
+    mailboxField("Cc", cc.flat()),
+    mailboxField("Reply-To", replyTo.flat()),
+    title === undefined ? "" : textField("Subject", title),
+    `Date: ${date}\r\n`,
     `Message-ID: ${id}\r\n`,
-    ...extra,
+    ...others.map(({ field }) => field),
     "MIME-Version: 1.0\r\n",
   ].join("");
 }
 
-async function openFiles(paths: string[], files: DisposableStack): Promise<OpenFile[]> {
-  return await Promise.all(paths.map(async (path) => {
-    const { isFile } = await reading(path, Deno.stat(path)); // to open a FIFO takes for ever
-    usable(isFile, "file", path, "a regular file");
-    const file = files.use(await reading(path, Deno.open(path)));
+/** A field of -H, as it goes into the header. */
+interface HeaderField {
+  name: string;
+  value: string;
+  field: string;
+}
+
+function headerValue(line: Line, wanted: string): string | undefined {
+  return line.options.header.findLast(({ name }) => name.toLowerCase() === wanted)?.value;
+}
+
+/** Fields that other options, or the program, write. */
+const OWN_FIELD = /^(?:from|to|cc|bcc|resent-bcc|reply-to|subject|mime-version|content-.*)$/i;
+/** Fields with addresses, which encoded words must not hide (RFC 2047 §5). */
+const ADDRESS_FIELD = new RegExp(
+  "^(?:sender|resent-(?:from|sender|to|cc|reply-to)|mail-(?:followup|reply)-to|errors-to" +
+    "|(?:disposition-notification|return-receipt)-to|x-original-to|apparently-to)$",
+  "i",
+);
+/** Other structured fields, in which an encoded word has no meaning. */
+const STRUCTURED_FIELD = new RegExp(
+  "^(?:date|message-id|in-reply-to|references|resent-(?:date|message-id)|return-path|received" +
+    "|list-.*|archived-at|auto-submitted|precedence|importance|priority|x-priority|feedback-id" +
+    "|dkim-signature|authentication-results|require-recipient-valid-since|original-.*)$",
+  "i",
+);
+/** `msg-id = "<" id-left "@" id-right ">"` (RFC 5322 §3.6.4). */
+const MESSAGE_ID = /^<[!-;=?-~]+@[!-;=?-~]+>$/;
+/** `date-time` (RFC 5322 §3.3). */
+const DATE_TIME = /^(?:\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d(?::\d\d)? (?:[+-]\d{4}|GMT|UT)$/;
+
+/** Reads a field of -H, and formats it as its kind demands. */
+function readHeaderField(text: string): HeaderField {
+  const [, name = "", raw = ""] = /^([^:]+):(.*)$/s.exec(text) ?? [];
+  const value = raw.replaceAll("\t", " ").trim();
+  const isAllowed = TOKEN.test(name) && name.length < MAX_CODED_LINE && !OWN_FIELD.test(name);
+  if (!isAllowed || /\p{Cc}/u.test(value)) {
+    throw new UsageError("expected 'Name: value', and a field that no option writes");
+  }
+  const isId = /^message-id$/i.test(name);
+  if (isId && !MESSAGE_ID.test(value)) {
+    throw new UsageError("expected an id, as in <1@example.org>");
+  }
+  const isDate = /^date$/i.test(name);
+  if (isDate && (!DATE_TIME.test(value) || Number.isNaN(Date.parse(value)))) {
+    throw new UsageError(`expected a date, as in ${formatDate(new Date(0))}`);
+  }
+  return { name, value, field: formatHeaderField(name, value) };
+}
+
+function formatHeaderField(name: string, value: string): string {
+  if (ADDRESS_FIELD.test(name)) return mailboxField(name, readRecipients(value));
+  if (!STRUCTURED_FIELD.test(name)) return textField(name, value, MAX_LINE);
+  const lines = fold(name, value);
+  const fits = lines.every((line) => line.length <= MAX_LINE);
+  if (fits && /^[ -~]*$/.test(value)) return `${lines.join("\r\n")}\r\n`;
+  throw new UsageError(`expected printable ASCII in this field, in lines of ${MAX_LINE} octets`);
+}
+
+/** Opens a regular file; any other kind is refused, because opening a FIFO blocks. */
+async function openFile(path: string): Promise<Deno.FsFile> {
+  const { isFile } = await reading(path, Deno.stat(path));
+  require(isFile, `Cannot use file ${quoteForMessage(path)}: expected a regular file`);
+  return await reading(path, Deno.open(path));
+}
+
+/** Looks at the files to attach, one after the other: each takes a descriptor. */
+async function readAttachments(paths: readonly string[]): Promise<Attachment[]> {
+  const attachments: Attachment[] = [];
+  for (const path of paths) {
+    using file = await openFile(path);
     const { size } = await file.stat();
-    return { name: (path.split("/").at(-1) ?? "").replace(/\p{Cc}/gu, "_"), size, file };
-  }));
+    const name = (path.split("/").at(-1) ?? "").replace(/\p{Cc}/gu, "_");
+    const base = mediaType(name) ?? "application/octet-stream";
+    const isUtf8Text = base.startsWith("text/") && await isUtf8(file);
+    attachments.push({ name, path, size, type: isUtf8Text ? `${base}; charset=utf-8` : base });
+  }
+  return attachments;
 }
 
-/** The options that read standard input; only one can. */
-function fromStdin(flags: Flags): string[] {
-  return READABLE.filter((name) => flags[name] === "-").map((name) => `--${name}`);
+/** True if a file is UTF-8 to its end. */
+async function isUtf8(file: Deno.FsFile): Promise<boolean> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const block = new Uint8Array(65_536);
+  try {
+    for (let count = await file.read(block); count !== null; count = await file.read(block)) {
+      decoder.decode(block.subarray(0, count), { stream: true });
+    }
+    decoder.decode();
+    return true;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return false;
+  }
 }
 
-async function readOctets(path: string, stdin: Stdin): Promise<Uint8Array> {
+/** Options that read standard input. */
+const READING: OptionName[] = ["eml", "bodyFile", "htmlFile", "ca", "passwordFile"];
+
+/** Returns the spellings of the options that read standard input; only one can. */
+function optionsOnStdin({ options, spelling }: Line): string[] {
+  return READING.filter((name) => options[name] === "-").map((name) => spelling(name) ?? name);
+}
+
+async function readOctets(path: string, { stdin }: Environment): Promise<Uint8Array> {
   const result = path === "-" ? new Response(stdin.readable).bytes() : Deno.readFile(path);
   return await reading(path, result);
 }
 
-async function readText(path: string, stdin: Stdin): Promise<string> {
-  const octets = await readOctets(path, stdin);
+/** Reads a text. What is not UTF-8 is replaced, with a note: a report of cron has to arrive. */
+async function readText(path: string, line: Line, io: Environment): Promise<string> {
+  const { text, isComplete } = decodeLossy(await readOctets(path, io));
+  const name = path === "-" ? "standard input" : quoteForMessage(path);
+  if (!isComplete && !line.options.quiet) {
+    io.say(escapeText(`note: ${name} is not UTF-8; what cannot be read is sent as U+FFFD`));
+  }
+  return text;
+}
+
+/** Decodes UTF-8, with U+FFFD for what is not. */
+function decodeLossy(octets: Uint8Array): { text: string; isComplete: boolean } {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(octets);
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(octets), isComplete: true };
   } catch {
-    throw new UsageError(`Cannot read "${printable(path)}" as text: it is not UTF-8`);
+    return { text: new TextDecoder().decode(octets), isComplete: false };
   }
 }
 
-/** Reads certificates, and looks into each: Deno says nothing where there is none. */
-async function readCertificates(path: string, stdin: Stdin): Promise<string> {
-  const { X509Certificate } = await import("node:crypto");
-  const text = await readText(path, stdin);
-  try {
-    const found = (text.match(CERTIFICATE) ?? []).map((pem) => new X509Certificate(pem));
-    if (found.length > 0) return text;
-  } catch {
-    // one of them is none
-  }
-  throw new UsageError(`Cannot use --ca "${printable(path)}": expected certificates in PEM`);
+async function readTrustFile(path: string, io: Environment): Promise<Trust> {
+  const trust = readTrust(decodeLossy(await readOctets(path, io)).text);
+  const expected = `Cannot use --ca ${quoteForMessage(path)}: expected certificates in PEM`;
+  require(trust, expected);
+  return trust;
 }
 
-/** Waits for a file; that it cannot be read is for the user to hear, in one line. */
+/** Waits for a file. A failure is a usage error of one line. */
 async function reading<T>(path: string, result: Promise<T>): Promise<T> {
   try {
     return await result;
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
-    const why = printable(error.message.replace(/: \w+ '.*'$/s, ""));
-    throw new UsageError(`Cannot read "${printable(path)}": ${why}`);
+    const name = path === "-" ? "standard input" : quoteForMessage(path);
+    throw new UsageError(`Cannot read ${name}: ${reasonOf(error)}`);
   }
 }
 
-function mediaType(name: string): string {
-  const [, extension = "?"] = /\.([a-z0-9]+)$/i.exec(name) ?? [];
-  const [, type] = new RegExp(`(?:^|\\s)${RegExp.escape(extension)} (\\S+)`, "i").exec(TYPES) ?? [];
-  return type ?? "application/octet-stream";
-}
+// ---- Command line: the result --------------------------------------------
 
-/** Holds the session, and tells what came of it. */
-async function transact(errand: Errand, flags: Flags, around: Surroundings): Promise<number> {
-  const { login, message, hostname } = errand;
-  const signal = around.signal();
-  const delivery = structuredClone(NOTHING);
-  let session: Session | undefined;
-  let [status, line, mechanism]: [number, string, string | null] = [0, "", null];
-  try {
-    const show: Trace = (mark, text) => flags.verbose && around.say(`${mark} ${text}`);
-    session = await Session.open(errand, signal, show);
-    await session.begin();
-    if (login) mechanism = await session.login(login);
-    if (message) await session.deliver(message, delivery);
-    await session.quit();
-    if (delivery.refused.length > 0) status = EXIT.part;
-    const entry = mechanism === null ? "login not tried" : `login by ${mechanism}`;
-    const ready = `${hostname} is ready: ${session.encrypted ? "TLS" : "no TLS"}, ${entry}`;
-    line = message ? tellSent(delivery, message) : ready;
-  } catch (error) {
-    [status, line] = blame(error, session?.step ?? "connecting", signal);
-    if (error instanceof Failure) await session?.quit();
-  } finally {
-    session?.close();
-  }
-  const { offered = [] } = session ?? {};
-  const sent = message && { ...delivery, messageId: message.id, size: message.size };
-  if (!sent && status === 0 && !flags.json) around.print(offered.map((it) => `${it}\n`).join(""));
-  return report(status, line, sent ?? { mechanism, offered }, flags, around);
-}
+/** What common failures mean, and what to do; the first that matches counts. */
+const ADVICE: [sign: RegExp, advice: string][] = [
+  [
+    /534[ -]5\.7\.9|InvalidSecondFactor/,
+    "Use an app password, or a token: SMTP_TOKEN, --auth xoauth2",
+  ],
+  [/534[ -]5\.7\.14/, "Log in with a web browser once, then use an app password"],
+  [
+    /5\.7\.139.*(?:credentials were incorrect|account.*locked)/i,
+    "Check user and password; if they are right, the account wants an app password or a token",
+  ],
+  [
+    /5\.7\.139.*basic auth/i,
+    "This server no longer accepts passwords: use a token, SMTP_TOKEN, and --auth xoauth2",
+  ],
+  [
+    /5\.7\.139.*(?:criteria|security defaults|conditional)/i,
+    "A rule of the organization refuses this login: ask its administrator, or use a token",
+  ],
+  [/5\.7\.139/, "SMTP AUTH is off for this mailbox: an administrator can turn it on"],
+  [
+    /550[ -]5\.7\.30/,
+    "This server no longer accepts passwords: use a token, SMTP_TOKEN, and --auth xoauth2",
+  ],
+  [/5\.7\.60|5\.2\.252|SendAsDenied/, "This login may not send as --from: use its own address"],
+  [
+    /not a?match a verified|Email address is not verified/i,
+    "Verify the --from address with the provider first",
+  ],
+  [
+    /535.*(?:authorization grant is invalid|Bad username \/ password)/i,
+    'SendGrid: the user is "apikey", and the password is the API key',
+  ],
+  [
+    /535 Authentication Credentials Invalid/i,
+    "Amazon SES: use its SMTP credentials, not an access key",
+  ],
+  [/#AUTH005|Too many bad auth/i, "Too many failed logins: wait, then use an app password"],
+  [/535[ -]5\.7\.3\b/, "Check user and password; SMTP AUTH may be off for this mailbox"],
+  [
+    /AUTH [\w-]+: 535\b/,
+    "Check user, password or token; Gmail, Yahoo, iCloud want an app password",
+  ],
+  [/: 530\b/, "This server wants a login (--user) or TLS (--tls starttls) first"],
+  [/454[ -]4\.7\.0/, "Too many logins, or TLS is not available now: wait before you try again"],
+  [/it is for (?!a CA)|it names no server/, "Give --server a name that is in the certificate"],
+  [/it expired|not valid before/, "Check the clock, or tell the operator of the server"],
+  [/does not speak TLS/, "If the port starts without TLS, as 587: --tls starttls"],
+  [
+    /(?:lost|long) at the greeting(?! inside)/,
+    "If the port starts with TLS, as 465: --tls implicit",
+  ],
+  [/not offer STARTTLS/, "Try port 465; --tls none would send in the clear"],
+  [/Cannot connect to/, "Check --server and --port: 587 or 465; many networks block 25"],
+];
 
-/** Says how it went, in a line, in JSON if that is wanted, and with advice where there is some. */
-function report(status: number, line: string, result: object, flags: Flags, to: Surroundings) {
+/** Prints the result: one line, advice if there is some, and JSON if asked for. */
+function report(outcome: Outcome, job: Job | null, { options }: Line, io: Environment): number {
+  const { status, refused } = outcome;
+  const line = outcome.error ?? describeOutcome(outcome, job);
   const advice = status === 0 ? undefined : ADVICE.find(([sign]) => sign.test(line))?.[1];
-  const error = status === 0 || status === EXIT.part ? undefined : line;
-  if (flags.json) to.print(`${JSON.stringify({ status, ...result, error, advice })}\n`);
-  if (status !== 0 || !flags.quiet) to.say(status === 0 ? line : `smtp_client: ${line}`);
-  if (advice) to.say(`smtp_client: ${advice}`);
+  if (options.check && status === 0 && !options.json) {
+    io.print(outcome.offered.map((extension) => `${escapeText(extension)}\n`).join(""));
+  }
+  if (options.json) io.print(`${formatJson({ status, ...jsonResult(outcome, job), advice })}\n`);
+  const isPartial = status === EXIT.PARTIAL && refused.length > 0;
+  if (status !== 0 || !options.quiet) {
+    io.say(escapeText(status === 0 && !isPartial ? line : `smtp_client: ${line}`));
+  }
+  if (advice) io.say(`smtp_client: ${advice}`);
   return status;
 }
 
-function tellSent(delivery: Delivery, { size }: Message): string {
-  const { accepted: { length }, refused, response } = delivery;
-  const count = `${length} recipient${length === 1 ? "" : "s"}`;
-  const others = refused.length === 0 ? "" : `; ${listRefused(delivery)}`;
-  return `sent to ${count} (${formatBytes(size)}): ${response}${others}`;
+/** Describes a session that ended as planned. */
+function describeOutcome(outcome: Outcome, job: Job | null): string {
+  const { accepted, refused, response, mechanism, isEncrypted } = outcome;
+  if (!job?.message) {
+    const login = mechanism === null ? "login not tried" : `login by ${mechanism}`;
+    return `${job?.hostname} is ready: ${isEncrypted ? "TLS" : "no TLS"}, ${login}`;
+  }
+  const size = formatBytes(job.message.size);
+  const others = refused.length === 0 ? "" : `; ${listRefused(refused)}`;
+  return `sent to ${plural(accepted.length, "recipient")} (${size}): ${response}${others}`;
 }
 
-/** Tells who is to blame, as a status and in a line. */
-function blame(error: unknown, step: string, signal: AbortSignal): [number, string] {
-  const at = `at ${printable(step)}`;
-  if (signal.aborted) return [EXIT.stop, `Interrupted ${at}`];
-  if (error instanceof Failure) return [error.status, error.message];
-  if (!(error instanceof WireError)) throw error;
-  const why = printable(error.message.replace(/: https:.*/, "")); // where TLS explains itself
-  if (error instanceof DeadlineError) return [EXIT.later, `${why} ${at}`];
-  if (error instanceof ClosedError) return [EXIT.later, `Connection lost ${at}: ${why}`];
-  return [EXIT.wire, `${why}, ${at}`];
+/** Returns the keys of the JSON object: of a delivery, or of --check. */
+function jsonResult(outcome: Outcome, job: Job | null): object {
+  const { accepted, refused, response, mechanism, offered, error } = outcome;
+  if (job && !job.message) return { mechanism, offered, error };
+  const { id, size } = job?.message ?? {};
+  return { accepted, refused, response, messageId: id, size, error };
 }
 
-async function main(args: string[]): Promise<number> {
+/** Formats JSON that is safe on a terminal: JSON itself escapes only C0. */
+function formatJson(value: object): string {
+  return JSON.stringify(value).replace(
+    /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** Reads the variables that Deno may read already; it is never asked for more. */
+async function readEnvironment(): Promise<Record<string, string | undefined>> {
   const env: Record<string, string | undefined> = {};
-  for (const variable of ["SMTP_PASSWORD", "SMTP_TOKEN", "SMTP_FROM"]) {
-    const { state } = await Deno.permissions.query({ name: "env", variable }); // never asked for
+  for (const name of ["SERVER", "USER", "PASSWORD", "TOKEN", "FROM"]) {
+    const variable = `SMTP_${name}`;
+    const { state } = await Deno.permissions.query({ name: "env", variable });
     if (state === "granted") env[variable] = Deno.env.get(variable);
   }
-  const { stdin, stdout } = Deno;
-  const ask = (prompt: string) => stdout.isTerminal() ? promptSecret(prompt) : null; // it asks there
-  return await mail(args, { env, stdin, ask, say: console.error, print, signal: shutdownSignal });
+  return env;
 }
 
-if (import.meta.main) await run("smtp_client", main);
+if (import.meta.main) {
+  const { stdin, stdout } = Deno;
+  await run(COMMAND, async (line) =>
+    await main(line, {
+      env: await readEnvironment(),
+      stdin,
+      askSecret: (prompt) => stdout.isTerminal() ? promptSecret(prompt) : null, // it asks there
+      say: console.error,
+      trace: showTrace,
+      print,
+      signal: shutdownSignal,
+    }));
+}

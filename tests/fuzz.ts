@@ -12,6 +12,7 @@ import process from "node:process";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import {
   flag,
+  formatTrace,
   list,
   negatable,
   nonEmpty,
@@ -27,7 +28,7 @@ import {
 import { runHere } from "./http_client_helpers.ts";
 import { type Listener, serve, type ServeOptions } from "../http_server.ts";
 import { printable, toByteString, UsageError } from "../protocol.ts";
-import { mail } from "../smtp_client.ts";
+import { COMMAND as MAIL, main as mail } from "../smtp_client.ts";
 import { describe as describeBeat, EchoServer, Monitor } from "../udp_ping_server.ts";
 import { Pinger } from "../udp_pinger.ts";
 import { octetsOf, ROOT } from "./helpers.ts";
@@ -473,14 +474,15 @@ async function fuzzMail(random: Random, count: number): Promise<void> {
     const around = {
       env: {},
       stdin: Deno.stdin,
-      ask: () => null,
+      askSecret: () => null,
       say: (line: string) => said += line,
+      trace: (mark: ">" | "<" | "*", text: string) => said += formatTrace(mark, text),
       print: () => {},
       signal: () => new AbortController().signal,
     };
     const status = await withPeer(
       session.match(/[^\n]*\n|[^\n]+$/g) ?? [],
-      () => mail(args, around),
+      () => mail(parseCommandLine(MAIL, args), around),
     )
       .catch((error) => {
         throw new Error(`${show(session)}: ${error.stack}`);

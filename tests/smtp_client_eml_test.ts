@@ -17,30 +17,36 @@ import {
 } from "./smtp_helpers.ts";
 import { type Case, testMessages } from "./smtp_messages.ts";
 
+/** A header to which nothing is added. */
+const DATED = "Date: Sat, 28 Nov 2026 22:28:00 +0000\nMessage-ID: <1@x>\n";
+const DATED_SIZE = DATED.length + 2;
+
 /** What is declared and sent. */
 const DIALOGUES: Dialogue[] = [
   {
     rule: "RFC 5321 §4.5.2: a dot at the start of a line of an --eml message is doubled",
     args: ["-t", "bob@example.org", "--eml", "-"],
-    stdin: "Subject: x\n\n.\n..\n.a\nb.\n",
+    stdin: `${DATED}\n.\n..\n.a\nb.\n`,
     talk: SENT,
     code: 0,
-    message: "Subject: x\r\n\r\n..\r\n...\r\n..a\r\nb.\r\n",
+    message: "<1@x>\r\n\r\n..\r\n...\r\n..a\r\nb.\r\n",
   },
   {
     rule: "RFC 1870 §5: SIZE is the exact number of octets",
     offers: ["SIZE 1000"],
     args: ["-t", "bob@example.org", "--eml", "-"],
-    stdin: "a: b\n\n.hidden\r\nend",
-    talk: `C: MAIL FROM:<ann@example.org> SIZE=22\nS: 250 ok\n${RCPT}\n${DATA}\n${DONE}`,
+    stdin: `${DATED}\n.hidden\r\nend`,
+    talk: `C: MAIL FROM:<ann@example.org> SIZE=${
+      DATED_SIZE + 16
+    }\nS: 250 ok\n${RCPT}\n${DATA}\n${DONE}`,
     code: 0,
   },
   ...["SIZE", "SIZE 0", "size 0", "SIZE x", "SIZE  100000"].map((size) => ({
     rule: `RFC 1870 §4: the offer "${size}" sets no limit here`,
     offers: [size],
     args: ["-t", "bob@example.org", "--eml", "-"],
-    stdin: "a: b\n",
-    talk: `C: MAIL FROM:<ann@example.org> SIZE=6\nS: 250 ok\n${RCPT}\n${DATA}\n${DONE}`,
+    stdin: DATED,
+    talk: `C: MAIL FROM:<ann@example.org> SIZE=${DATED_SIZE}\nS: 250 ok\n${RCPT}\n${DATA}\n${DONE}`,
     code: 0,
   })),
   {
@@ -48,13 +54,13 @@ const DIALOGUES: Dialogue[] = [
     offers: ["SIZE 100"],
     talk: BYE,
     code: 65,
-    says: "the server takes 100",
+    says: "the server accepts 100",
   },
   {
     rule: "RFC 6152 §2: 8-bit octets are declared with BODY=8BITMIME",
     offers: ["8BITMIME"],
     args: ["-t", "bob@example.org", "--eml", "-"],
-    stdin: "a: b\n\ncaf\xc3\xa9\n",
+    stdin: DATED + "\ncaf\xc3\xa9\n",
     talk: `C: MAIL FROM:<ann@example.org> BODY=8BITMIME\nS: 250 ok\n${RCPT}\n${DATA}\n${DONE}`,
     code: 0,
     message: "caf\xc3\xa9\r\n",
@@ -62,7 +68,7 @@ const DIALOGUES: Dialogue[] = [
   {
     rule: "RFC 6152 §3: 8-bit octets are not sent without 8BITMIME",
     args: ["-t", "bob@example.org", "--eml", "-"],
-    stdin: "a: b\n\ncaf\xc3\xa9\n",
+    stdin: DATED + "\ncaf\xc3\xa9\n",
     talk: BYE,
     code: 65,
     says: "8BITMIME",
@@ -82,7 +88,7 @@ const DIALOGUES: Dialogue[] = [
     stdin: "Bcc: a@b,\n c@d\nTo: x\rbcc : e@f\r\nSubject: y\n\nBcc: stays\r\rend",
     talk: SENT,
     code: 0,
-    message: /^To: x\r\nSubject: y\r\n\r\nBcc: stays\r\n\r\nend\r\n$/,
+    message: /^To: x\r\nSubject: y\r\nDate: .*\r\nMessage-ID: .*\r\n\r\nBcc: stays\r\n\r\nend\r\n$/,
   },
 ];
 
@@ -95,21 +101,21 @@ const MESSAGES: Case[] = [
   {
     rule: "--eml keeps every octet",
     args: [...TO, "--eml", "-"],
-    stdin: "Subject: x\r\nX: \xe9\r\n\r\n.\r\nFrom \xff\r\n",
-    raw: /^Subject: x\r\nX: \xe9\r\n\r\n\.\r\nFrom \xff\r\n$/,
+    stdin: "Date: 1\r\nMessage-ID: 2\r\nX: \xe9\r\n\r\n.\r\nFrom \xff\r\n",
+    raw: /^Date: 1\r\nMessage-ID: 2\r\nX: \xe9\r\n\r\n\.\r\nFrom \xff\r\n$/,
     eightBit: true,
   },
   {
     rule: "RFC 5321 §2.3.8: --eml makes CR, LF and CRLF a CRLF",
     args: [...TO, "--eml", "-"],
-    stdin: "Subject: x\n\ra\r\r\nb",
-    raw: /^Subject: x\r\n\r\na\r\n\r\nb\r\n$/,
+    stdin: "Message-ID: x\nDate: 1\n\ra\r\r\nb",
+    raw: /^Message-ID: x\r\nDate: 1\r\n\r\na\r\n\r\nb\r\n$/,
   },
   {
     rule: "RFC 5322 §3.6.3: --eml removes Bcc and Resent-Bcc from the header only",
     args: [...TO, "--eml", "-"],
-    stdin: "Bcc: a@b,\n\tc@d\nSubject: x\nBCC : e@f\nResent-Bcc: g@h\n\nBcc: body\n",
-    raw: /^Subject: x\r\n\r\nBcc: body\r\n$/,
+    stdin: "Bcc: a@b,\n\tc@d\nDate: 1\nBCC : e@f\nResent-Bcc: g@h\nMessage-ID: 2\n\nBcc: body\n",
+    raw: /^Date: 1\r\nMessage-ID: 2\r\n\r\nBcc: body\r\n$/,
   },
 ];
 

@@ -332,7 +332,7 @@ const SCRAM: [lie: string, rule: string, says: string][] = [
   [
     "nonce",
     "RFC 5802 §5.1: a server nonce that does not begin with the client's is refused",
-    "nonce is not ours",
+    "nonce does not extend the client's nonce",
   ],
   ["few", "RFC 7677 §4: fewer than 4,096 iterations are refused", "asks for 1 iterations"],
   ["many", "RFC 7677 §4: 99,999,999 iterations are refused", "asks for 99999999 iterations"],

@@ -4,9 +4,15 @@
  *
  * @module
  */
-import { assertRejects } from "jsr:@std/assert@^1.0.19";
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "jsr:@std/assert@^1.0.19";
 import { toByteString, UsageError } from "../protocol.ts";
-import { type Case, compose, testMessages } from "./smtp_messages.ts";
+import { run } from "./smtp_helpers.ts";
+import { type Case, compose, runWithFiles, testMessages } from "./smtp_messages.ts";
 
 const TO = ["-t", "bob@example.org"];
 const ALL = Array.from({ length: 256 }, (_, octet) => String.fromCharCode(octet)).join("");
@@ -119,7 +125,7 @@ const CASES: Case[] = [
     files: { "a.html": '<img src="cid:p.png">', "p.png": ALL },
     args: [...TO, "--html-file", "a.html", "--inline", "p.png"],
     tree: "related(text/html,image/png)",
-    raw: /Content-ID: <p\.png>\r\n/,
+    raw: /src="cid:([-0-9a-f]{36}@example\.org)"[^]*Content-ID: <\1>\r\n/,
     last: ALL,
   },
   {
@@ -168,11 +174,10 @@ const CASES: Case[] = [
     last: "a\nb\r\nc\rcaf\xe9",
   },
   {
-    rule:
-      "RFC 2392 §2: an inline file whose name is not ASCII is named by its percent-encoded name",
+    rule: "RFC 2392 §2: cid:NAME of HTML may be percent-encoded",
     files: { "a.html": '<img src="cid:b%20%C3%BC.png">', "b ü.png": "x" },
     args: [...TO, "--html-file", "a.html", "--inline", "b ü.png"],
-    raw: /Content-ID: <b%20%C3%BC\.png>/,
+    raw: /src="cid:([-0-9a-f]{36}@example\.org)"[^]*Content-ID: <\1>\r\n/,
     name: "b ü.png",
   },
   {
@@ -209,6 +214,30 @@ const CASES: Case[] = [
 
 testMessages(CASES);
 
+const NOT_UTF8 = {
+  "a.txt": "caf\xe9 and \xc3\xa9, as cron sends it",
+  "a.html": "<p>\xe9 in a paragraph",
+};
+
+for (const args of [["--body-file", "a.txt"], ["-m", "x", "--html-file", "a.html"]]) {
+  Deno.test(`RFC 3629 §3: ${args.at(-2)} that is not UTF-8 is sent with U+FFFD, and a note`, async () => {
+    const line = ["--dry-run", "-f", "ann@example.org", ...TO, ...args];
+    const { code, stderr, stdout } = await runWithFiles(line, NOT_UTF8);
+    assertEquals(code, 0);
+    assertStringIncludes(stdout, "=EF=BF=BD");
+    assertMatch(stderr, /^note: ".*" is not UTF-8; what cannot be read is sent as U\+FFFD\n$/);
+    const quiet = await runWithFiles([...line, "-q"], NOT_UTF8);
+    assertEquals(quiet.stderr, "");
+  });
+}
+
+Deno.test("RFC 3629 §3: standard input that is not UTF-8 is sent with U+FFFD, and a note", async () => {
+  const line = ["--dry-run", "-f", "ann@example.org", ...TO];
+  const { stderr, stdout } = await run(line, { stdin: "disk \xff full, and more words" });
+  assertStringIncludes(stdout, "disk =EF=BF=BD full");
+  assertStringIncludes(stderr, "note: standard input is not UTF-8");
+});
+
 const REFUSED: [rule: string, args: string[], files?: Record<string, string>][] = [
   ["RFC 5322 §3.6: -H with a field that has an option", [
     ...TO,
@@ -228,7 +257,6 @@ const REFUSED: [rule: string, args: string[], files?: Record<string, string>][] 
     "p.png",
   ], { "a.html": "<p>", "p.png": "" }],
   ["--inline without HTML", [...TO, "-m", "x", "--inline", "p.png"], { "p.png": "" }],
-  ["--body-file that is not UTF-8", [...TO, "--body-file", "a.txt"], { "a.txt": "caf\xe9" }],
   ["--body with --body-file", [...TO, "-m", "x", "--body-file", "a.txt"], { "a.txt": "y" }],
   ["--attach with a folder", [...TO, "-m", "x", "-a", "/tmp"]],
   ["--attach with a file that does not exist", [...TO, "-m", "x", "-a", "/no/such/file"]],

@@ -132,7 +132,7 @@ const BEGINNINGS: Dialogue[] = [
     talk: 'RAW: "220 a\\r\\n220 b\\r\\n"',
     args: CLEAR,
     code: 76,
-    says: "out of turn",
+    says: "Unexpected reply",
   },
   {
     rule: "RFC 5321 §3.8: 421 right after the greeting is exit 75",
@@ -419,7 +419,7 @@ const PIPELINES: Dialogue[] = [
     talk:
       'C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nRAW: "250 a\\r\\n250 b\\r\\n354 early\\r\\n"',
     code: 76,
-    says: "out of turn",
+    says: "Unexpected reply",
   },
   {
     offers: ["pipelining"],
@@ -435,7 +435,7 @@ const PIPELINES: Dialogue[] = [
     talk:
       `C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nS: 250 a\nS: 250 b\nC: DATA\nRAW: "354 go\\r\\n250 ok\\r\\n"\nGONE:`,
     code: 76,
-    says: "out of turn at the message: 250 ok",
+    says: "Unexpected reply at the message: 250 ok",
   },
   {
     offers: ["pipelining"],

@@ -106,7 +106,7 @@ const DIALOGUES: Dialogue[] = [
     rule: "RFC 5280 §6: a certificate of an unknown issuer is refused, with the remedy",
     talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: selfsigned`,
     code: 76,
-    says: /UnknownIssuer\n.*--ca/,
+    says: /signed by an unknown CA.*--ca FILE/,
   },
   {
     rule: "RFC 6125 §6: a certificate for another name is refused",
@@ -124,7 +124,7 @@ const DIALOGUES: Dialogue[] = [
     rule: "RFC 5280 §4.1.2.5: a certificate that is not valid yet is refused",
     talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: future`,
     code: 76,
-    says: "not valid yet",
+    says: "it is not valid before Fri, 01 Jan 2100",
   },
   {
     rule: "RFC 8314 §3.3: implicit TLS to a plain SMTP port is exit 76, with the remedy",

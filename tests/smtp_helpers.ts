@@ -10,8 +10,9 @@
  * @module
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
-import { toByteString, Wire } from "../protocol.ts";
-import { mail } from "../smtp_client.ts";
+import { escapeText, toByteString, Wire } from "../protocol.ts";
+import { parseCommandLine } from "../cli.ts";
+import { COMMAND, type Environment, main } from "../smtp_client.ts";
 import { acceptTls, CUTS, LOCAL, octetsOf, send, TLS } from "./helpers.ts";
 
 export type Mode = "none" | "starttls" | "implicit";
@@ -43,25 +44,28 @@ export const text = (value: string | Uint8Array) =>
 /** Runs the program in this process. Standard output is a string of one char an octet. */
 export async function run(
   args: string[],
-  { env = {}, stdin, ask = () => null, signal = new AbortController().signal }: {
+  { env = {}, stdin, input, ask = () => null, signal = new AbortController().signal }: {
     env?: Record<string, string>;
     stdin?: string | undefined;
+    /** Standard input as a stream, instead of `stdin`. */
+    input?: Environment["stdin"];
     ask?: (prompt: string) => string | null;
     signal?: AbortSignal;
   } = {},
 ): Promise<{ code: number; stderr: string; stdout: string }> {
   let [stderr, stdout] = ["", ""];
-  const input = {
+  const typed = {
     isTerminal: () => stdin === undefined,
     get readable() {
       return new Blob([octetsOf(stdin ?? "")]).stream();
     },
   };
-  const code = await mail(args, {
+  const code = await main(parseCommandLine(COMMAND, args), {
     env,
-    stdin: input,
-    ask,
+    stdin: input ?? typed,
+    askSecret: ask,
     say: (line) => stderr += `${line}\n`,
+    trace: (mark, text) => stderr += `${mark} ${escapeText(text)}\n`,
     print: (output) => {
       stdout += toByteString(
         typeof output === "string" ? new TextEncoder().encode(output) : output,
@@ -161,6 +165,7 @@ export async function converse(
   const lines = transcript.replace("OAUTH\n", `C: AUTH OAUTHBEARER ${b64(bearer)}\n`);
   let accepted: Disposable | undefined;
   const serving = listener.accept().then((conn) => {
+    listener.close(); // a second connection is refused
     conn.setNoDelay();
     accepted = conn;
     return playServer(conn, lines, cut);
