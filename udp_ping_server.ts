@@ -1156,6 +1156,7 @@ export class EventCommand {
   #isOverrun = false;
   #last: Promise<void> = Promise.resolve();
 
+  /** Creates a runner that has run nothing. */
   constructor(command: string, options: EventCommandOptions) {
     this.#command = command;
     this.#options = options;
@@ -1246,7 +1247,8 @@ function readEvents(text: string): MonitorEvent["event"][] {
   return text.split(",").map(oneOf(...EVENTS));
 }
 
-const OPTIONS = {
+/** The table of options. */
+export const OPTIONS = {
   port: option(
     "-p, --port N",
     "listen on this port; 0 takes a free one",
@@ -1314,7 +1316,8 @@ const OPTIONS = {
   verbose: flag("-v, --verbose", "show each datagram on standard error"),
 };
 
-const COMMAND: Command<typeof OPTIONS> = {
+/** The command line. */
+export const COMMAND: Command<typeof OPTIONS> = {
   name: "udp_ping_server",
   summary: "Echoes UDP datagrams with the faults of a network, or watches heartbeats.",
   usage: ["[options]"],
@@ -1325,7 +1328,7 @@ const COMMAND: Command<typeof OPTIONS> = {
 };
 
 /** Refuses options that have no effect, and faults that are impossible together. */
-function checkOptions(line: CommandLine<typeof OPTIONS>): void {
+export function checkOptions(line: CommandLine<typeof OPTIONS>): void {
   const [operand] = line.operands;
   if (operand !== undefined) {
     throw new UsageError(`Cannot use ${quoteForMessage(operand)}: expected options only`);

@@ -1,9 +1,16 @@
 /** Tests of the command line of the echo server and the monitor. */
-import { assert, assertEquals, assertLess, assertMatch } from "jsr:@std/assert@^1.0.19";
-import { runProgram } from "./helpers.ts";
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertMatch,
+  assertThrows,
+} from "jsr:@std/assert@^1.0.19";
+import { parseCommandLine } from "../cli.ts";
+import { UsageError } from "../protocol.ts";
+import { checkOptions, COMMAND } from "../udp_ping_server.ts";
+import { ROOT, runProgram } from "./helpers.ts";
 import { addressOf, Client, running, sleep, udp, web } from "./udp_ping_server_helpers.ts";
-
-// ---- The command line ----------------------------------------------------
 
 const REFUSED = [
   {
@@ -26,19 +33,96 @@ const REFUSED = [
     args: ["--heartbeat", "--exec", " "],
     says: 'Cannot use --exec " ": expected a text that is not empty',
   },
+  { args: ["--heartbeat", "--on", "lost"], says: 'Option "--on" needs --exec' },
+  { args: ["--expect", "a"], says: 'Option "--expect" needs --heartbeat' },
+  { args: ["--timeout", "1"], says: 'Option "--timeout" needs --heartbeat' },
+  { args: ["--interval", "1"], says: 'Option "--interval" needs --heartbeat' },
+  {
+    args: ["--heartbeat", "--expect", "a,"],
+    says: 'Cannot use --expect "a,": expected names of 1',
+  },
+  {
+    args: ["--heartbeat", "--expect", "a=x"],
+    says: 'Cannot use --expect "a=x": expected a number',
+  },
+  {
+    args: ["--heartbeat", "--exec", "true", "--on", "died"],
+    says: 'Cannot use --on "died": expected started, lost, late, stopped, recovered, restarted',
+  },
   { args: ["extra"], says: 'Cannot use "extra": expected options only' },
   { args: ["--prot", "1"], says: 'Unknown option "--prot": did you mean --port?' },
 ];
+/** Reads a command line as the program does. */
+function parse(...args: string[]) {
+  const line = parseCommandLine(COMMAND, args);
+  checkOptions(line);
+  return line.options;
+}
+
 for (const { args, says } of REFUSED) {
-  Deno.test(`command line: ${args.join(" ")} is refused`, async () => {
-    const { code, stdout, stderr } = await runProgram("udp_ping_server.ts", args);
-    assertEquals([code, stdout], [2, ""]);
-    assert(stderr.startsWith(`udp_ping_server: ${says}`), stderr);
-    assertEquals(stderr.split("\n").length, 2);
+  Deno.test(`command line: ${args.join(" ")} is refused`, () => {
+    assertThrows(() => parse(...args), UsageError, says);
   });
 }
 
-Deno.test("command line: the first line tells address, port, faults and seed", async () => {
+Deno.test("command line: a wrong value is one line and exit status 2", async () => {
+  const { code, stdout, stderr } = await runProgram("udp_ping_server.ts", ["--loss", "2"]);
+  const line =
+    'udp_ping_server: Cannot use --loss "2": expected a probability, as in 0.3, 30% or 4/11';
+  assertEquals([code, stdout, stderr], [2, "", `${line}\n`]);
+});
+
+Deno.test("command line: the defaults of the assignment: port 12000, every address, loss 4/11", () => {
+  const { port, bind, loss, burst, delay, jitter, duplicate, corrupt, reorder, rate, seed, upper } =
+    parse();
+  assertEquals([port, bind, loss, burst], [12_000, undefined, 4 / 11, undefined]);
+  assertEquals([delay, jitter, duplicate, corrupt, reorder], [0, 0, 0, 0, 0]);
+  assertEquals([rate, seed, upper], [1000, undefined, false]);
+});
+
+/** The last values that are taken, and the first that are not. */
+const BOUNDS = [
+  { args: ["-p"], last: ["0", "65535"], beyond: ["-1", "65536", "1.5"] },
+  { args: ["--burst"], last: ["1", "1000000"], beyond: ["0.9", "1000001"] },
+  { args: ["--loss"], last: ["0", "1", "100%", "1/1"], beyond: ["-0.1", "1.01", "101%", "2/1"] },
+  { args: ["--delay"], last: ["0", "3600000"], beyond: ["-1", "3600001"] },
+  { args: ["--jitter"], last: ["0", "3600000"], beyond: ["-1", "3600001"] },
+  { args: ["--rate"], last: ["0", "1000000000"], beyond: ["-1", "1000000001"] },
+  { args: ["--seed"], last: ["0", "4294967295"], beyond: ["-1", "4294967296"] },
+  { args: ["--heartbeat", "--interval"], last: ["0.001", "31622400"], beyond: ["0", "31622401"] },
+  { args: ["--heartbeat", "--timeout"], last: ["0.001", "31622400"], beyond: ["0", "31622401"] },
+  {
+    args: ["--heartbeat", "--expect"],
+    last: ["a=31622400", "x".repeat(64), "é".repeat(32)],
+    beyond: ["a=31622401", "x".repeat(65), "é".repeat(33), "=5"],
+  },
+  { args: ["--burst", "4", "--loss"], last: ["4/5"], beyond: ["0.801"] },
+];
+for (const { args, last, beyond } of BOUNDS) {
+  const option = args.filter((arg) => arg !== "--heartbeat").join(" ");
+  Deno.test(`limits: ${option} takes ${last.join(", ").slice(0, 60)}`, () => {
+    for (const value of last) parse(...args, value);
+  });
+  Deno.test(`limits: ${option} refuses ${beyond.join(", ").slice(0, 60)}`, () => {
+    for (const value of beyond) assertThrows(() => parse(...args, value), UsageError);
+  });
+}
+
+Deno.test("command line: --expect takes names with and without a time, also with an equals sign", () => {
+  const { expect } = parse("--heartbeat", "--expect", "web1,backup=90000,a=b=1.5");
+  assertEquals(expect, [
+    { name: "web1", timeout: undefined },
+    { name: "backup", timeout: 90_000_000 },
+    { name: "a=b", timeout: 1500 },
+  ]);
+});
+
+Deno.test("command line: --on takes events", () => {
+  const { on } = parse("--heartbeat", "--exec", "true", "--on", "stopped,FAILED");
+  assertEquals(on, ["stopped", "failed"]);
+});
+
+Deno.test("command line: the first line has the address, port, faults and seed", async () => {
   const args = ["--loss", "30%", "--seed", "42", "--delay", "5", "-b", "127.0.0.1"];
   const { code, stdout, stderr } = await running(args, async () => {});
   assertMatch(
@@ -60,7 +144,7 @@ const LOSSES = [
   { args: ["--loss", "0.5", "--burst", "3", "--upper"], says: "50%, burst 3, upper case" },
 ];
 for (const { args, says } of LOSSES) {
-  Deno.test(`command line: ${args.join(" ") || "no options"} is loss ${says}`, async () => {
+  Deno.test(`command line: the first line with ${args.join(" ") || "no options"} says loss ${says}`, async () => {
     const { stderr } = await running(args, async () => {});
     assertMatch(
       stderr,
@@ -69,7 +153,7 @@ for (const { args, says } of LOSSES) {
   });
 }
 
-Deno.test("command line: SIGQUIT shows the summary and goes on, SIGTERM ends with it", async () => {
+Deno.test("command line: SIGQUIT prints the summary and goes on, SIGTERM prints it and ends", async () => {
   const { code, stdout } = await running(["--loss", "0"], async (port, program) => {
     const client = new Client({ hostname: "127.0.0.1", port, transport: "udp" });
     await client.send("\x1b[2J junk \x80");
@@ -88,7 +172,7 @@ Deno.test("command line: SIGQUIT shows the summary and goes on, SIGTERM ends wit
   ]]);
 });
 
-Deno.test("command line: -v shows what came, escaped, and --json is JSON", async () => {
+Deno.test("command line: -v shows datagrams escaped, --json prints JSON", async () => {
   const { stdout, stderr } = await running(["--loss", "0", "-v", "--json"], async (port) => {
     const client = new Client({ hostname: "127.0.0.1", port, transport: "udp" });
     await client.send("\x1b[2J");
@@ -101,7 +185,46 @@ Deno.test("command line: -v shows what came, escaped, and --json is JSON", async
   assertEquals([event, received, echoed, loss], ["summary", 1, 1, 0]);
 });
 
-Deno.test("command line: heartbeats, their changes, --exec and the summary", async () => {
+Deno.test("-v: a stuck reader of standard error does not stop the echo", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-net", `${ROOT}udp_ping_server.ts`].concat(
+      ["-p0", "-v", "--loss", "0", "--rate", "0"],
+    ),
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const reader = child.stderr.getReader();
+  const line = new TextDecoder().decode((await reader.read()).value);
+  const port = Number(/ port (\d+)/.exec(line)?.[1]);
+  const client = new Client({ hostname: "127.0.0.1", port, transport: "udp" });
+  for (let count = 50; count <= 3000; count += 50) {
+    for (let index = 0; index < 50; index++) await client.send("x".repeat(100));
+    await client.count(count);
+  }
+  await client.close();
+  child.kill("SIGINT");
+  assertEquals((await child.status).code, 0);
+  await reader.cancel();
+});
+
+Deno.test("--heartbeat: standard output closed by its reader ends the monitor", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-net", `${ROOT}udp_ping_server.ts`, "-p0", "--heartbeat"],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const reader = child.stderr.getReader();
+  const line = new TextDecoder().decode((await reader.read()).value);
+  const port = Number(/ port (\d+)/.exec(line)?.[1]);
+  await child.stdout.cancel();
+  const client = new Client({ hostname: "127.0.0.1", port, transport: "udp" });
+  await client.send(web(1));
+  assertEquals((await child.status).code, 0);
+  await client.close();
+  await reader.cancel();
+});
+
+Deno.test("command line: --heartbeat --json prints events and a summary, --exec gets the events", async () => {
   const log = await Deno.makeTempFile();
   const args = ["--heartbeat", "--json", "--exec", `tee -a ${log}`];
   const { code, stdout } = await running(args, async (port) => {
@@ -123,7 +246,7 @@ Deno.test("command line: heartbeats, their changes, --exec and the summary", asy
   await Deno.remove(log);
 });
 
-Deno.test("command line: --exec without its permission is one line", async () => {
+Deno.test("--exec: without --allow-run one line names the flag", async () => {
   const args = ["-p0", "--heartbeat", "--exec", "tee x"];
   const { code, stderr } = await runProgram("udp_ping_server.ts", args, { allow: ["--allow-net"] });
   assertEquals([code, stderr], [
@@ -132,7 +255,7 @@ Deno.test("command line: --exec without its permission is one line", async () =>
   ]);
 });
 
-Deno.test("command line: a port in use is named", async () => {
+Deno.test("command line: a port that is in use is one line with the port", async () => {
   const socket = udp();
   const { port } = addressOf(socket);
   const args = ["-p", String(port), "-b", "127.0.0.1"];
@@ -169,7 +292,7 @@ for (const { args, allow, code, stdout, stderr } of COMMANDS) {
   });
 }
 
-Deno.test("command line: the help fits 80 columns and names every option", async () => {
+Deno.test("command line: the help fits 80 columns and has every option", async () => {
   const { stdout } = await runProgram("udp_ping_server.ts", ["--help"]);
   for (const line of stdout.split("\n")) assertLess(line.length, 81, line);
   for (const name of ["bind", "burst", "jitter", "reorder", "rate", "upper", "interval", "json"]) {
