@@ -234,6 +234,8 @@ const Z = 1.959964;
 const WARM_UP = 50;
 /** Largest payloads that are not fragmented where the MTU is 1500 (octets). */
 const UNFRAGMENTED = { ipv4: 1472, ipv6: 1452 } as const;
+/** Payload that fits every IPv6 path (octets, RFC 8200 §5: an MTU of 1280). */
+const MAX_SAFE_SIZE = 1232;
 /** Ports below are for privileged programs. Our server ignores clients that have such a port. */
 const FIRST_USER_PORT = 1024;
 /** Replies a second, and in a burst, that `udp_ping_server.ts` sends to one client by default. */
@@ -1429,7 +1431,8 @@ const failureText: Reader<string> = (text) => {
   throw new UsageError(`expected 1 to ${MAX_FAILURE} octets in one line`);
 };
 
-const OPTIONS = {
+/** The options. */
+export const OPTIONS = {
   count: option(
     "-c, --count N",
     "probes, with -w replies; 0 is until Ctrl-C",
@@ -1688,7 +1691,7 @@ export class Advisor {
     if (corrupted > 0) return "all lost: the server answers, but not with what it was sent";
     if (this.#hasJunk) return "all lost: what the server sends is no echo of the probes";
     if (errors === transmitted) return this.#adviseOnErrors(size, isIpv6);
-    return `all lost: ${this.#adviseOnSilence(size, isIpv6)}`;
+    return `all lost: ${this.#adviseOnSilence(size)}`;
   }
 
   #adviseOnErrors(size: number, isIpv6: boolean): string {
@@ -1697,16 +1700,15 @@ export class Advisor {
     return `nothing was sent: ${this.#fault}${remedy}`;
   }
 
-  #adviseOnSilence(size: number, isIpv6: boolean): string {
+  #adviseOnSilence(size: number): string {
     const port = Number(/\d+$/.exec(this.#server)?.[0]);
-    const unfragmented = isIpv6 ? UNFRAGMENTED.ipv6 : UNFRAGMENTED.ipv4;
     if (this.#localPort < FIRST_USER_PORT || this.#localPort === port) {
       return `udp_ping_server.ts ignores clients on port ${this.#localPort}: ports below ` +
         `${FIRST_USER_PORT}, and its own, may be other servers`;
     }
-    if (size > unfragmented) {
-      return `probes of ${size} bytes are above the MTU of most paths, and their fragments may ` +
-        `be lost; try -s ${unfragmented}`;
+    if (size > MAX_SAFE_SIZE) {
+      return `nothing answers on port ${port}, or probes of ${size} bytes are above the MTU of the ` +
+        `path and their fragments are lost; -s ${MAX_SAFE_SIZE}-${size} shows what passes`;
     }
     if (port < FIRST_USER_PORT) {
       return `nothing answers on port ${port}; ports below ${FIRST_USER_PORT} are for system ` +
@@ -1719,7 +1721,7 @@ export class Advisor {
 /** Prints events, windows and statistics. */
 class Reporter {
   readonly #options: PingerOptions;
-  readonly #live: LiveLine | undefined;
+  #live: LiveLine | undefined;
   #hasDots = false;
 
   constructor(options: PingerOptions, summary: () => Summary) {
@@ -1770,6 +1772,7 @@ class Reporter {
   /** Ends what is drawn, so that the summary begins on a line of its own. */
   end(): void {
     this.#live?.end();
+    this.#live = undefined;
     if (this.#hasDots) print("\n");
   }
 }
@@ -1786,51 +1789,73 @@ interface Destination {
 /** Sends the probes, and prints what comes of them. */
 async function ping(line: Line, destination: Destination, signal: AbortSignal): Promise<number> {
   const { options } = line;
-  const { shown, address, lookUp, open } = destination;
-  const { interval, oneWay, every, deadline } = options;
+  const { oneWay, histogram: hasHistogram, size: [min, max] = [undefined, undefined] } = options;
+  const { shown, address, open } = destination;
+  const isIpv6 = address.hostname.includes(":");
+  const isWalk = min !== undefined && max !== undefined && min < max;
   const statistics = new Statistics();
   const reporter = new Reporter(options, () => statistics.summary());
   const socket = open();
   const localPort = "port" in socket.addr ? socket.addr.port : 0;
-  const isIpv6 = address.hostname.includes(":");
   const advisor = new Advisor(showAddress(withoutZone(address.hostname), address.port), localPort);
-  const [min, max] = options.size ?? [undefined, undefined];
-  const isFlood = options.flood || interval === 0;
-  const pingOptions: PingOptions = {
-    ...{ oneWay, every, signal, lookUp },
-    ...{ timeout: options.timeout, preload: options.preload, deadline },
-    count: probeCount(line),
-    interval: interval === 0 ? undefined : interval,
-    size: min,
-    flood: isFlood,
-    report: (event) => {
-      advisor.observe(event, performance.now());
-      reporter.report(event);
-    },
-    reportWindow: (window) => reporter.reportWindow(window),
-    trace: options.verbose ? showTrace : undefined,
-  };
+  const pingOptions = pingOptionsOf(line, destination, signal, (event) => {
+    advisor.observe(event, performance.now());
+    reporter.report(event);
+  });
+  pingOptions.reportWindow = (window) => reporter.reportWindow(window);
   const quit = onQuit(() => reporter.reportStatus(statistics.summary()));
-  let results: SizeResult[] | undefined;
-  if (min !== undefined && max !== undefined && min < max) {
-    socket.close();
-    results = await Promise.race([
-      quit,
-      pingSizes(open, address, [min, max], pingOptions, statistics),
-    ]);
+  let results: SizeResult[] = [];
+  if (isWalk) {
+    socket.close(); // each size gets a socket of its own
+    const walk = pingSizes(open, address, [min, max], pingOptions, statistics);
+    results = await Promise.race([quit, walk]);
   } else {
     await Promise.race([quit, new Pinger(socket, address, pingOptions, statistics).run()]);
   }
   reporter.end();
   const summary = statistics.summary();
-  const text = describeSummary(shown, summary, isFlood);
+  const text = describeSummary(shown, summary, pingOptions.flood);
   const advice = advisor.advise(summary, oneWay, min ?? 0, isIpv6);
   if (advice !== null) text.push(advice);
-  if (options.histogram && summary.rtt) text.push(...histogram(statistics.sortedRtts()));
-  if (results) text.push(...describeSizes(results, isIpv6));
-  const replayed = { replay: replay(summary), ...(results && { sizes: results }) };
-  reporter.say(text.join("\n"), { event: "summary", ...summary, ...replayed });
+  if (hasHistogram && summary.rtt) text.push(...histogram(statistics.sortedRtts()));
+  text.push(...describeSizes(results, isIpv6));
+  const more = { replay: replay(summary), ...(isWalk && { sizes: results }) };
+  reporter.say(text.join("\n"), { event: "summary", ...summary, ...more });
   return exitStatus(summary, line);
+}
+
+/** Returns the options of the engine. `-i 0` is a flood; `-w` ends a walk by the signal. */
+function pingOptionsOf(
+  line: Line,
+  { lookUp }: Destination,
+  stop: AbortSignal,
+  report: (event: PingEvent) => void,
+): PingOptions {
+  const { interval, deadline, size: [min = 0, max = 0] = [], ...options } = line.options;
+  const isWalk = min < max;
+  return {
+    count: probeCount(line),
+    interval: interval === 0 ? undefined : interval,
+    timeout: options.timeout,
+    deadline: isWalk ? undefined : deadline,
+    size: min === 0 ? undefined : min,
+    preload: options.preload,
+    flood: options.flood || interval === 0,
+    oneWay: options.oneWay,
+    every: options.every,
+    signal: isWalk ? withDeadline(stop, deadline) : stop,
+    report,
+    lookUp,
+    trace: options.verbose ? showTrace : undefined,
+  };
+}
+
+/** Makes a signal that also aborts after a deadline (ms), if there is one. */
+function withDeadline(stop: AbortSignal, deadline: number | undefined): AbortSignal {
+  if (deadline === undefined) return stop;
+  const end = new AbortController();
+  pause(deadline, stop).then(() => end.abort());
+  return end.signal;
 }
 
 /** Returns the exit status, as ping(8) has it. */
@@ -1865,9 +1890,7 @@ async function beat(line: Line, destination: Destination, stop: AbortSignal): Pr
   const count = probeCount(line);
   const warn = (text: string) => console.error(`udp_pinger: ${text}`);
   if (!quiet && count === Infinity) warn(`heartbeats to ${shown} every ${interval / 1000} s`);
-  const end = new AbortController();
-  if (deadline !== undefined) pause(deadline, stop).then(() => end.abort());
-  const signal = AbortSignal.any([stop, end.signal]);
+  const signal = withDeadline(stop, deadline);
   const trace = verbose ? showTrace : undefined;
   const socket = open();
   const options = { interval, name, count, failure: fail, signal, warn, lookUp, trace };

@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import { toByteString } from "../protocol.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { parseCommandLine } from "../cli.ts";
+import { printable, toByteString, UsageError } from "../protocol.ts";
+import { OPTIONS } from "../udp_pinger.ts";
 import { ROOT, runProgram } from "./helpers.ts";
 import {
   type Action,
@@ -26,20 +28,94 @@ import {
 } from "./udp_pinger_helpers.ts";
 // ---- The command line ----------------------------------------------------
 
+/** Both neighbours of each limit: the last value that is taken, and the first that is not. */
+const LIMITS: { args: string[]; name: keyof typeof OPTIONS; value: unknown; beyond: string[] }[] = [
+  { args: ["-c0"], name: "count", value: 0, beyond: ["-c-1"] },
+  { args: ["-c2147483648"], name: "count", value: 2 ** 31, beyond: ["-c2147483649"] },
+  { args: ["-i0"], name: "interval", value: 0, beyond: ["-i-1"] },
+  { args: ["-i31622400"], name: "interval", value: 31_622_400_000, beyond: ["-i31622401"] },
+  { args: ["-W.001"], name: "timeout", value: 1, beyond: ["-W.0009"] },
+  { args: ["-W1ms"], name: "timeout", value: 1, beyond: ["-W.9ms"] },
+  { args: ["-W86400"], name: "timeout", value: 86_400_000, beyond: ["-W86401"] },
+  { args: ["-w.001"], name: "deadline", value: 1, beyond: ["-w0"] },
+  { args: ["-w31622400"], name: "deadline", value: 31_622_400_000, beyond: ["-w31622401"] },
+  { args: ["-s1"], name: "size", value: [1, 1], beyond: ["-s0"] },
+  { args: ["-s65527"], name: "size", value: [65_527, 65_527], beyond: ["-s65528"] },
+  { args: ["-s40-65527"], name: "size", value: [40, 65_527], beyond: ["-s40-65528"] },
+  { args: ["-s40-40"], name: "size", value: [40, 40], beyond: ["-s41-40"] },
+  { args: ["-l1"], name: "preload", value: 1, beyond: ["-l0"] },
+  { args: ["-l256"], name: "preload", value: 256, beyond: ["-l257"] },
+  { args: ["-p1"], name: "port", value: 1, beyond: ["-p0"] },
+  { args: ["-p65535"], name: "port", value: 65_535, beyond: ["-p65536"] },
+  { args: ["--every=.1"], name: "every", value: 100, beyond: ["--every=.09"] },
+  { args: ["--fail-loss=0"], name: "failLoss", value: 0, beyond: ["--fail-loss=-1"] },
+  { args: ["--fail-loss=1"], name: "failLoss", value: 1, beyond: ["--fail-loss=1.1"] },
+  { args: ["--fail-rtt=0"], name: "failRtt", value: 0, beyond: ["--fail-rtt=-1"] },
+  { args: ["--name=a"], name: "name", value: "a", beyond: ["--name="] },
+  {
+    args: [`--name=${"n".repeat(64)}`],
+    name: "name",
+    value: "n".repeat(64),
+    beyond: [`--name=${"n".repeat(65)}`],
+  },
+  { args: ["--name=!~"], name: "name", value: "!~", beyond: ["--name=!\x7f"] },
+  { args: ["--fail=x"], name: "fail", value: "x", beyond: ["--fail="] },
+  {
+    args: [`--fail=${"é".repeat(100)}`],
+    name: "fail",
+    value: "é".repeat(100),
+    beyond: [`--fail=${"é".repeat(100)}!`],
+  },
+  { args: ["--fail=a b"], name: "fail", value: "a b", beyond: ["--fail=a\tb"] },
+];
+for (const { args, name, value, beyond } of LIMITS) {
+  const shown = [args, beyond].map((words) => printable(words.join(" ").slice(0, 20)));
+  Deno.test(`options: ${shown[0]} is taken, ${shown[1]} is refused`, () => {
+    const line = (words: string[]) => parseCommandLine({ options: OPTIONS }, words);
+    assertEquals(line(args).options[name], value);
+    assertThrows(() => line(beyond), UsageError, "expected");
+  });
+}
+
+Deno.test("options: the defaults are the assignment's: 10 probes, one second, port 12000", () => {
+  const { count, timeout, port } = parseCommandLine({ options: OPTIONS }, ["h"]).options;
+  assertEquals([count, timeout, port], [10, 1000, 12_000]);
+});
+
 const REFUSED = [
   { args: ["-c", "x", "h"], says: 'Cannot use -c "x"' },
-  { args: ["-c", "-1", "h"], says: 'Cannot use -c "-1"' },
   { args: ["-i", "1e3", "h"], says: 'Cannot use -i "1e3"' },
-  { args: ["-W", "0", "h"], says: 'Cannot use -W "0"' },
-  { args: ["-s", "5", "h"], says: 'Cannot use -s "5": expected a whole number from 34' },
-  { args: ["-l", "257", "h"], says: 'Cannot use -l "257"' },
+  { args: ["-s", "33", "h"], says: 'Cannot use -s "33": expected a whole number from 34 to 65527' },
+  { args: ["-s", "33", "-c100", "h"], says: 'Cannot use -s "33": expected a whole number from 35' },
+  { args: ["-s", "41-50", "h"], says: 'Cannot use -s "41": expected a whole number from 42' },
+  { args: ["-T", "-s", "88", "h"], says: 'Cannot use -s "88": expected a whole number from 89' },
   { args: ["h", "70000"], says: 'Cannot use PORT "70000"' },
-  { args: ["h", "0"], says: 'Cannot use PORT "0"' },
+  { args: ["h", "0"], says: 'Cannot use PORT "0": expected a whole number from 1 to 65535' },
+  { args: ["h:0"], says: 'Cannot use PORT "0"' },
+  { args: ["h:65536"], says: 'Cannot use PORT "65536"' },
+  { args: ["h:x"], says: 'Cannot use "h:x": expected a host' },
+  { args: [":1"], says: 'Cannot use ":1": expected a host' },
+  { args: ["h:1", "2"], says: "Cannot use two ports: expected HOST:PORT, HOST PORT or -p" },
+  { args: ["-p1", "h", "2"], says: "Cannot use two ports" },
+  { args: ["-p1", "[::1]:2"], says: "Cannot use two ports" },
   { args: ["h", "1", "2"], says: 'Cannot use "2": expected HOST [PORT]' },
-  { args: ["--fail-loss", "2", "h"], says: 'Cannot use --fail-loss "2"' },
+  { args: ["fe80::1"], says: 'Cannot use "fe80::1": expected a zone, as in fe80::1%eth0' },
+  { args: ["FEBF::1", "9"], says: 'Cannot use "FEBF::1": expected a zone' },
   { args: ["-4", "-6", "h"], says: "Cannot use -4 with -6" },
   { args: ["--heartbeat", "--name", "a b", "h"], says: 'Cannot use --name "a b"' },
   { args: ["--name", "web1", "h"], says: 'Option "--name" needs --heartbeat' },
+  { args: ["--fail", "x", "h"], says: 'Option "--fail" needs --heartbeat' },
+  { args: ["--heartbeat", "--fail=x", "-c2", "h"], says: "Cannot use --fail with -c: one beat" },
+  { args: ["--heartbeat", "-i0", "h"], says: 'Cannot use -i "0" with --heartbeat' },
+  { args: ["--heartbeat", "-T", "h"], says: "Cannot use -T with --heartbeat" },
+  { args: ["--heartbeat", "--live", "h"], says: "Cannot use --live with --heartbeat" },
+  { args: ["--live", "-q", "h"], says: "Cannot use --live with -q" },
+  { args: ["--live", "--json", "h"], says: "Cannot use --live with --json" },
+  { args: ["--live", "-f", "h"], says: "Cannot use --live with -f" },
+  { args: ["--live", "-v", "h"], says: "Cannot use --live with -v" },
+  { args: ["--live", "h"], says: "Cannot use --live: standard error is not a terminal" },
+  { args: ["-s50-60", "-f", "h"], says: "Cannot use -s with -f" },
+  { args: ["-s50-60", "--every=1", "h"], says: "Cannot use -s with --every" },
   { args: ["--jsn", "h"], says: 'Unknown option "--jsn": did you mean --json?' },
   { args: ["-c"], says: 'Option "-c" needs a value' },
 ];
@@ -86,6 +162,51 @@ for (const { args, code, stdout, stderr } of COMMANDS) {
     assertMatch(outcome.stderr, stderr);
   });
 }
+
+const TARGETS = [
+  { form: "HOST PORT", args: (port: string) => ["127.0.0.1", port] },
+  { form: "HOST:PORT", args: (port: string) => [`127.0.0.1:${port}`] },
+  { form: "[HOST]:PORT", args: (port: string) => [`[127.0.0.1]:${port}`] },
+  { form: "-p PORT HOST", args: (port: string) => ["-p", port, "127.0.0.1"] },
+  { form: "--port=PORT HOST", args: (port: string) => [`--port=${port}`, "127.0.0.1"] },
+];
+for (const { form, args } of TARGETS) {
+  Deno.test(`command line: ${form} names the server`, async () => {
+    const server = udp();
+    const { port } = addressOf(server);
+    const responder = respond(server, [echo]);
+    const { code } = await runProgram("udp_pinger.ts", ["-c1", ...args(String(port))]);
+    await responder.stop();
+    assertEquals(code, 0);
+  });
+}
+
+/** A link-local address of this machine with its zone. Without one, its test is skipped. */
+const linkLocal = Deno.permissions.querySync({ name: "sys", kind: "networkInterfaces" }).state ===
+    "granted"
+  ? Deno.networkInterfaces().find(({ address }) => address.startsWith("fe80:"))
+  : undefined;
+
+Deno.test({
+  name: "command line: the zone of a link-local address is not part of the reply's source",
+  ignore: linkLocal === undefined,
+}, async () => {
+  const { address, name } = linkLocal ?? { address: "", name: "" };
+  const responder = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", `${ROOT}udp_ping_server.ts`, "--loss=0", "-p0"],
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const reader = responder.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  const { value = "" } = await reader.read();
+  const port = /port (\d+)/.exec(value)?.[1] ?? "";
+  const { code, stdout } = await runProgram("udp_pinger.ts", ["-c2", `${address}%${name}`, port]);
+  responder.kill();
+  await responder.status;
+  await reader.cancel();
+  assertEquals(code, 0, stdout);
+  assertMatch(stdout, /\n2 packets transmitted, 2 received, 0% packet loss/);
+});
 
 for (const host of ["127.1", "::ffff:127.0.0.1", "0.0.0.0", "localhost"]) {
   Deno.test(`command line: ${host} is 127.0.0.1`, async () => {
@@ -184,13 +305,13 @@ const HINTS: { what: string; actions: Action[]; args?: string[]; hint: RegExp; c
   {
     what: "silence after long probes",
     actions: [drop],
-    args: ["-s1473"],
-    hint: /^all lost: probes of 1473 bytes are above the MTU of most paths, .*; try -s 1472$/,
+    args: ["-s1233"],
+    hint: /^all lost: nothing .*, or probes of 1233 bytes are above .*; -s 1232-1233 shows what /,
   },
   {
-    what: "silence after probes as long as the usual MTU",
+    what: "silence after probes that fit every path",
     actions: [drop],
-    args: ["-s1472"],
+    args: ["-s1232"],
     hint: /^all lost: nothing answers on port/,
   },
 ];

@@ -1,0 +1,278 @@
+/**
+ * Tests of what the pinger shows while it runs: the line of `--live`, the windows of `--every`, and
+ * the advice at the end.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Advisor, type Bar, describeWindow, drawLive, Statistics } from "../udp_pinger.ts";
+import type { PingEvent, Summary, Window } from "../udp_pinger.ts";
+import { ROOT } from "./helpers.ts";
+import { addressOf, drop, echo, respond, runPinger, runScript, udp } from "./udp_pinger_helpers.ts";
+
+// ---- The line of --live --------------------------------------------------
+
+/** Makes a summary of round-trip times; null is a loss. */
+function summaryOf(rtts: (number | null)[]): Summary {
+  const statistics = new Statistics();
+  for (const rtt of rtts) {
+    statistics.sent++;
+    if (rtt !== null) statistics.addReply(rtt);
+    statistics.addOutcome(rtt === null);
+  }
+  return statistics.summary();
+}
+
+const DRAWN: { rule: string; bars: Bar[]; width: number; want: string }[] = [
+  {
+    rule: "a bar of the median has half height",
+    bars: [10, 10, 10],
+    width: 79,
+    want: "loss    0%  p50 10.000 ms  p95 10.000 ms  ▄▄▄",
+  },
+  {
+    rule: "heights follow the round-trip time, up to twice the median",
+    bars: [1, 2.5, 2.51, 5, 7.5, 10, 10, 10, 12.5, 15, 17.5, 20, 99],
+    width: 79,
+    want: "loss    0%  p50 10.000 ms  p95 99.000 ms  ▁▁▂▂▃▄▄▄▅▆▇██",
+  },
+  {
+    rule: "a lost probe is marked, a probe in flight is blank",
+    bars: [10, null, 10, undefined],
+    width: 79,
+    want: "loss 33.3%  p50 10.000 ms  p95 10.000 ms  ▄x▄ ",
+  },
+  {
+    rule: "the newest probes stay when there are more than columns",
+    bars: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, null, 20],
+    width: 10,
+    want: " 8.3% ▄▄x█",
+  },
+  {
+    rule: "a narrow terminal gets a shorter text",
+    bars: [10, 10],
+    width: 40,
+    want: "   0% 10.000/10.000 ms ▄▄",
+  },
+  {
+    rule: "seven columns show bars alone",
+    bars: [9, 9, 9, 9, 9, 9, 9, 9],
+    width: 7,
+    want: "▄▄▄▄▄▄▄",
+  },
+  { rule: "no column shows nothing", bars: [9], width: 0, want: "" },
+];
+for (const { rule, bars, width, want } of DRAWN) {
+  Deno.test(`--live: ${rule}`, () => {
+    const summary = summaryOf(bars.filter((bar) => bar !== undefined));
+    const line = drawLive(bars, summary, width, false);
+    assertEquals(line, want);
+    assert(line.length <= width);
+  });
+}
+
+Deno.test("--live: losses are red where there are colours", () => {
+  const line = drawLive([1, null], summaryOf([1, null]), 79, true);
+  assert(line.endsWith("▄\x1b[31m█\x1b[39m"), line);
+});
+
+Deno.test("--live: before the first reply the line has zeros", () => {
+  assertEquals(
+    drawLive([undefined], summaryOf([]), 79, false),
+    "loss    0%  p50 0.000 ms  p95 0.000 ms   ",
+  );
+});
+
+/** Runs the pinger in a terminal of util-linux's `script`; returns what the terminal got. */
+async function inTerminal(args: string[]): Promise<string> {
+  const server = udp();
+  const { port } = addressOf(server);
+  const responder = respond(server, [echo, drop, echo]);
+  const pinger = [
+    Deno.execPath(),
+    "run",
+    "-A",
+    `${ROOT}udp_pinger.ts`,
+    ...args,
+    `127.0.0.1:${port}`,
+  ];
+  const { stdout } = await new Deno.Command("script", {
+    args: ["-qec", `stty cols 100; ${pinger.join(" ")}`, "/dev/null"],
+    env: { NO_COLOR: "1", TERM: "xterm" },
+    stdin: "null",
+    stderr: "null",
+  }).output();
+  await responder.stop();
+  return new TextDecoder().decode(stdout);
+}
+
+const hasScript = Deno.build.os === "linux" &&
+  await Deno.stat("/usr/bin/script").then(() => true, () => false);
+
+Deno.test(
+  { name: "--live: a terminal gets one line that is redrawn", ignore: !hasScript },
+  async () => {
+    const shown = await inTerminal(["--live", "-c3", "-W.1", "-i.02"]);
+    const drawings = shown.split("\r\x1b[J").slice(1);
+    const last = drawings.findLast((drawing) => drawing.includes("loss")) ?? "";
+    assertMatch(last, /^loss 33\.3% {2}p50 [\d.]+ ms {2}p95 [\d.]+ ms {2}[▁-█]x[▁-█]\r\r?\n/);
+    assert(!shown.includes("seq="), shown);
+    assertMatch(
+      shown,
+      /ping statistics ---\r\n3 packets transmitted, 2 received, 33\.3% packet loss/,
+    );
+  },
+);
+
+Deno.test(
+  { name: "--live: with --every, windows go above the line", ignore: !hasScript },
+  async () => {
+    const shown = await inTerminal(["--live", "--every=.1", "-c8", "-W.1", "-i.02"]);
+    assertMatch(shown.replaceAll("\r\x1b[J", "<clear>"), /<clear>0 to 0\.1 s: \d packets? transm/);
+  },
+);
+
+// ---- The windows of --every ----------------------------------------------
+
+Deno.test("--every: windows follow each other, and their counts add up to the summary", async () => {
+  const windows: Window[] = [];
+  const { summary } = await runScript([echo, drop, echo, echo, drop, echo, echo], {
+    interval: 15,
+    timeout: 60,
+    every: 40,
+    reportWindow: (window: Window) => windows.push(window),
+  });
+  assertEquals(
+    windows.map(({ from, to }) => [from, to]),
+    windows.map((_, at) => [40 * at, 40 * at + 40]),
+  );
+  assert(windows.length >= 2);
+  const sum = (name: "transmitted" | "received" | "lost") =>
+    windows.reduce((total, window) => total + window.summary[name], 0);
+  assertEquals([sum("transmitted"), sum("received"), sum("lost")], [7, 5, 2]);
+  assertEquals([summary.transmitted, summary.received], [7, 5]);
+});
+
+Deno.test("--every: a loss counts in the window in which the probe was sent", async () => {
+  const windows: Window[] = [];
+  const { summary } = await runScript([drop, echo], {
+    interval: 400,
+    timeout: 600, // the loss is known in the second window
+    every: 300,
+    reportWindow: (window: Window) => windows.push(window),
+  });
+  assertEquals(windows.map(({ summary }) => [summary.transmitted, summary.lost]), [[1, 1], [1, 0]]);
+  assertEquals(windows[0]?.summary.bursts, 1);
+  assertEquals([summary.lost, summary.bursts], [1, 1]);
+});
+
+Deno.test("--every: a window without probes is reported, a last empty one is not", async () => {
+  const windows: Window[] = [];
+  await runScript([echo, echo], {
+    interval: 150,
+    every: 50,
+    reportWindow: (window: Window) => windows.push(window),
+  });
+  const sent = windows.map(({ summary }) => summary.transmitted);
+  assertEquals([sent[0], sent[1], sent.at(-1)], [1, 0, 1]);
+});
+
+Deno.test("--every: the line of a window has its span, counts and times", () => {
+  assertEquals(
+    describeWindow({ from: 0, to: 2500, summary: summaryOf([1, null, 3]) }),
+    "0 to 2.5 s: 3 packets transmitted, 2 received, 33.3% packet loss, " +
+      "rtt min/avg/max/mdev = 1.000/2.000/3.000/1.000 ms",
+  );
+  assertEquals(
+    describeWindow({ from: 1000, to: 2000, summary: summaryOf([]) }),
+    "1 to 2 s: 0 packets transmitted, 0 received",
+  );
+});
+
+Deno.test("--every --json: a window has the keys of the summary", async () => {
+  const { stdout } = await runPinger(["-q", "--json", "--every=.1", "-i.05", "-c4"]);
+  const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  const { replay: _, ...summary } = lines.at(-1);
+  const [window] = lines;
+  assertEquals([window.event, window.from, window.to], ["window", 0, 0.1]);
+  assertEquals(
+    Object.keys(window).filter((key) => key !== "from" && key !== "to"),
+    Object.keys(summary),
+  );
+});
+
+// ---- Advice --------------------------------------------------------------
+
+/** Lets an advisor see replies at times (ms), with a loss among them. */
+function adviceOn(times: number[], lost = 1): string | null {
+  const advisor = new Advisor("127.0.0.1:12000", 40_000);
+  for (const time of times) advisor.observe({ event: "reply", seq: 1, rtt: 1 }, time);
+  const rtts = [...times.map(() => 1), ...Array.from({ length: lost }, () => null)];
+  return advisor.advise(summaryOf(rtts), false, 0, false);
+}
+
+const ramp = (count: number, step: number) => Array.from({ length: count }, (_, at) => at * step);
+const RATES = [
+  { rule: "1,000 replies at once, then losses", times: ramp(1000, 0), isRate: true },
+  { rule: "899 replies at once", times: ramp(899, 0), isRate: false },
+  {
+    rule: "1,101 replies at once: the server has no such limit",
+    times: ramp(1101, 0),
+    isRate: false,
+  },
+  { rule: "5,000 replies at 1,250 a second", times: ramp(5000, 0.8), isRate: true },
+  { rule: "5,000 replies at 500 a second", times: ramp(5000, 2), isRate: false },
+];
+for (const { rule, times, isRate } of RATES) {
+  Deno.test(`advice: ${rule}: --rate is ${isRate ? "" : "not "}named`, () => {
+    assertEquals(adviceOn(times)?.includes("--rate 0") ?? false, isRate);
+    assertEquals(adviceOn(times, 0), null);
+  });
+}
+
+const LOST: { rule: string; server?: string; localPort?: number; size?: number; want: RegExp }[] = [
+  { rule: "our own port is 1023", localPort: 1023, want: /ignores clients on port 1023/ },
+  {
+    rule: "our own port is 1024",
+    localPort: 1024,
+    want: /^all lost: nothing answers on port 12000,/,
+  },
+  {
+    rule: "our own port is the server's",
+    localPort: 12_000,
+    want: /ignores clients on port 12000/,
+  },
+  { rule: "the server's port is 1023", server: "[::1]:1023", want: /port 1023; ports below 1024/ },
+  {
+    rule: "the server's port is 1024",
+    server: "[::1]:1024",
+    want: /nothing answers on port 1024, or/,
+  },
+  { rule: "probes of 1232 octets", size: 1232, want: /filtered, or the server drops everything$/ },
+  { rule: "probes of 1233 octets", size: 1233, want: /above the MTU .* -s 1232-1233 shows/ },
+];
+for (const { rule, server = "127.0.0.1:12000", localPort = 40_000, size = 0, want } of LOST) {
+  Deno.test(`advice: all lost, ${rule}`, () => {
+    const advisor = new Advisor(server, localPort);
+    assertMatch(advisor.advise(summaryOf([null]), false, size, false) ?? "", want);
+  });
+}
+
+const TOO_LONG = [
+  { isIpv6: false, size: 65_507, want: "nothing was sent: message too long" },
+  { isIpv6: false, size: 65_508, want: "nothing was sent: message too long; try -s 65507" },
+  { isIpv6: true, size: 65_527, want: "nothing was sent: message too long" },
+];
+for (const { isIpv6, size, want } of TOO_LONG) {
+  Deno.test(`advice: ${size} octets are too long over IPv${isIpv6 ? 6 : 4}`, () => {
+    const advisor = new Advisor("127.0.0.1:12000", 40_000);
+    const event: PingEvent = { event: "error", seq: 1, reason: "message too long" };
+    advisor.observe(event, 0);
+    const summary = { ...summaryOf([null]), errors: 1 };
+    assertEquals(advisor.advise(summary, false, size, isIpv6), want);
+  });
+}
+
+Deno.test("advice: nothing was sent, no advice", () => {
+  assertEquals(new Advisor("127.0.0.1:1", 40_000).advise(summaryOf([]), false, 0, false), null);
+});
