@@ -646,7 +646,7 @@ function derContent(element: Uint8Array): [start: number, end: number] {
  * that, and is loaded only then. A refused handshake uses a connection up, so the second of the two
  * checks needs a new one.
  *
- * ```ts no-eval
+ * ```ts ignore
  * const trust = readTrust(await Deno.readTextFile("server.pem"));
  * const dial = () => Deno.connect({ hostname: "localhost", port: 8443 });
  * using conn = await openTls(dial, { hostname: "localhost", trust });

@@ -194,8 +194,8 @@ for (
 ) {
   Deno.test(`a slow reader of a body ${framing} does not time the server out`, async () => {
     await using server = new ScriptedServer([[response]], (text) => [text], Deno.listen(LOCAL));
-    const stdout = slowReader(1_000);
-    const { code, stderr } = await runHere([`:${server.port}`], { readTimeout: 300, stdout });
+    const stdout = slowReader(4_500);
+    const { code, stderr } = await runHere([`:${server.port}`], { readTimeout: 1_500, stdout });
     assertEquals(code, 0, stderr);
     assertEquals(stdout.body.length, BIG.length);
   });

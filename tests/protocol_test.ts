@@ -414,7 +414,7 @@ for (const [name, work] of Object.entries(WORK)) {
     Deno.test(`linear time: ${name} of 64 KiB of ${JSON.stringify(filler)}`, () => {
       const text = `b${filler.repeat(65_536 / filler.length)}b`;
       const ms = fastest(() => work(text));
-      assert(ms < 15, `${ms} ms`); // 1 to 5 ms; quadratic time would be a second or more
+      assert(ms < 100, `${ms} ms`); // 1 to 5 ms; quadratic time would be a second or more
     });
   }
 }
