@@ -1,19 +1,18 @@
 /**
- * Measures the UDP programs against the tools one would use instead, on loopback, in about two
- * minutes:
+ * Measures the UDP programs against other tools, on loopback, in about two minutes:
  *
  * ```sh
  * deno run --allow-all --unstable-net bench/udp.ts
  * ```
  *
- * - How many echoes a second with 64 requests in flight, and the median round-trip time with one:
- *   our server, a loop in C (the limit), one in Python, Node's dgram, and a bare loop in Deno (our
- *   limit).
- * - What the pinger says of the same echo as a pinger in C does, how far its clock drifts, and how
- *   fast its flood is.
+ * - Echo server: echoes a second with 64 requests in flight, and the round-trip time with one. The
+ *   limits are a bare loop in Deno (what its sockets allow) and a loop in C.
+ * - Pinger: the round-trip time that it measures at an echo in C, where a pinger in C is the limit;
+ *   how far its schedule drifts, and how fast its flood is.
  *
- * Rounds are interleaved; where `taskset` is there, servers and load have a core each. The numbers
- * are medians over the rounds, with the least and the most. A missing peer is skipped.
+ * Rounds are interleaved. With `taskset`, servers and load have a core each. The numbers are medians
+ * over the rounds, with the least and the most. A missing peer is skipped; without a C compiler,
+ * which the load needs, everything is.
  *
  * @module
  */
@@ -44,7 +43,7 @@ int main(int count, char **words) {
   }
 }`;
 
-/** Prints the median of PINGS round trips one at a time, in us, then echoes a second with many. */
+/** Prints median and 99th percentile of round trips one at a time (us), then echoes a second. */
 const LOAD_C = `
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,7 +90,8 @@ int main(int count, char **words) {
       echoes += !echoes;
     }
   }
-  printf("%f %f\\n", got ? times[got / 2] : 0, seconds > 0 ? echoes / (now() - begin) : 0);
+  printf("%f %f %f\\n", got ? times[got / 2] : 0, got ? times[got * 99 / 100] : 0,
+    seconds > 0 ? echoes / (now() - begin) : 0);
 }`;
 
 const ECHO_PYTHON = `
@@ -202,55 +202,67 @@ function table(rows: string[][]): void {
 
 // ---- The server ----------------------------------------------------------
 
+const OURS = "udp_ping_server.ts";
+const BARE = "bare loop in Deno (limit)";
+const C = "loop in C (limit)";
+
 async function benchServers(load: string, echo: string): Promise<void> {
   await Deno.writeTextFile(`${folder}/echo.ts`, ECHO_DENO);
   const ours = [...DENO, `${ROOT}udp_ping_server.ts`, "--loss=0", "--rate=0", "--port"];
   const peers: Peer[] = [
-    { name: "udp_ping_server.ts", command: ours },
-    { name: "C loop (the limit)", command: [echo] },
+    { name: OURS, command: ours },
+    { name: BARE, command: [...DENO, `${folder}/echo.ts`] },
+    { name: C, command: [echo] },
+    { name: "Node dgram", command: ["node", "-e", ECHO_NODE], ...(!node && { needs: "nodejs" }) },
     {
       name: "Python",
       command: ["python3", "-c", ECHO_PYTHON],
       ...(!python && { needs: "python3" }),
     },
-    { name: "Node dgram", command: ["node", "-e", ECHO_NODE], ...(!node && { needs: "nodejs" }) },
-    { name: "bare loop in Deno", command: [...DENO, `${folder}/echo.ts`] },
   ];
   for (const { name, needs } of peers) {
     if (needs) console.log(`skipped: ${name} (apt-get install ${needs})`);
   }
   const present = peers.filter(({ needs }) => !needs);
-  const results = new Map<string, { rtts: number[]; rates: number[] }>();
-  for (const { name } of present) results.set(name, { rtts: [], rates: [] });
+  const results = new Map(
+    present.map((
+      { name },
+    ) => [name, { rtts: [] as number[], p99s: [] as number[], rates: [] as number[] }]),
+  );
   for (let round = 0; round < ROUNDS; round++) {
     for (const peer of present) {
-      const arguments_ = [String(PINGS), String(IN_FLIGHT), String(SECONDS)];
+      const counts = [String(PINGS), String(IN_FLIGHT), String(SECONDS)];
       const output = await using(peer, async (port) => {
         await run(on(1, [load, String(port), "2000", String(IN_FLIGHT), "0.3"])); // warm
-        return await run(on(1, [load, String(port), ...arguments_]));
+        return await run(on(1, [load, String(port), ...counts]));
       });
-      const [rtt = NaN, rate = NaN] = output.split(" ").map(Number);
+      const [rtt = NaN, p99 = NaN, rate = NaN] = output.split(" ").map(Number);
       results.get(peer.name)?.rtts.push(rtt);
+      results.get(peer.name)?.p99s.push(p99);
       results.get(peer.name)?.rates.push(rate);
     }
   }
-  const mine = results.get("udp_ping_server.ts");
-  if (!mine) return;
-  console.log(`\nUDP echo: ${ROUNDS} rounds, median (least to most); ratio is ours by theirs`);
+  const limit = {
+    rate: median(results.get(BARE)?.rates ?? []),
+    rtt: median(results.get(C)?.rtts ?? []),
+  };
+  console.log(`\nUDP echo: ${ROUNDS} rounds, median (least to most)`);
   table([
     [
       "server",
       `echoes/s, ${IN_FLIGHT} in flight`,
-      "ratio",
-      "median RTT in us, 1 in flight",
-      "ratio",
+      "by bare",
+      "RTT in us, 1 in flight",
+      "by C",
+      "p99",
     ],
-    ...[...results].map(([name, { rtts, rates }]) => [
+    ...[...results].map(([name, { rtts, p99s, rates }]) => [
       name,
       spread(rates),
-      (median(mine.rates) / median(rates)).toFixed(2),
+      (median(rates) / limit.rate).toFixed(2),
       spread(rtts, 1),
-      (median(mine.rtts) / median(rtts)).toFixed(2),
+      (median(rtts) / limit.rtt).toFixed(2),
+      median(p99s).toFixed(1),
     ]),
   ]);
 }
@@ -275,18 +287,27 @@ async function benchPinger(load: string, echo: string): Promise<void> {
     }
   });
   const biases = found.ours.map((rtt, round) => rtt - (found.c[round] ?? 0));
-  console.log(`\nUDP pinger, all at the same echo in C: median (least to most)`);
+  console.log(`\nUDP pinger, at the echo in C: median (least to most)`);
   table([
-    ["median RTT in us, a pinger in C", spread(found.c, 1)],
-    ["median RTT in us, udp_pinger.ts", spread(found.ours, 1)],
-    ["difference in us, round by round", spread(biases, 1)],
-    ["drift in ms after -i 0.01 -c 1000", spread(found.drift)],
-    ["probes a second with -f", spread(found.flood)],
+    ["", "found", "limit"],
+    [
+      "RTT in us, udp_pinger.ts",
+      spread(found.ours, 1),
+      `${median(found.c).toFixed(1)} (a pinger in C)`,
+    ],
+    ["difference in us, round by round", spread(biases, 1), "0"],
+    ["drift in ms after -i 0.01 -c 1000", spread(found.drift), "0"],
+    [
+      "probes a second with -f",
+      spread(found.flood),
+      `${(1e6 / median(found.c)).toFixed(0)} one by one in C`,
+    ],
   ]);
 }
 
-if (!cc) console.log("skipped: everything, for want of a C compiler (apt-get install gcc)");
-else {
+if (!cc) {
+  console.log("skipped: everything, because the load needs a C compiler (apt-get install gcc)");
+} else {
   if (!pinned) console.log("not pinned to cores: taskset is missing (apt-get install util-linux)");
   const [load, echo] = [await compile("load", LOAD_C), await compile("echo", ECHO_C)];
   await benchServers(load, echo);
