@@ -97,6 +97,8 @@ export interface Settings {
   secure?: boolean;
   /** More connections than this wait. Default: 1,000. */
   maxConnections?: number;
+  /** Secret in the URL of the page that shows the wire. Default: there is no such page. */
+  wireToken?: string | undefined;
   /** Time limits that differ from the defaults in TIMEOUTS (ms). */
   timeouts?: Partial<Timeouts>;
 }
@@ -231,13 +233,20 @@ interface Response {
   file?: Deno.FsFile | undefined;
   /** Undefined if no file or folder decides. */
   basis?: Basis | undefined;
+  /** Chunks (RFC 9112 §7.1) that are made while they are sent, instead of content. */
+  chunks?: Chunks | undefined;
+  /** True for what pages of other origins must not read, whatever the options say. */
+  isPrivate?: boolean;
 }
 
-/** A response as it goes out: octets in one write, then perhaps pieces of a file. */
+/** Makes the chunks of a response, for a connection. */
+type Chunks = (connection: Connection) => AsyncIterable<Uint8Array<ArrayBuffer>>;
+
+/** A response as it goes out: octets in one write, then perhaps the rest piece by piece. */
 interface Answer {
   octets: Uint8Array<ArrayBuffer>;
   file: Deno.FsFile | undefined;
-  rest: readonly Piece[];
+  rest: Chunks | undefined;
   persists: boolean;
   /** Whether unread input may be waiting, so that a plain close could destroy the answer. */
   lingers: boolean;
@@ -347,6 +356,12 @@ interface Site extends ServeOptions {
   rounds: Rounds;
   /** Responses from files that are being sent. */
   transfers: number;
+  /** The longest request that is looked up in the cache (octets): none while its lines are shown. */
+  maxKey: number;
+  /** Number of connections so far. */
+  accepted: number;
+  /** Shows the wire in the browser; undefined without --wire. */
+  view: WireView | undefined;
   /** Resolves, and is made anew, when a connection has ended. */
   freed: PromiseWithResolvers<void>;
 }
@@ -354,8 +369,10 @@ interface Site extends ServeOptions {
 /** A connection. It answers from the first octet of a request to the end of its response. */
 interface Connection {
   wire: Wire;
+  /** Counts from 1. */
+  number: number;
   remote: string;
-  state: "idle" | "answering" | "hanging up";
+  state: "idle" | "answering" | "viewing" | "hanging up";
   /** When it became idle, in the time of performance.now(). */
   idleSince: number;
 }
@@ -379,6 +396,9 @@ export async function serve(
     summary: { requests: 0, sent: 0 },
     rounds: new Rounds(),
     transfers: 0,
+    maxKey: options.trace ? 0 : MAX_KEY,
+    accepted: 0,
+    view: options.wireToken === undefined ? undefined : new WireView(options.wireToken),
     freed: Promise.withResolvers(),
   };
   let patience: ReturnType<typeof setTimeout> | undefined;
@@ -386,7 +406,7 @@ export async function serve(
     for (const listener of listeners) listener.close();
     let answers = 0;
     for (const { wire, state } of site.connections) {
-      if (state === "idle") wire.close();
+      if (state === "idle" || state === "viewing") wire.close();
       if (state === "answering") answers++;
     }
     if (answers > 0) site.finishing?.(answers);
@@ -456,7 +476,9 @@ function closeLongestIdle({ connections, timeouts }: Site): void {
 /** One connection from accept to close; nothing that happens to it concerns the others. */
 async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<void> {
   const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
-  const connection: Connection = { wire: new Wire(conn), remote, state: "idle", idleSince: 0 };
+  const number = ++site.accepted;
+  const wire = new Wire(conn);
+  const connection: Connection = { wire, number, remote, state: "idle", idleSince: 0 };
   site.connections.add(connection);
   try {
     if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
@@ -482,10 +504,10 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     const started = site.log ? performance.now() : 0;
 
     const { buffered } = wire;
-    const key = buffered.length <= MAX_KEY ? keyDecoder.decode(buffered) : "";
+    const key = buffered.length <= site.maxKey ? keyDecoder.decode(buffered) : "";
     let answer = site.responses.get(key);
     if (answer) wire.skip(buffered.length);
-    else answer = await answerNext(wire, key, site);
+    else answer = await answerNext(connection, key, site);
     if (answer === undefined) return;
     await send(answer, connection, site, started);
     if (answer.persists && !site.signal.aborted) {
@@ -665,7 +687,7 @@ function looksOf({ dev, ino, size, mtime, ctime }: Deno.FileInfo): string {
 /** True if a response may be given again to the same octets. */
 function isRepeatable(key: string, answer: Answer): boolean {
   if (key.includes("\ufffd")) return false; // different octets that are not UTF-8 have the same key
-  return answer.file === undefined && (answer.persists || !answer.lingers);
+  return answer.rest === undefined && (answer.persists || !answer.lingers);
 }
 
 /** A map that holds `maxOctets` at most, and nothing for longer than `maxAge` ms. */
@@ -705,43 +727,82 @@ class BoundedMap<T> {
  *
  * @param key What has come of it already.
  */
-async function answerNext(wire: Wire, key: string, site: Site): Promise<Answer | undefined> {
+async function answerNext(
+  connection: Connection,
+  key: string,
+  site: Site,
+): Promise<Answer | undefined> {
+  const { wire } = connection;
   const { received } = wire;
   let line: string | undefined;
   try {
     const lines = await readHead(wire, site.timeouts.request);
     if (lines === null) return undefined;
     [line = ""] = lines;
-    for (const each of lines) site.trace?.("<", decodeUtf8(hideCredentials(each)));
+    show(site, connection, "<", line, [...lines, ""]);
     const request = parseRequest(lines, site.secure ?? false);
     const ended = await dropBody(wire, request, site.timeouts.request);
     const make = async () => compose(await respond(request, site), request, ended, site);
-    const keyIsRequest = wire.received === received && wire.buffered.length === 0;
-    const isKey = key !== "" && keyIsRequest && !site.trace;
-    return await (isKey ? site.responses.share(key, make) : site.responses.make(make));
+    const isKey = key !== "" && wire.received === received && wire.buffered.length === 0;
+    const answer = await (isKey ? site.responses.share(key, make) : site.responses.make(make));
+    return showAnswer(site, connection, answer);
   } catch (error) {
     line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
     // The end of such a request cannot be told, so the connection ends with the answer.
-    if (error instanceof MalformedError) return compose(refuse(400), { line }, false, site);
-    if (error instanceof LimitError) return compose(refuse(431), { line }, false, site);
-    if (error instanceof StatusError) return compose(refuse(error), { line }, false, site);
-    throw error;
+    return showAnswer(site, connection, compose(refusal(error), { line }, false, site));
   }
 }
 
-function hideCredentials(line: string): string {
-  return line.replace(/^((?:proxy-)?authorization:).*/i, "$1 [credentials]");
+/** Returns the response to a request that is not understood; throws any other error. */
+function refusal(error: unknown): Response {
+  if (error instanceof MalformedError) return refuse(400);
+  if (error instanceof LimitError) return refuse(431);
+  if (error instanceof StatusError) return refuse(error);
+  throw error;
+}
+
+/** Shows the header section of an answer, and returns the answer. */
+function showAnswer(site: Site, connection: Connection, answer: Answer): Answer {
+  if (!site.trace && !site.view) return answer;
+  const head = toByteString(answer.octets.subarray(0, answer.octets.length - answer.content));
+  show(site, connection, ">", answer.exchange.line, head.slice(0, -2).split("\r\n"));
+  return answer;
+}
+
+/** Shows the lines of a header section in the trace and in the browser, without what is secret. */
+function show(
+  site: Site,
+  connection: Connection,
+  mark: "<" | ">",
+  requestLine: string,
+  lines: readonly string[],
+): void {
+  if (!site.trace && !site.view) return;
+  const shown = lines.map((line) => decodeUtf8(hideSecrets(line, site)));
+  for (const line of shown) site.trace?.(mark, line);
+  site.view?.show(connection, mark, requestLine, shown);
+}
+
+function hideSecrets(line: string, site: Site): string {
+  const hidden = line.replace(/^((?:proxy-)?authorization:).*/i, "$1 [credentials]")
+    .replace(/^((?:set-)?cookie:).*/i, "$1 [hidden]");
+  return hideToken(hidden, site);
+}
+
+function hideToken(line: string, { wireToken }: Site): string {
+  return wireToken === undefined ? line : line.replaceAll(wireToken, "[token]");
 }
 
 /** Sends an answer and logs it, whether it came to its end or not. */
-async function send(answer: Answer, { wire, remote }: Connection, site: Site, started: number) {
+async function send(answer: Answer, connection: Connection, site: Site, started: number) {
+  const { wire, remote } = connection;
   let sent = 0;
   let cut: string | undefined;
   try {
     await wire.write(answer.octets, site.timeouts.write);
     sent = answer.content;
-    if (!answer.file) return;
-    for await (const octets of readPieces(answer.file, answer.rest, site)) {
+    if (!answer.rest) return;
+    for await (const octets of answer.rest(connection)) {
       await wire.write(octets, site.timeouts.write);
       sent += octets.length;
     }
@@ -997,6 +1058,7 @@ async function respond(request: Request, site: Site): Promise<Response> {
     if (needsLogin && !await isAuthorized(fields, site.credentials ?? "")) {
       throw new StatusError(401, [["WWW-Authenticate", 'Basic realm="files", charset="UTF-8"']]);
     }
+    if (site.view?.has(request.path)) return await site.view.respond(request, site);
     const allow: Field = ["Allow", ALLOWED.join(", ")];
     if (REFUSED.includes(method)) throw new StatusError(405, [allow]);
     if (!ALLOWED.includes(method)) throw new StatusError(501);
@@ -1034,14 +1096,18 @@ function answersTo(host: string, hosts: string[] | undefined): boolean {
   return /^(.+\.)?localhost$|^127(\.\d+){3}$|^\[::1\]$/.test(host);
 }
 
-/** Compares Basic credentials (RFC 7617) in a time that does not tell where they differ. */
+/** Compares Basic credentials (RFC 7617). */
 async function isAuthorized(fields: Fields, credentials: string): Promise<boolean> {
   const [, given = ""] = /^basic +([\w+/=]*)$/i.exec(fields.get("Authorization") ?? "") ?? [];
+  return await isEqual(given, encoder.encode(credentials).toBase64());
+}
+
+/** Compares texts in a time that does not tell where they differ. */
+async function isEqual(given: string, secret: string): Promise<boolean> {
   const digest = async (text: string) =>
     new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
-  const ours = await digest(encoder.encode(credentials).toBase64());
-  const theirs = await digest(given);
-  return ours.reduce((difference, octet, at) => difference | (octet ^ (theirs[at] ?? 0)), 0) === 0;
+  const [left, right] = [await digest(given), await digest(secret)];
+  return left.reduce((difference, octet, at) => difference | (octet ^ (right[at] ?? 0)), 0) === 0;
 }
 
 /** What a browser asks before it lets a page of another origin send more than a plain GET. */
@@ -1597,52 +1663,55 @@ function refuse(reason: number | StatusError, more: Field[] = []): Response {
  * @param ended Whether its end was seen, so that the connection can go on.
  */
 function compose(
-  { status, fields, content, file, basis }: Response,
+  { status, fields, content, file, basis, chunks, isPrivate = false }: Response,
   request: Request | { line: string },
   ended: boolean,
   site: Site,
 ): Answer {
   const understood = "method" in request ? request : undefined;
-  const persists = ended && (understood?.persists ?? false) && !site.signal.aborted;
+  const persists = ended && !chunks && (understood?.persists ?? false) && !site.signal.aborted;
   const own: Field[] = [
     ["Date", site.responses.date],
     ["Server", `http_server/${VERSION}`],
     ...fields,
   ];
-  if (status !== 204 && status !== 304) own.push(["Content-Length", String(lengthOf(content))]);
+  if (chunks) own.push(["Transfer-Encoding", "chunked"]);
+  else if (status !== 204 && status !== 304) {
+    own.push(["Content-Length", String(lengthOf(content))]);
+  }
   if (!persists) own.push(["Connection", "close"]);
   else if (understood?.old) own.push(["Connection", "keep-alive"]);
   // A refusal is asked for anew each time, whatever may be kept.
   const cache = status < 305 || site.cache === "no-store" ? site.cache : undefined;
-  own.push(["Cache-Control", cache ?? "no-cache"]);
+  own.push(["Cache-Control", isPrivate ? "no-store" : cache ?? "no-cache"]);
   own.push(["X-Content-Type-Options", "nosniff"]);
-  if (site.cors) {
+  if (site.cors && !isPrivate) {
     own.push(["Access-Control-Allow-Origin", "*"]);
     own.push(["Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag"]);
   }
-  const given = site.fields ?? [];
+  const given = isPrivate ? [] : site.fields ?? [];
   const replaced = given.map(([name]) => name.toLowerCase());
   const all = [...own.filter(([name]) => !replaced.includes(name.toLowerCase())), ...given];
   const lines = all.map(([name, value]) => `${name}: ${value}`);
   lines.unshift(`HTTP/1.1 ${status} ${REASONS.get(status)}`);
-  for (const line of lines) site.trace?.(">", decodeUtf8(line));
 
   const due = request.line.startsWith("HEAD ") ? [] : content; // RFC 9110 §9.3.2, errors too
   const inMemory = due.filter((piece) => piece instanceof Uint8Array);
-  const fromFile = inMemory.length < due.length;
+  const fromFile = inMemory.length < due.length ? file : undefined;
   if (!fromFile) file?.close();
   const pieces = [encoder.encode(`${lines.join("\r\n")}\r\n\r\n`), ...fromFile ? [] : inMemory];
   return {
     octets: concat(pieces),
     content: lengthOf(pieces.slice(1)),
-    rest: fromFile ? due : [],
-    file: fromFile ? file : undefined,
+    rest: fromFile ? () => readPieces(fromFile, due, site) : chunks,
+    file: fromFile,
     persists,
     basis,
     // Only of a client that ends by its own wish nothing more is to come.
-    lingers: !ended || persists || understood?.persists !== false || fromFile,
+    lingers: !ended || persists || understood?.persists !== false ||
+      fromFile !== undefined,
     exchange: {
-      line: request.line,
+      line: hideToken(request.line, site),
       fields: understood?.fields ?? new Fields(),
       status,
       due: lengthOf(due),
@@ -1681,6 +1750,223 @@ async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[], site: Si
 /** Returns how much of a file one of many transfers reads at once, so that all stay bounded (octets). */
 function blockSize(transfers: number): number {
   return Math.min(BLOCK, Math.max(MIN_BLOCK, Math.floor(MAX_BLOCKS / transfers)));
+}
+
+// ---- Engine: the wire in the browser -----------------------------------
+
+/** Number of pages that may show the wire at once. */
+const MAX_VIEWERS = 4;
+/** What may wait to be sent to a page; what comes beyond is lost (UTF-16 units). */
+const MAX_VIEW_QUEUE = 262_144;
+
+/** A page that shows the wire. */
+interface Viewer {
+  /** Events that are not yet sent. */
+  queue: string;
+  /** Number of header sections that did not fit. */
+  lost: number;
+  isClosed: boolean;
+  /** Resolves when there is something to send, or the page is closed; then replaced. */
+  wake: PromiseWithResolvers<void>;
+}
+
+/**
+ * Shows the header lines of all connections in the browser: a page at `/.wire`, and Server-Sent
+ * Events (HTML Standard §9.2) at `/.wire/events`. Only who has the URL with the token gets them.
+ */
+class WireView {
+  readonly #viewers = new Set<Viewer>();
+  /** How the page itself was requested and sent: the first that it shows. */
+  #opening = "";
+
+  constructor(readonly token: string) {}
+
+  has(path: string): boolean {
+    return /^\/\.wire(\/|$)/.test(path);
+  }
+
+  /** Shows the lines of a header section to every viewer; its own stream is not shown. */
+  show({ number, remote }: Connection, mark: "<" | ">", requestLine: string, lines: string[]) {
+    const [, target = ""] = requestLine.split(" ");
+    if (target.startsWith("/.wire/")) return;
+    const isPage = target.startsWith("/.wire");
+    if (this.#viewers.size === 0 && !isPage) return;
+    const event = `data: ${JSON.stringify({ number, remote, mark, lines })}\n\n`;
+    if (isPage) this.#opening = mark === "<" ? event : this.#opening + event;
+    for (const viewer of this.#viewers) {
+      if (viewer.queue.length + event.length > MAX_VIEW_QUEUE) viewer.lost++;
+      else viewer.queue += event;
+      viewer.wake.resolve();
+    }
+  }
+
+  /** Answers a request for the page or its events. */
+  async respond(request: Request, site: Site): Promise<Response> {
+    const response = await this.#choose(request, site).catch((error) => {
+      if (error instanceof StatusError) return refuse(error);
+      throw error;
+    });
+    return { ...response, isPrivate: true };
+  }
+
+  async #choose({ method, path, query, fields, old }: Request, site: Site): Promise<Response> {
+    const allow: Field = ["Allow", ALLOWED.join(", ")];
+    if (!ALLOWED.includes(method)) throw new StatusError(405, [allow]);
+    if (method === "OPTIONS") return { status: 204, fields: [allow], content: [] };
+    const isAllowed = await isEqual(query, `?token=${this.token}`);
+    if (!isAllowed || isForeign(fields, site)) throw new StatusError(403);
+    if (path === "/.wire") return await wirePage();
+    if (path !== "/.wire/events") throw new StatusError(404);
+    if (old) throw new StatusError(505); // RFC 9112 §6.1: HTTP/1.0 knows no chunks
+    if (this.#viewers.size >= MAX_VIEWERS) throw new StatusError(503);
+    const chunks: Chunks = (connection) => this.#events(connection, site);
+    return {
+      status: 200,
+      fields: [["Content-Type", "text/event-stream"]],
+      content: [],
+      chunks: method === "GET" ? chunks : undefined,
+    };
+  }
+
+  /** Makes the chunks of a stream of events, until the client closes the connection. */
+  async *#events(connection: Connection, site: Site) {
+    const { wire } = connection;
+    const viewer: Viewer = {
+      queue: this.#opening,
+      lost: 0,
+      isClosed: false,
+      wake: Promise.withResolvers(),
+    };
+    this.#opening = "";
+    this.#viewers.add(viewer);
+    site.maxKey = 0;
+    connection.state = "viewing";
+    const close = () => {
+      viewer.isClosed = true;
+      viewer.wake.resolve();
+      wire.close();
+    };
+    wire.fill().then(close, close); // the client sends nothing more, or it closes
+    try {
+      while (!viewer.isClosed) {
+        if (viewer.queue !== "") yield encodeChunk(takeEvents(viewer));
+        wire.setDeadline(null);
+        await viewer.wake.promise;
+        viewer.wake = Promise.withResolvers();
+      }
+    } finally {
+      this.#viewers.delete(viewer);
+      if (this.#viewers.size === 0 && !site.trace) site.maxKey = MAX_KEY;
+    }
+  }
+}
+
+/** Takes the events that wait, with a note of how many were lost. */
+function takeEvents(viewer: Viewer): string {
+  const note = viewer.lost > 0 ? `data: ${JSON.stringify({ lost: viewer.lost })}\n\n` : "";
+  const events = viewer.queue + note;
+  viewer.queue = "";
+  viewer.lost = 0;
+  return events;
+}
+
+/** Encodes a chunk, RFC 9112 §7.1. */
+function encodeChunk(text: string): Uint8Array<ArrayBuffer> {
+  const octets = encoder.encode(text);
+  return concat([
+    encoder.encode(`${octets.length.toString(16)}\r\n`),
+    octets,
+    encoder.encode("\r\n"),
+  ]);
+}
+
+/** True if a page of another origin made the request (Fetch Metadata; RFC 6454 §7). */
+function isForeign(fields: Fields, { secure = false }: Site): boolean {
+  const site = fields.get("Sec-Fetch-Site") ?? "none";
+  const own = `${secure ? "https" : "http"}://${fields.get("Host")}`;
+  return !["none", "same-origin"].includes(site) || (fields.get("Origin") ?? own) !== own;
+}
+
+const WIRE_STYLE = `:root{color-scheme:light dark;font:15px/1.5 ui-monospace,monospace;
+--line:#8884;--request:light-dark(#0b6b2b,#7ee08f);--response:light-dark(#00579b,#79c0ff);
+--note:light-dark(#7a5200,#e3b341);--muted:light-dark(#5b6068,#9aa2ad)}
+body{max-width:64rem;margin:0 auto;padding:0 1rem 4rem}
+header{position:sticky;top:0;display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;align-items:baseline;
+padding:1rem 0 .75rem;background:Canvas;border-bottom:1px solid var(--line)}
+h1{font:600 1.25rem/1.5 system-ui,sans-serif;margin:0}
+p{margin:0;color:var(--muted);font-family:system-ui,sans-serif}
+output{margin-left:auto;color:var(--muted)}button{font:inherit}
+ol{list-style:none;margin:0;padding:0}
+li{padding:.6rem 0 .6rem 4.5rem;border-bottom:1px solid var(--line);position:relative}
+li>b{position:absolute;left:0;font-weight:400;color:var(--muted)}
+li>div{white-space:pre-wrap;overflow-wrap:anywhere;padding-left:2ch;text-indent:-2ch}
+.request{color:var(--request)}.response{color:var(--response)}.note{color:var(--note)}
+li>div:first-of-type{font-weight:600}
+@media(max-width:40rem){li{padding-left:0}li>b{position:static}}`;
+
+const WIRE_SCRIPT = `const list = document.querySelector("ol");
+const state = document.querySelector("output");
+const kinds = { "<": "request", ">": "response", "*": "note" };
+let source;
+function show({ number, remote, mark = "*", lines, lost }) {
+  const atEnd = innerHeight + scrollY >= document.body.scrollHeight - 40;
+  const item = document.createElement("li");
+  const tag = item.appendChild(document.createElement("b"));
+  tag.textContent = number ? "#" + number : "";
+  tag.title = remote ?? "";
+  for (const line of lines ?? [lost + " header sections are not shown: too many at once"]) {
+    const row = item.appendChild(document.createElement("div"));
+    row.className = kinds[mark];
+    row.textContent = mark + " " + line;
+  }
+  list.append(item);
+  while (list.children.length > 1000) list.firstChild.remove();
+  if (atEnd) scrollTo(0, document.body.scrollHeight);
+}
+function open() {
+  source = new EventSource("/.wire/events" + location.search);
+  source.onopen = () => state.value = "live";
+  source.onmessage = ({ data }) => show(JSON.parse(data));
+  source.onerror = () => state.value = source.readyState === 2 ? "refused: reload" : "waiting for the server";
+}
+function close() {
+  source?.close();
+  state.value = "paused while hidden";
+}
+document.addEventListener("visibilitychange", () => document.hidden ? close() : open());
+document.querySelector("button").onclick = () => list.replaceChildren();
+if (!document.hidden) open();`;
+
+/** Makes the page. Its policy lets only its own script and style run, and its own events in. */
+async function wirePage(): Promise<Response> {
+  const hash = async (text: string) => {
+    const digest = await crypto.subtle.digest("SHA-256", encoder.encode(text));
+    return `'sha256-${new Uint8Array(digest).toBase64()}'`;
+  };
+  const policy = [
+    "default-src 'none'",
+    `script-src ${await hash(WIRE_SCRIPT)}`,
+    `style-src ${await hash(WIRE_STYLE)}`,
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  ].join("; ");
+  const page = `<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>The wire</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<style>${WIRE_STYLE}</style>
+<header><h1>The wire</h1>
+<p><span class="request">&lt; client</span> <span class="response">&gt; server</span></p>
+<output>connecting</output><button>Clear</button></header>
+<ol></ol>
+<script>${WIRE_SCRIPT}</script>
+`;
+  const fields: Field[] = [
+    ["Content-Type", "text/html; charset=utf-8"],
+    ["Content-Security-Policy", policy],
+    ["Referrer-Policy", "no-referrer"],
+    ["Cross-Origin-Opener-Policy", "same-origin"],
+    ["Cross-Origin-Resource-Policy", "same-origin"],
+  ];
+  return { status: 200, fields, content: [encoder.encode(page)] };
 }
 
 // ---- Command line ------------------------------------------------------
@@ -1749,6 +2035,7 @@ export const OPTIONS = {
     seconds(0.1, 86_400),
     String(TIMEOUTS.idle / 1_000),
   ),
+  wire: flag("--wire", "show the header lines of all connections live at /.wire"),
   quiet: flag("-q, --quiet", "the same as --log off"),
   verbose: flag("-v, --verbose", "show every header on standard error"),
 };
@@ -1808,6 +2095,8 @@ function checkCommandLine(line: CommandLine<typeof OPTIONS>): void {
   requireWith(line, "cert", "key", OPTIONS);
   requireWith(line, "key", "cert", OPTIONS);
   refuseTogether(line, "lan", "bind");
+  // The page shows what all clients send, so no other machine and no proxy may reach it.
+  for (const name of ["lan", "allowHosts", "threads"] as const) refuseTogether(line, "wire", name);
 }
 
 /** Format of a line of the access log. */
@@ -2034,7 +2323,12 @@ function toHost(address: string): string {
 }
 
 /** Formats the first lines: what is served, and where. One line if no terminal shows it. */
-function formatBanner(options: OptionValues, root: string, hosts: unknown, port: number): string {
+function formatBanner(
+  options: OptionValues,
+  root: string,
+  { hosts, wireToken }: Settings,
+  port: number,
+): string {
   const { lan, bind = "localhost", cert, dotfiles } = options;
   const url = (host: string) => `${cert === undefined ? "http" : "https"}://${host}:${port}/`;
   const isEverywhere = lan || /^(0\.0\.0\.0|\[?::\]?)$/.test(bind);
@@ -2043,8 +2337,10 @@ function formatBanner(options: OptionValues, root: string, hosts: unknown, port:
     ? `Port ${DEFAULT_PORT} is in use, so this is ${port}.\n`
     : "";
   const shown = escapeText(root);
+  const wire = `${urls[0]}.wire?token=${wireToken}`;
   if (!Deno.stderr.isTerminal()) {
-    return `${hop}http_server: serving ${shown} at ${urls.map(escapeText).join(" ")}\n`;
+    return `${hop}http_server: serving ${shown} at ${urls.map(escapeText).join(" ")}\n` +
+      (wireToken === undefined ? "" : `http_server: the wire is at ${wire}\n`);
   }
   const network = hosts === undefined
     ? [
@@ -2057,13 +2353,18 @@ function formatBanner(options: OptionValues, root: string, hosts: unknown, port:
 
   Local    ${cyan(urls[0] ?? "")}
   Network  ${network.join("\n           ")}
-
+${wireToken === undefined ? "" : `  Wire     ${cyan(wire)}\n`}
 Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${shown}. Ctrl-C stops.
 
 `;
 }
 
 /** Returns the addresses of this machine, if Deno may already ask for them. */
+/** Makes a secret for the URL of the page that shows the wire (144 bits). */
+function newToken(): string {
+  return crypto.getRandomValues(new Uint8Array(18)).toBase64({ alphabet: "base64url" });
+}
+
 function networkHosts(): string[] {
   const permission = { name: "sys", kind: "networkInterfaces" } as const;
   const isGranted = Deno.permissions.querySync(permission).state === "granted";
@@ -2163,12 +2464,20 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
   const { options, operands: [root = "."] } = line;
   const { cert, key, threads, verbose } = options;
   const settings = settingsOf(options, root);
+  if (options.wire) settings.wireToken = newToken();
   const tls = cert !== undefined && key !== undefined
     ? { cert: readTextFile("--cert", cert), key: readTextFile("--key", key) }
     : undefined;
   if (threads > 1) requireWorkers();
   const listeners = openListeners(options, tls);
   settings.hosts = allowedHosts(options, listeners);
+  if (options.wire && settings.hosts === undefined) {
+    throw new UsageError(
+      `Cannot use --wire with ${
+        line.spelling("bind")
+      } ${options.bind}: expected a loopback address`,
+    );
+  }
   const addresses = listeners.map(({ addr }) => ({ ...addr, tls }));
   const job: Job = { settings, addresses, format: options.quiet ? "off" : options.log, verbose };
 
@@ -2180,7 +2489,7 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
     onLost: (reason) => warn(`http_server: Cannot write the log, lines are lost: ${reason}\n`),
   });
   const output: Output = { log: (lines) => stdout.write(lines), warn };
-  warn(formatBanner(options, root, settings.hosts, addresses[0]?.port ?? 0));
+  warn(formatBanner(options, root, settings, addresses[0]?.port ?? 0));
   const begun = Date.now();
   const signal = AbortSignal.any([shutdownSignal(), closed.signal]);
   const summaries = await Promise.all([

@@ -357,7 +357,7 @@ export class Wire implements Disposable {
   setDeadline(ms: number | null): number {
     const now = performance.now();
     this.#due = ms === null ? Infinity : now + ms;
-    if (this.#due < this.#timerDue) this.#startTimer(ms ?? 0);
+    if (this.#due < this.#timerDue && !this.#reason) this.#startTimer(ms ?? 0);
     return now;
   }
 

@@ -9,7 +9,7 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
-import { octetsOf, ROOT, type Running, startProgram } from "./helpers.ts";
+import { octetsOf, ROOT, type Running, runProgram, startProgram } from "./helpers.ts";
 
 // ---- A browser ---------------------------------------------------------
 
@@ -424,6 +424,53 @@ Deno.test({ name: `the web server in a browser${skipped}`, ignore }, async (test
     // another name that leads to this machine: DNS rebinding
     await page.visit(`http://evil.test:${own.port}/app.css`);
     assertEquals(page.loaded.at(-1)?.status, 421);
+  });
+
+  await test.step("--wire shows a request of another program, also after the page was hidden", async () => {
+    await using server = await serve("--wire", root);
+    await using page = await Page.open(browser);
+    while (!server.stderr.includes("token=")) await new Promise((go) => setTimeout(go, 10));
+    const [, url = ""] = /the wire is at (\S+)/.exec(server.stderr) ?? [];
+    await page.visit(url);
+    const shows = (text: string) =>
+      page.run(`new Promise((resolve) => {
+        const look = () => document.body.innerText.includes(${JSON.stringify(text)})
+          ? resolve([...document.querySelectorAll("li:last-child > div")].map((row) =>
+              [row.className, row.textContent]))
+          : setTimeout(look, 10);
+        look();
+      })`);
+    await shows("live");
+    await shows("GET /.wire?token=[token] HTTP/1.1");
+    const hostile = "<img src=x onerror=document.title='lost'>";
+    const client = ["-sA", hostile, `http://127.0.0.1:${server.port}/app.css?1`];
+    assertEquals((await runProgram("http_client.ts", client)).code, 0);
+    await shows("GET /app.css?1 HTTP/1.1");
+    await shows(`User-Agent: ${hostile}`);
+    const rows = await shows("Content-Length: 28");
+    assert(Array.isArray(rows));
+    assertEquals(rows[0], ["response", "> HTTP/1.1 200 OK"]);
+    assertEquals(await page.run("document.title"), "The wire");
+    const hide = (hidden: boolean) =>
+      page.run(`Object.defineProperty(document, "hidden", { value: ${hidden}, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"))`);
+    await hide(true);
+    await shows("paused while hidden");
+    await runProgram("http_client.ts", ["-s", `http://127.0.0.1:${server.port}/app.css?2`]);
+    await hide(false);
+    await shows("live");
+    await runProgram("http_client.ts", ["-s", `http://127.0.0.1:${server.port}/app.css?3`]);
+    await shows("GET /app.css?3 HTTP/1.1");
+    assertEquals(await page.run("document.body.innerText.includes('app.css?2')"), false);
+    assertEquals(page.complaints, []);
+    // Another origin gets nothing, even with the token.
+    await page.visit(`http://127.0.0.1:${server.port}/player.html`);
+    const foreign = url.replace("localhost", "127.0.0.1:1").replace(/:1:\d+/, `:${server.port}`);
+    assertEquals(foreign.startsWith(`http://127.0.0.1:${server.port}/.wire?token=`), true);
+    const read = (target: string) =>
+      page.run(`fetch(${JSON.stringify(target)}).then(({ status }) => status, () => "refused")`);
+    assertEquals(await read(foreign), 200, "same origin");
+    assertEquals(await read(url), "refused", "localhost is another origin than 127.0.0.1");
   });
 
   await test.step("twelve at once over kept connections", async () => {

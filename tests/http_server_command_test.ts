@@ -163,7 +163,7 @@ for (const flag of ["--help", "-h"]) {
     const { code, stdout, stderr } = await program.stop();
     assertEquals([code, stderr], [0, ""]);
     const options =
-      "-p --port -b --bind --host --lan -t --threads -s --spa -c --cache -H --header -C --cors --no-listing --dotfiles --cert --key --auth --log --allow-host --max-connections --idle -q --quiet -v --verbose -h --help -V --version";
+      "-p --port -b --bind --host --lan -t --threads -s --spa -c --cache -H --header -C --cors --no-listing --dotfiles --cert --key --auth --log --allow-host --max-connections --idle --wire -q --quiet -v --verbose -h --help -V --version";
     for (const option of options.split(" ")) {
       assertMatch(stdout, new RegExp(`(^|[ ,(])${option}\\b`, "m"), option);
     }

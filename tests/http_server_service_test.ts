@@ -4,7 +4,7 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
-import { formatExchange, serve } from "../http_server.ts";
+import { formatExchange, serve, type ServeOptions } from "../http_server.ts";
 import { LOCAL } from "./helpers.ts";
 import {
   ask,
@@ -19,6 +19,7 @@ import {
   pause,
   readAnswers,
   request,
+  type Service,
   start,
   talk,
   WWW,
@@ -273,30 +274,41 @@ Deno.test("log: what it tells", async () => {
   );
 });
 
-Deno.test("log: says why a response was cut short", async () => {
+/** Ends a response in the middle; returns the reason that the log gives. */
+async function reasonFor(
+  end: (client: Client, folder: Folder, service: Service) => unknown,
+  timeouts: ServeOptions["timeouts"] = {},
+): Promise<string | undefined> {
   using folder = new Folder({ "large.bin": octets(HUGE) });
-  const settings = { root: folder.root, timeouts: { write: 200, shutdown: 50 } };
-  await using service = start(settings);
-  const reason = async (end: (client: Client) => unknown) => {
-    using client = await Client.open(service.port);
-    await client.send(request("/large.bin"));
-    await client.read();
-    await end(client);
-    while (service.exchanges.length === 0) await pause(5);
-    return service.exchanges.pop()?.cut;
-  };
-  assertEquals(await reason((client) => client.conn.close()), "client left");
-  assertEquals(await reason(() => {}), "client read too slowly for 0.2 s");
-  assertEquals(
-    await reason(async (client) => {
-      Deno.truncateSync(folder.path("large.bin"), 9_000_000);
-      await client.until();
-    }),
-    "the file could not be read to its end",
-  );
-  service.complaints.length = 0; // the file that became shorter
-  folder.write("large.bin", octets(HUGE));
-  assertEquals(await reason(() => service.stop()), "server stopped");
+  await using service = start({ root: folder.root, timeouts });
+  using client = await Client.open(service.port);
+  await client.send(request("/large.bin"));
+  await client.read();
+  await end(client, folder, service);
+  while (service.exchanges.length === 0) await pause(5);
+  service.complaints.length = 0; // a file that became shorter is one
+  return service.exchanges[0]?.cut;
+}
+
+Deno.test("log: a response was cut short because the client left", async () => {
+  assertEquals(await reasonFor((client) => client.conn.close()), "client left");
+});
+
+Deno.test("log: a response was cut short because the client read too slowly", async () => {
+  assertEquals(await reasonFor(() => {}, { write: 200 }), "client read too slowly for 0.2 s");
+});
+
+Deno.test("log: a response was cut short because the file became shorter", async () => {
+  const reason = await reasonFor(async (client, folder) => {
+    Deno.truncateSync(folder.path("large.bin"), 9_000_000);
+    await client.until();
+  });
+  assertEquals(reason, "the file could not be read to its end");
+});
+
+Deno.test("log: a response was cut short because the service stopped", async () => {
+  const stop = (_client: Client, _folder: Folder, service: Service) => service.stop();
+  assertEquals(await reasonFor(stop, { shutdown: 50 }), "server stopped");
 });
 
 Deno.test("log: a response that was sent whole has no reason", async () => {

@@ -151,6 +151,15 @@ Deno.test("setDeadline is for all that follows: a drip of octets does not move i
   theirs.close();
 });
 
+Deno.test("setDeadline: starts no timer on a wire that is closed", async () => {
+  const [ours, theirs] = await socketPair();
+  using _peer = theirs;
+  const wire = new Wire(ours);
+  wire.close();
+  wire.setDeadline(60_000); // the sanitizer finds a timer that is left
+  await wire.lingeringClose(60_000);
+});
+
 Deno.test("setDeadline: a later one replaces an earlier one, and an earlier one a later", async () => {
   const [ours, theirs] = await socketPair();
   using wire = new Wire(ours);
