@@ -17,7 +17,13 @@ import { assert, assertEquals } from "@std/assert";
 import { programsIn } from "../docs/lesson.ts";
 import { ROOT } from "./helpers.ts";
 
-const DOCUMENTS = ["README.md", "docs/1-web.md", "docs/2-udp.md", "docs/3-mail.md"];
+const DOCUMENTS = [
+  "README.md",
+  "docs/1-web.md",
+  "docs/2-udp.md",
+  "docs/3-mail.md",
+  "docs/scale.md",
+];
 
 /** Commands that cannot run here, or that another test runs, and why. */
 const ELSEWHERE: readonly (readonly [command: RegExp, why: string])[] = [
