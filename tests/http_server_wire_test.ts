@@ -5,7 +5,7 @@
  * @module
  */
 import { assert, assertEquals, assertMatch, assertNotMatch } from "jsr:@std/assert@^1.0.19";
-import { type ServeOptions } from "../http_server.ts";
+import type { ServeOptions } from "../http_server.ts";
 import { decodeUtf8 } from "../protocol.ts";
 import { runProgram } from "./helpers.ts";
 import {
