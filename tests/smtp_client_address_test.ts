@@ -5,15 +5,20 @@
  */
 import {
   BYE,
+  converse,
   DATA,
   type Dialogue,
   DONE,
+  DRY_RUN,
   MAIL,
   RCPT,
   rcpt,
+  run,
   SENT,
   testInAllModes,
 } from "./smtp_helpers.ts";
+import { UsageError } from "../protocol.ts";
+import { assert, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { type Case, testMessages } from "./smtp_messages.ts";
 
 /** Addresses in the envelope. */
@@ -166,3 +171,150 @@ const HEADERS: Case[] = [
 ];
 
 testMessages(HEADERS);
+
+/** Recipients that are accepted, and how they are sent. */
+const ACCEPTED: [rule: string, written: string, path: string][] = [
+  [
+    "RFC 5321 §4.5.3.1.1: a local part of 64 octets",
+    `${long("x", 64)}@example.org`,
+    `${long("x", 64)}@example.org`,
+  ],
+  [
+    "RFC 5321 §4.5.3.1.1: a local part over 64 octets, since a client sets no limits",
+    `${long("x", 65)}@example.org`,
+    `${long("x", 65)}@example.org`,
+  ],
+  ["RFC 5322 §4.4: a comma at the end of a list", "bob@example.org,", "bob@example.org"],
+  ["RFC 5322 §4.4: an empty member of a list", "bob@example.org, ,", "bob@example.org"],
+  [
+    "RFC 5892 §A.1: an IDN with a zero width non-joiner",
+    "bob@نامه\u200cای.example",
+    "bob@xn--mgba3gch31f060k.example",
+  ],
+  [
+    "RFC 5321 §4.1.2: dots in a quoted local part",
+    '"a..b."@docomo.example',
+    '"a..b."@docomo.example',
+  ],
+  ["RFC 5322 §3.4: a comment after an address", "bob@example.org (Bob)", "bob@example.org"],
+  [
+    "RFC 5322 §3.4: a comment with a comma",
+    "bob@example.org (Bob, the builder)",
+    "bob@example.org",
+  ],
+  ["RFC 5322 §3.4: angle brackets without a name", "<bob@example.org>", "bob@example.org"],
+  ["RFC 5321 §4.1.3: an IPv6 literal", "bob@[IPv6:2001:db8::1]", "bob@[IPv6:2001:db8::1]"],
+];
+
+for (const [rule, written, path] of ACCEPTED) {
+  for (const args of [["-t", written], ["--", written]]) {
+    const how = args[0] === "-t" ? "by -t" : "as an operand";
+    Deno.test(`${rule} is accepted [${how}]`, async () => {
+      const talk = `${MAIL}\nC: RCPT TO:<${path}>\nS: 250 ok\n${DATA}\n${DONE}`;
+      await converse({ rule, talk, args, code: 0 }, "none", (text) => [text]);
+    });
+  }
+}
+
+Deno.test("an operand is an envelope recipient, and not in the header", async () => {
+  const talk = `${MAIL}\n${RCPT}\n${rcpt("eve")}\n${DATA}\n${DONE}`;
+  const args = ["-t", "bob@example.org", "eve@x.example"];
+  const { messages } = await converse({ rule: "", talk, args, code: 0 }, "none", (text) => [text]);
+  assert(!messages.join("").includes("eve@"));
+});
+
+/** Addresses that are refused, and what the message says. */
+const REFUSED: [written: string, says: string][] = [
+  ["bob", "expected an address"],
+  ["bob@", "expected an address"],
+  ["@example.org", "expected an address"],
+  ["b ob@example.org", "expected an address"],
+  ["a@b@example.org", "expected an address"],
+  ["a@-x.example", "expected an address"],
+  ["a@x_y.example", "expected an address"],
+  ["a@x.example.", "expected an address"],
+  ["a@x..example", "expected an address"],
+  [`a@${long("x", 64)}.example`, "expected an address"],
+  ["a@[999.1.1.1]", "expected an address"],
+  ["a@[IPv6:::::]", "expected an address"],
+  ["a@[IPv6:192.0.2.1]", "expected an address"],
+  ["a@１.２", "expected an address"],
+  ["a..b@docomo.example", 'dots need quotes: "a..b"@docomo.example'],
+  ["ab.@docomo.example", 'dots need quotes: "ab."@docomo.example'],
+  [".ab@docomo.example", 'dots need quotes: ".ab"@docomo.example'],
+  ["Doe, John <j@example.org>", "expected an address"],
+  ["a@x.example <b@x.example> <c@x.example>", "expected addresses, separated by commas"],
+  ["<a@x.example> Ann", "expected addresses, separated by commas"],
+  ['"open <j@example.org>', "expected addresses, separated by commas"],
+  ["<j@example.org", "expected addresses, separated by commas"],
+  ["bob@example.org\r\nDATA", "expected addresses, separated by commas"],
+  ["bob@exa\0mple.org", "expected addresses, separated by commas"],
+  ["a\u202eb@example.org", "expected an address"],
+  ["", "expected addresses, separated by commas"],
+  [" , ", "expected addresses, separated by commas"],
+];
+
+for (const [written, says] of REFUSED) {
+  Deno.test(`RFC 5321 §4.1.2: the recipient ${JSON.stringify(written)} is refused`, async () => {
+    const error = await assertRejects(() => run([...DRY_RUN, "-t", written]), UsageError, says);
+    assertStringIncludes(error.message, "Cannot use -t ");
+  });
+}
+
+const ID_AND_DATE = [
+  "-H",
+  "Message-ID: <1.a@example.org>",
+  "-H",
+  "Date: Sat, 28 Nov 2026 22:28:00 +0100",
+];
+
+/** Fields of -H. */
+const FIELDS: Case[] = [
+  {
+    rule: "RFC 2047 §5: Sender by -H keeps its address outside encoded words",
+    args: [...TO, "-m", "x", "-H", "Sender: Jörg Müller <j@example.org>"],
+    raw: /^Sender: =\?utf-8\?[^ ]*\?= <j@example\.org>\r$/m,
+  },
+  ...["Resent-To", "Resent-From", "Mail-Followup-To", "Disposition-Notification-To"].map((
+    name,
+  ) => ({
+    rule: `RFC 2047 §5: ${name} by -H keeps its addresses outside encoded words`,
+    args: [...TO, "-m", "x", "-H", `${name}: Jörg <j@example.org>, b@bücher.example`],
+    raw: new RegExp(`^${name}: =.*= <j@example\\.org>,\\r\\n b@xn--bcher-kva\\.example\\r$`, "m"),
+  })),
+  {
+    rule: "RFC 2047 §5: a URL with =? in List-Unsubscribe stays as it is",
+    args: [...TO, "-m", "x", "-H", "List-Unsubscribe: <https://x.example/?a=?utf-8?q?b?=>"],
+    raw: /^List-Unsubscribe: <https:\/\/x\.example\/\?a=\?utf-8\?q\?b\?=>\r$/m,
+  },
+  {
+    rule: "RFC 2047 §2: a URL with =? that is not an encoded word stays as it is",
+    args: [...TO, "-m", "x", "-H", "X-Link: https://x.example/?a=?b&c=?d"],
+    raw: /^X-Link: https:\/\/x\.example\/\?a=\?b&c=\?d\r$/m,
+  },
+  {
+    rule: "RFC 5322 §3.6.4: -H replaces Message-ID and Date",
+    args: [...TO, "-m", "x", ...ID_AND_DATE],
+    raw: /\r\nDate: Sat, 28 Nov 2026 22:28:00 \+0100\r\nMessage-ID: <1\.a@example\.org>\r\n/,
+    not: /Date:[^]*Date:|Message-ID:[^]*Message-ID:/i,
+  },
+];
+
+testMessages(FIELDS);
+
+const BAD_FIELDS: [field: string, says: string][] = [
+  ["Sender: nobody", "expected an address"],
+  ["Sender:", "expected addresses"],
+  ["Message-ID: 1", "expected an id"],
+  ["Message-ID: <a b@x>", "expected an id"],
+  ["Date: today", "expected a date"],
+  ["Date: Sat, 31 Feb 2026 99:28:00 +0100", "expected a date"],
+  ["List-Id: Grüße <list.example>", "expected printable ASCII"],
+  [`References: <${long("x", 1000)}@x>`, "in lines of 998 octets"],
+];
+
+for (const [field, says] of BAD_FIELDS) {
+  Deno.test(`RFC 5322 §3.6: -H ${JSON.stringify(field.slice(0, 40))} is refused`, async () => {
+    await assertRejects(() => run([...DRY_RUN, ...TO, "-H", field]), UsageError, says);
+  });
+}

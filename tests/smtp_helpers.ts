@@ -211,6 +211,7 @@ export const MINIMAL = [
   "-m",
   "x",
 ];
+export const DRY_RUN = ["--dry-run", "-f", "ann@example.org", "-m", "x"];
 export const CLEAR = ["-t", "bob@example.org", "--tls", "none"];
 export const TRY = ["-t", "bob@example.org", "--tls", "try"];
 export const HI = "S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250 STARTTLS\n";
