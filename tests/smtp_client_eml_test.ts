@@ -3,13 +3,15 @@
  *
  * @module
  */
-import { assertEquals } from "jsr:@std/assert@^1.0.19";
+import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import {
   BYE,
+  converse,
   DATA,
   type Dialogue,
   DONE,
   MINIMAL,
+  prelude,
   RCPT,
   run,
   SENT,
@@ -94,6 +96,7 @@ const DIALOGUES: Dialogue[] = [
 
 testInAllModes(DIALOGUES);
 
+const MINIMAL_FROM = ["-f", "ann@example.org", "-t", "bob@example.org"];
 const TO = ["-t", "bob@example.org"];
 
 /** What of a finished message is changed. */
@@ -135,3 +138,142 @@ for (
     assertEquals([status, `smtp_client: ${error}\n`, accepted], [65, stderr, []]);
   });
 }
+
+const EML = ["--eml", "-"];
+const FROM_ANN = `From: Ann <ann@example.org>\n${DATED}`;
+const envelope = (from: string, ...to: string[]) =>
+  [`MAIL FROM:<${from}>`, ...to.map((path) => `RCPT TO:<${path}>`)]
+    .map((command) => `C: ${command}\nS: 250 ok`).join("\n") + `\n${DATA}\n${DONE}`;
+
+/** The envelope that a header makes, as of `sendmail -t`. */
+const ENVELOPES: { rule: string; eml: string; from: string; to: string[]; args?: string[] }[] = [
+  {
+    rule: "RFC 5322 §3.6.3: To, Cc and Bcc of the header are the recipients",
+    eml: `${FROM_ANN}To: b@x.example\nCc: C <c@x.example>\nBcc: d@x.example\n\nx`,
+    from: "ann@example.org",
+    to: ["b@x.example", "c@x.example", "d@x.example"],
+  },
+  {
+    rule: "RFC 5322 §2.2.3: a folded To field is read whole",
+    eml: `${FROM_ANN}To: b@x.example,\n\t"C, d" <c@x.example>\n\nx`,
+    from: "ann@example.org",
+    to: ["b@x.example", "c@x.example"],
+  },
+  {
+    rule: "RFC 5322 §3.4: groups and comments of the header are read",
+    eml: `${FROM_ANN}To: friends: b@x.example, c@x.example (C);, d@x.example\nCc: none:;\n\nx`,
+    from: "ann@example.org",
+    to: ["b@x.example", "c@x.example", "d@x.example"],
+  },
+  {
+    rule: "RFC 5322 §3.6.2: Sender is preferred to From",
+    eml: `Sender: sec@example.org\n${FROM_ANN}To: b@x.example\n\nx`,
+    from: "sec@example.org",
+    to: ["b@x.example"],
+  },
+  {
+    rule: "RFC 5322 §3.6.2: the first of several authors is the sender",
+    eml: `From: a@x.example, b@x.example\n${DATED}To: c@x.example\n\nx`,
+    from: "a@x.example",
+    to: ["c@x.example"],
+  },
+  {
+    rule: "RFC 5322 §3.6.6: Resent fields are preferred",
+    eml: `Resent-From: me@x.example\nResent-To: new@x.example\n${FROM_ANN}To: b@x.example\n\nx`,
+    from: "me@x.example",
+    to: ["new@x.example"],
+  },
+  {
+    rule: "operands are the only recipients",
+    eml: `${FROM_ANN}To: b@x.example\nBcc: d@x.example\n\nx`,
+    from: "ann@example.org",
+    to: ["op@x.example"],
+    args: ["-i", "op@x.example"],
+  },
+  {
+    rule: "-t and -f replace the header's recipients and sender",
+    eml: `${FROM_ANN}To: b@x.example\n\nx`,
+    from: "f@x.example",
+    to: ["t@x.example"],
+    args: ["-f", "f@x.example", "-t", "t@x.example"],
+  },
+];
+
+for (const { rule, eml, from, to, args = [] } of ENVELOPES) {
+  Deno.test(`--eml: ${rule}`.replace(/^--eml: (RFC [\d]+ §[\d.]+): /, "$1: --eml: "), async () => {
+    const talk = `${prelude("none", [])}\n${envelope(from, ...to)}`;
+    const { messages } = await converse(
+      { rule, talk, args: ["--tls", "none", ...EML, ...args], base: [], stdin: eml, code: 0 },
+      null,
+      (text) => [text],
+    );
+    assert(!/^bcc:/im.test(messages.join("")));
+  });
+}
+
+const [MARK, FROM_LINE] = ["\xef\xbb\xbf", "From ann@example.org Sat Nov 28 22:28:00 2026\n"];
+
+/** What precedes the header in files of other programs. */
+for (
+  const [rule, before] of [
+    ["a byte order mark", MARK],
+    ['a line "From " of an mbox', FROM_LINE],
+    ['a line ">From "', `>${FROM_LINE}`],
+    ["a byte order mark and From lines", `${MARK}${FROM_LINE}>${FROM_LINE}`],
+  ]
+) {
+  Deno.test(`RFC 4155 §A: --eml drops ${rule} before the header`, async () => {
+    const eml = `${before}${DATED}Subject: x\n\nFrom here\n`;
+    const { stdout } = await run(["--dry-run", "-f", "ann@example.org", ...TO, ...EML], {
+      stdin: eml,
+    });
+    assertEquals(stdout, `${DATED}Subject: x\n\nFrom here\n`.replaceAll("\n", "\r\n"));
+  });
+}
+
+Deno.test('RFC 5322 §4.5.4: "From : ann" with a blank before the colon is a field', async () => {
+  const eml = `From : ann@example.org\n${DATED}To: bob@example.org\n\nx`;
+  const { stdout } = await run(["--dry-run", ...EML], { stdin: eml });
+  assertStringIncludes(stdout, "From : ann@example.org\r\n");
+});
+
+/** Finished messages that cannot be sent. */
+const IMPOSSIBLE: [rule: string, eml: string, says: string, args?: string[]][] = [
+  ["an empty file", "", "it is empty", MINIMAL_FROM],
+  ["only line ends", "\n\n", "it is empty", MINIMAL_FROM],
+  ["only a From line", FROM_LINE, "it is empty", MINIMAL_FROM],
+  ["no From field and no -f", `${DATED}To: b@x.example\n\nx`, "it has no From field"],
+  ["no recipient", `${FROM_ANN}\nx`, "its header has no recipient"],
+  ["only an empty group", `${FROM_ANN}To: undisclosed-recipients:;\n\nx`, "no recipient"],
+  ["a malformed To field", `${FROM_ANN}To: b@\n\nx`, 'field to has "b@": expected an address'],
+  ["a line that is not a field", `${FROM_ANN}Hello Bob,\n\nx`, '"Hello Bob," in its header'],
+  ["a fold before the first field", ` x\n${FROM_ANN}\nx`, '" x" in its header'],
+];
+
+for (const [rule, stdin, says, args = []] of IMPOSSIBLE) {
+  Deno.test(`RFC 5322 §3.6: --eml with ${rule} is exit 65`, async () => {
+    const { code, stderr } = await run(["--server", "127.0.0.1:1", ...EML, ...args], { stdin });
+    assertEquals(code, 65, stderr);
+    assertStringIncludes(stderr, says);
+  });
+}
+
+Deno.test("RFC 5322 §2.1.1: --eml with a line of 998 octets is sent", async () => {
+  const eml = `${FROM_ANN}To: b@x.example\n\n${"x".repeat(998)}\n`;
+  assertEquals((await run(["--dry-run", ...EML], { stdin: eml })).code, 0);
+});
+
+Deno.test("--json: messageId is that of the --eml message", async () => {
+  const { stdout } = await converse(
+    {
+      rule: "",
+      talk: SENT,
+      args: ["-t", "bob@example.org", ...EML, "--json"],
+      stdin: DATED,
+      code: 0,
+    },
+    "none",
+    (text) => [text],
+  );
+  assertEquals(JSON.parse(stdout).messageId, "<1@x>");
+});

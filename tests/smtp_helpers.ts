@@ -23,6 +23,8 @@ export interface Dialogue {
   offers?: string[];
   talk: string;
   args?: string[];
+  /** Arguments before `args`; default: BASE. */
+  base?: string[];
   env?: Record<string, string>;
   stdin?: string;
   code: number;
@@ -172,7 +174,8 @@ export async function converse(
   });
   const server = ["--server", `127.0.0.1:${listener.addr.port}`];
   const how = mode === null ? [] : ["--tls", mode];
-  const body = stdin === undefined ? BASE : BASE.filter((arg) => arg !== "-m" && arg !== "hi");
+  const base = dialogue.base ?? BASE;
+  const body = stdin === undefined ? base : base.filter((arg) => arg !== "-m" && arg !== "hi");
   const running = run([...server, ...how, ...body, ...args], { env, stdin });
   running.catch(() => listener.close()); // a client that fails before it connects
   const [played, ran] = await Promise.allSettled([serving, running]);
