@@ -126,6 +126,79 @@ const LOGINS: Dialogue[] = [
     code: 77,
   },
   {
+    rule: "RFC 4954 §4: SCRAM refused before a proof was sent leads to the next mechanism",
+    offers: ["AUTH SCRAM-SHA-256 PLAIN"],
+    talk: `SCRAM\nS: 535 5.7.8 no such scheme\nC: AUTH PLAIN ${
+      b64("\0ann\0s3cret")
+    }\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4954 §4: CRAM-MD5 refused before its challenge, with no other offered, is exit 77",
+    offers: ["AUTH CRAM-MD5"],
+    talk: `C: AUTH CRAM-MD5\nS: 535 5.7.8 no\n${BYE}`,
+    code: 77,
+    says: "Server refused AUTH CRAM-MD5: 535 5.7.8 no",
+  },
+  {
+    rule: "RFC 4954 §4: LOGIN refused after the user name leads to the next mechanism",
+    offers: ["AUTH LOGIN CRAM-MD5"],
+    talk: `C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: ${
+      b64("ann")
+    }\nS: 535 no\nC: AUTH CRAM-MD5\nS: 504 no\n${BYE}`,
+    code: 77,
+  },
+  {
+    rule: "RFC 4954 §4: LOGIN refused after the password is final",
+    offers: ["AUTH LOGIN CRAM-MD5"],
+    talk: `${LOGIN}S: 535 no\n${BYE}`,
+    code: 77,
+  },
+  {
+    rule: "RFC 4954 §6: 454 to SCRAM before a proof was sent is exit 75",
+    offers: ["AUTH SCRAM-SHA-256 PLAIN"],
+    talk: `SCRAM\nS: 454 4.7.0 later\n${BYE}`,
+    code: 75,
+  },
+  {
+    rule: "RFC 4954 §4: an AUTH line of 511 octets carries the response",
+    offers: ["AUTH XOAUTH2"],
+    env: { SMTP_TOKEN: "y".repeat(349) },
+    talk: `C: AUTH XOAUTH2 ${
+      b64(`user=ann\x01auth=Bearer ${"y".repeat(349)}\x01\x01`)
+    }\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4954 §4: an AUTH line of 513 octets is too long for the response",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: "x".repeat(368) },
+    talk: `C: AUTH PLAIN\nS: 334\nC: ${b64(`\0ann\0${"x".repeat(368)}`)}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  ...["\n", "\r\n"].map((end) => ({
+    rule: `the line end ${JSON.stringify(end)} of SMTP_PASSWORD is not part of the password`,
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: `s3cret${end}` },
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  })),
+  {
+    rule: "SMTP_USER logs in",
+    offers: ["AUTH PLAIN"],
+    args: ["-t", "bob@example.org"],
+    env: { SMTP_USER: "ann\n", SMTP_PASSWORD: "s3cret" },
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "-u is preferred to SMTP_USER",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_USER: "eve\n", SMTP_PASSWORD: "s3cret" },
+    talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
     rule: "RFC 4954 §6: 454 to AUTH is exit 75",
     offers: ["AUTH PLAIN LOGIN"],
     talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 454 4.7.0 later\n${BYE}`,
@@ -136,29 +209,6 @@ const LOGINS: Dialogue[] = [
     offers: ["AUTH PLAIN LOGIN"],
     talk: `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 421 bye`,
     code: 75,
-  },
-  {
-    rule: "advice: 534 5.7.9 asks for an app password",
-    offers: ["AUTH PLAIN"],
-    talk: `C: AUTH PLAIN ${
-      b64("\0ann\0s3cret")
-    }\nS: 534-5.7.9 Application-specific password required.\nS: 534 5.7.9 x\n${BYE}`,
-    code: 77,
-    says: "app password",
-  },
-  {
-    rule: "advice: 535 5.7.139, SMTP AUTH disabled, is for the administrator",
-    offers: ["AUTH LOGIN"],
-    talk: `${LOGIN}S: 535 5.7.139 SmtpClientAuthentication is disabled\n${BYE}`,
-    code: 77,
-    says: "administrator",
-  },
-  {
-    rule: "advice: 550 5.7.30 asks for a token",
-    offers: ["AUTH LOGIN"],
-    talk: `${LOGIN}S: 550 5.7.30 Basic authentication is not supported\n${BYE}`,
-    code: 77,
-    says: "token",
   },
   {
     rule: "RFC 4954 §4: 250 to AUTH is exit 76",
@@ -279,7 +329,9 @@ for (const mode of ["starttls", "implicit"] as const) {
       );
       const output = `${result.stderr}${result.stdout}`;
       const coded = [...output.matchAll(/[A-Za-z0-9+/]+=*/g)].map(([word]) => decoded(word));
-      for (const secret of Object.values(env)) {
+      for (const [name, value] of Object.entries(env)) {
+        if (name === "SMTP_USER") continue;
+        const secret = value.trim();
         assert(!output.includes(secret), "a secret is shown");
         assert(!coded.some((words) => words.includes(secret)), "a secret is shown in base64");
       }
@@ -298,13 +350,16 @@ async function scramServer(conn: Deno.Conn, lie: string): Promise<string> {
     createHmac("sha256", key).update(message).digest();
   const first = text((await hear()).slice("AUTH SCRAM-SHA-256 ".length)).slice("n,,".length);
   const nonce = lie === "nonce" ? "other" : /r=(.*)$/.exec(first)?.[1];
-  const count = lie === "few" ? 1 : lie === "many" ? 99_999_999 : 4096;
+  const count = /^\d+$/.test(lie) ? Number(lie) : 4096;
   const extension = lie === "extension" ? "m=x," : ""; // which one has to know (RFC 5802 §5.1)
-  const challenge = `${extension}r=${nonce}xyz,s=${b64("salt")},i=${count}`;
+  const added = lie === "echo" ? "" : "xyz";
+  const challenge = `${extension}r=${nonce}${added},s=${b64("salt")},i=${count}`;
   await say(`334 ${b64(challenge)}`);
   const final = await hear();
   if (final === "*") {
     await say("501 cancelled");
+  } else if (count > 4096) {
+    await say("535 not computed here");
   } else {
     const [bare = "", proof] = text(final).split(/,p=/);
     const salted = pbkdf2Sync("s3cret", "salt", 4096, 32, "sha256");
@@ -334,8 +389,16 @@ const SCRAM: [lie: string, rule: string, says: string][] = [
     "RFC 5802 §5.1: a server nonce that does not begin with the client's is refused",
     "nonce does not extend the client's nonce",
   ],
-  ["few", "RFC 7677 §4: fewer than 4,096 iterations are refused", "asks for 1 iterations"],
-  ["many", "RFC 7677 §4: 99,999,999 iterations are refused", "asks for 99999999 iterations"],
+  [
+    "echo",
+    "RFC 5802 §5.1: a server that adds nothing to the client's nonce is refused",
+    "nonce does not extend the client's nonce",
+  ],
+  ["0", "RFC 7677 §4: 0 iterations are refused", "asks for 0 iterations"],
+  ["4095", "RFC 7677 §4: 4,095 iterations are refused", "asks for 4095 iterations"],
+  ["1000000", "RFC 7677 §4: 1,000,000 iterations are computed", "535 not computed here"],
+  ["1000001", "RFC 7677 §4: 1,000,001 iterations are refused", "asks for 1000001 iterations"],
+  ["9999999999", "RFC 7677 §4: 9,999,999,999 iterations are refused", 'challenge is "r='],
   [
     "verifier",
     "RFC 5802 §3: a wrong server signature is refused",
@@ -398,5 +461,80 @@ for (const content of ["s3cret", "s3cret\n", "s3cret\r\n", "s3cret\n\n", "s3cret
     } finally {
       await Deno.remove(file);
     }
+  });
+}
+
+/** Replies of providers to a password, and the advice. */
+const ADVICE: [rule: string, reply: string, advice: string][] = [
+  [
+    "Gmail wants an app password",
+    "534-5.7.9 Application-specific password required.\nS: 534 5.7.9 x",
+    "Use an app password",
+  ],
+  [
+    "Gmail wants a web login",
+    "534 5.7.14 <https://accounts.google.com/signin/continue?sarp=1> Please log in via your web browser",
+    "with a web browser once",
+  ],
+  ["Gmail, a wrong password", "535 5.7.8 Username and Password not accepted.", "app password"],
+  [
+    "Outlook, SMTP AUTH is off",
+    "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
+    "an administrator can turn it on",
+  ],
+  [
+    "Outlook, a wrong password",
+    "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.",
+    "Check user and password",
+  ],
+  [
+    "Outlook, a rule of the organization",
+    "535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully. Contact your administrator.",
+    "A rule of the organization",
+  ],
+  [
+    "Outlook, passwords have ended",
+    "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
+    "use a token",
+  ],
+  [
+    "Exchange, a wrong password or SMTP AUTH off",
+    "535 5.7.3 Authentication unsuccessful",
+    "SMTP AUTH may be off",
+  ],
+  [
+    "Exchange Online, passwords have ended",
+    "550 5.7.30 Basic authentication is not supported for Client Submission.",
+    "use a token",
+  ],
+  [
+    "Amazon SES, an access key",
+    "535 Authentication Credentials Invalid",
+    "use its SMTP credentials",
+  ],
+  [
+    "SendGrid, a wrong API key",
+    "535 Authentication failed: The provided authorization grant is invalid, expired, or revoked",
+    '"apikey"',
+  ],
+  [
+    "Yahoo, too many attempts",
+    "535 5.7.0 (#AUTH005) Too many bad auth attempts.",
+    "Too many failed logins",
+  ],
+  [
+    "Yahoo, a wrong password",
+    "535 5.7.0 (#MBR1212) Incorrect username or password.",
+    "app password",
+  ],
+];
+
+for (const [rule, reply, advice] of ADVICE) {
+  Deno.test(`advice: ${rule}`, async () => {
+    const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: ${reply}\n${BYE}`;
+    const dialogue = { rule, talk, offers: ["AUTH PLAIN"], args: USER, env: PASSWORD, code: 77 };
+    const { stderr } = await converse(dialogue, "implicit", (text) => [text]);
+    assertEquals(stderr.trim().split("\n").length, 2, stderr);
+    assertStringIncludes(stderr.split("\n")[1] ?? "", advice);
   });
 }

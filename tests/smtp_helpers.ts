@@ -5,7 +5,7 @@
  * In a transcript "S:" is a line that the server sends and "C:" the line that it must receive;
  * "M:" reads a message up to its final dot, "TLS:" does a handshake, "SILENT:" waits until the
  * client gives up, "RAW:" sends a JSON string as it is, "GONE:" closes the connection. A line that
- * is not in the transcript must not be sent.
+ * is not in the transcript must not be sent. "SCRAM" is the AUTH line of that mechanism.
  *
  * @module
  */
@@ -94,7 +94,9 @@ export async function playServer(
       if (mark === "S") await send(raw, cut(`${rest}\r\n`));
       else if (mark === "RAW") await send(raw, cut(JSON.parse(rest)));
       else if (mark === "C") assertEquals(await wire.readLine(20_000), rest);
-      else if (mark === "GONE") return messages;
+      else if (line === "SCRAM") { // its nonce is random
+        assertMatch(await wire.readLine(20_000) ?? "", /^AUTH SCRAM-SHA-256 \S+$/);
+      } else if (mark === "GONE") return messages;
       else if (mark === "SILENT") break;
       else if (mark === "PAUSE") await new Promise((resolve) => setTimeout(resolve, 50));
       else if (mark === "STILL") { // the client speaks TLS to nobody
