@@ -58,6 +58,7 @@ import {
   printable,
   readTrust,
   showAddress,
+  signalTimer,
   toByteString,
   TOKEN,
   type Trace,
@@ -539,6 +540,7 @@ async function dial(
     for (const hostname of addresses) {
       const attempt = Deno.connect({ hostname, port, signal: ended });
       attempts.push(attempt);
+      if (hostname === addresses.at(-1)) break;
       const isAnyOpen = Promise.any(attempts).then(() => true, () => false);
       const isOpen = attempt.then(() => true, () => false); // its failure starts the next, too
       if (await Promise.race([isAnyOpen, isOpen, pause(HEAD_START, ended)])) break;
@@ -1510,7 +1512,7 @@ async function send(request: HttpRequest, attempt: Attempt): Promise<Exchange> {
   if ("hostname" in conn.remoteAddr) io.transfer.remoteIp = conn.remoteAddr.hostname;
   let inHead = true; // the lines of a chunked body are not shown
   const trace: Trace | undefined = io.trace && ((...line) => inHead && io.trace?.(...line));
-  const wire = new Wire(conn, { trace, buffer: MAX_LINE });
+  const wire = new Wire(conn, { trace, buffer: MAX_LINE, timer: signalTimer });
   const stop = () => wire.close();
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
