@@ -1245,7 +1245,7 @@ class Output {
   readonly #url: URL;
   readonly #options: DownloadOptions;
   readonly #stdout: DownloadIO["stdout"];
-  readonly #text = new TextDecoder(); // for a terminal
+  #text: TextDecoder | undefined; // for a terminal
   #file: Deno.FsFile | undefined;
   #isRegular = true;
   #canWriteSync = true;
@@ -1347,9 +1347,9 @@ class Output {
       if (octets.includes(0) && this.#options.output !== "-") {
         throw new ExitError(23, "Binary body: save it with -o FILE, or show it here with -o -");
       }
-      await this.#write(
-        encoder.encode(escapeControls(this.#text.decode(octets, { stream: true }))),
-      );
+      this.#text ??= new TextDecoder();
+      const text = this.#text.decode(octets, { stream: true });
+      await this.#write(encoder.encode(escapeControls(text)));
       this.size += octets.length;
     } else await this.#write(octets, (count) => this.size += count);
   }
@@ -1386,7 +1386,7 @@ class Output {
 
   /** Closes the file, after a character that is incomplete on a terminal. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const rest = this.#text.decode();
+    const rest = this.#text?.decode() ?? "";
     this.#close();
     if (rest !== "") await this.#write(encoder.encode(rest));
   }
@@ -1448,15 +1448,15 @@ async function makeAttempts(
   const { options, io, output } = context;
   let wait = options.times.firstPause;
   for (let left = options.retries;; left--) {
-    const timeout = options.maxTime < FOREVER ? AbortSignal.timeout(options.maxTime) : interrupted;
-    const signal = AbortSignal.any([interrupted, timeout]);
+    const timeout = options.maxTime < FOREVER ? AbortSignal.timeout(options.maxTime) : null;
+    const signal = timeout === null ? interrupted : AbortSignal.any([interrupted, timeout]);
     const work = makeAttempt(withRange(first, output), { ...context, signal, mayRetry: left > 0 });
     try {
       return await abortable(work, signal);
     } catch (error) {
       if (interrupted.aborted) throw new ExitError(130, "Interrupted");
       const late = new ExitError(28, `Not done within ${options.maxTime / 1000} s`);
-      const failure = timeout.aborted ? late : error;
+      const failure = timeout?.aborted ? late : error;
       const delay = left > 0 ? pauseAfter(failure, output, wait) : null;
       if (!(failure instanceof ExitError) || delay === null) throw failure;
       io.note(`${failure.message}: again in ${delay / 1000} s, ${left} left`);
