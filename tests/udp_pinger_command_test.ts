@@ -376,28 +376,77 @@ Deno.test("command line: closed standard output ends the program quietly", async
   assertMatch(toByteString(stdout), /^45 bytes from .*\n$/);
 });
 
-Deno.test("command line: Ctrl-C sends a farewell after heartbeats", async () => {
+Deno.test("command line: SIGQUIT with --json prints a status object and continues", async () => {
+  const args = ["-c0", "-i.02", "--json"];
+  const { code, stdout, stderr } = await during(args, [echo], async (child, more) => {
+    await more();
+    child.kill("SIGQUIT");
+    for (let text = ""; !text.includes('"status"');) text += await more();
+    child.kill("SIGTERM");
+  });
+  assertEquals([code, stderr], [0, ""]);
+  const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  const status = lines.find(({ event }) => event === "status");
+  const summary = lines.find(({ event }) => event === "summary");
+  assertEquals(Object.keys(status), Object.keys(summary).filter((key) => key !== "replay"));
+});
+
+/** Runs the pinger, and returns the datagrams that came, with times masked. */
+async function runBeats(args: string[], stopAfter = Infinity) {
   const server = udp();
   const { port } = addressOf(server);
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "-A", `${ROOT}udp_pinger.ts`, "--heartbeat", "-i30", "--name", "web1", "-q"],
-      ...["127.0.0.1", String(port)],
-    ],
+    args: ["run", "-A", `${ROOT}udp_pinger.ts`, "--heartbeat", ...args, `127.0.0.1:${port}`],
     stdout: "piped",
     stderr: "piped",
   }).spawn();
   const heard: string[] = [];
-  for await (const [octets] of server) {
-    heard.push(toByteString(octets));
-    if (heard.length === 2) break;
-    child.kill("SIGINT");
-  }
+  const hearing = (async () => {
+    for await (const [octets] of server) {
+      heard.push(toByteString(octets).replace(/time=\d{10}\.\d{6}/, "time=T"));
+      if (heard.length === stopAfter) child.kill("SIGINT");
+    }
+  })();
+  const { code, stdout, stderr } = await child.output();
   server.close();
-  const { code, stdout } = await child.output();
-  assertEquals([code, toByteString(stdout)], [
-    0,
-    `2 heartbeats sent to 127.0.0.1:${port}, 0 errors\n`,
+  await hearing;
+  const shown = toByteString(stdout).replace(`:${port}`, ":P");
+  return { code, stdout: shown, stderr: toByteString(stderr).replace(`:${port}`, ":P"), heard };
+}
+
+Deno.test("command line: Ctrl-C sends three farewells after heartbeats", async () => {
+  const { code, stdout, stderr, heard } = await runBeats(["-i30", "--name", "web1"], 1);
+  const farewell = "sequence=2\ttime=T\tname=web1\tinterval=30\tbye=1";
+  assertEquals(heard, [
+    "sequence=1\ttime=T\tname=web1\tinterval=30",
+    farewell,
+    farewell,
+    farewell,
   ]);
-  assertMatch(heard[1] ?? "", /^sequence=2\ttime=[\d.]+\tname=web1\tinterval=30\tbye=1$/);
+  assertEquals([code, stdout], [0, "2 heartbeats sent to 127.0.0.1:P, 0 errors\n"]);
+  assertEquals(stderr, "udp_pinger: heartbeats to 127.0.0.1:P every 30 s\n");
+});
+
+Deno.test("command line: --heartbeat -c1 sends one beat three times and ends at once", async () => {
+  const { code, stdout, heard } = await runBeats(["-c1", "-i86400", "--name=backup"]);
+  const [first = ""] = heard;
+  assertEquals(heard, [first, first, first]);
+  assertMatch(first, /^sequence=\d{10}\ttime=T\tname=backup\tinterval=86400$/);
+  assertEquals([code, stdout], [0, "1 heartbeat sent to 127.0.0.1:P, 0 errors\n"]);
+});
+
+Deno.test("command line: --fail sends one beat with its text", async () => {
+  const { code, heard } = await runBeats(["--fail", "disk full", "--name=backup", "-q"]);
+  assertEquals([code, heard.length], [0, 3]);
+  assertMatch(heard[0] ?? "", /^sequence=\d{10}\ttime=T\tname=backup\tinterval=5\tfail=disk full$/);
+});
+
+Deno.test("command line: heartbeats that cannot be sent are exit 2", async () => {
+  const args = ["--heartbeat", "-c1", "-i.01", "fe80::1%nope"];
+  const { code, stdout, stderr } = await runProgram("udp_pinger.ts", args);
+  assertEquals([code, stdout], [2, "0 heartbeats sent to [fe80::1%nope]:12000, 1 error\n"]);
+  assertEquals(
+    stderr,
+    'udp_pinger: Cannot send heartbeats: no network interface "nope"\n',
+  );
 });

@@ -61,8 +61,8 @@ export const twiceLater = (ms: number): Action => ({ later, octets }) => {
 export const hold: Action = ({ hold, octets }) => hold(octets);
 export const flip = (at: number, bits = 1): Action => ({ reply, octets }) =>
   reply(octets.map((octet, index) => index === at ? octet ^ bits : octet));
-export const flipThenEcho = (at: number): Action => async (visit) => {
-  await flip(at)(visit);
+export const flipThenEcho = (at: number, bits = 1): Action => async (visit) => {
+  await flip(at, bits)(visit);
   await echo(visit);
 };
 export const cut = (length: number): Action => ({ reply, octets }) =>

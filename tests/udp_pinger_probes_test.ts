@@ -5,10 +5,11 @@
  */
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { toByteString } from "../protocol.ts";
-import { probeEncoder, shortestProbe, Statistics } from "../udp_pinger.ts";
+import { Pinger, type PingEvent, probeEncoder, shortestProbe, Statistics } from "../udp_pinger.ts";
 import { octetsOf } from "./helpers.ts";
 import {
   type Action,
+  addressOf,
   after,
   cut,
   drop,
@@ -21,6 +22,7 @@ import {
   otherAddress,
   otherPort,
   replayFirst,
+  respond,
   runScript,
   sayThenEcho,
   stamp,
@@ -29,8 +31,21 @@ import {
   testScripts,
   thrice,
   twice,
+  udp,
   upperCase,
 } from "./udp_pinger_helpers.ts";
+
+/** Damages octets of a reply, then sends it undamaged. */
+const damageThenEcho = (...places: number[]): Action => async (visit) => {
+  await visit.reply(visit.octets.map((octet, at) => places.includes(at) ? octet ^ 1 : octet));
+  await echo(visit);
+};
+
+/** Fills the last octet of a field with a letter. */
+const badFieldsThenEcho: Action = async (visit) => {
+  await visit.reply(visit.octets.map((octet, at) => at === 99 ? 0x3a : octet));
+  await echo(visit);
+};
 
 // ---- What came back ------------------------------------------------------
 
@@ -108,6 +123,24 @@ testScripts([
     actions: [echo, echo, flipThenEcho(9)],
     lines: ["seq=1 OK", "seq=2 OK", "seq=3 OK (corrupted: byte 9 is 0x__, not 0x__)", "seq=3 OK"],
     counts: "3 packets transmitted, 3 received, +1 corrupted, 0% packet loss",
+  },
+  {
+    rule: "two damaged octets, one in the number, are corruption",
+    actions: [damageThenEcho(0, 9)],
+    lines: ["seq=1 OK (corrupted: byte 0 is 0x__, not 0x__)", "seq=1 OK"],
+    counts: "1 packet transmitted, 1 received, +1 corrupted, 0% packet loss",
+  },
+  {
+    rule: "three damaged octets, one in the number, make a foreign datagram",
+    actions: [damageThenEcho(0, 9, 20)],
+    lines: ["foreign: 45 octets from 127.0.0.1:P", "seq=1 OK"],
+    counts: "1 packet transmitted, 1 received, +1 foreign, 0% packet loss",
+  },
+  {
+    rule: "a reply that is only partly in upper case is corrupted",
+    actions: [flipThenEcho(2, 0x20)],
+    lines: ["seq=1 OK (corrupted: byte 2 is 0x__, not 0x__)", "seq=1 OK"],
+    counts: "1 packet transmitted, 1 received, +1 corrupted, 0% packet loss",
   },
   {
     rule: "a truncated reply is corrupted",
@@ -211,6 +244,30 @@ testScripts([
     counts: "2 packets transmitted, 2 received, 0% packet loss",
   },
   {
+    rule: "-T: the filled fields may come back in upper case",
+    actions: [
+      (visit) =>
+        stamp(1)({ ...visit, reply: async (octets) => await upperCase({ ...visit, octets }) }),
+    ],
+    options: { oneWay: true },
+    lines: ["seq=1 OK (upper case)"],
+    counts: "1 packet transmitted, 1 received, 0% packet loss",
+  },
+  {
+    rule: "-T: a probe too short for an id is answered",
+    actions: [stamp(1), stamp(2)],
+    options: { oneWay: true, size: 89 },
+    lines: ["seq=1 OK", "seq=2 OK"],
+    counts: "2 packets transmitted, 2 received, 0% packet loss",
+  },
+  {
+    rule: "-T: a server may fill digits only",
+    actions: [badFieldsThenEcho],
+    options: { oneWay: true },
+    lines: ["seq=1 OK (corrupted: byte 99 is 0x__, not 0x__)", "seq=1 OK"],
+    counts: "1 packet transmitted, 1 received, +1 corrupted, 0% packet loss",
+  },
+  {
     rule: "-T: a plain echo server is answered as without it",
     actions: [echo],
     options: { oneWay: true },
@@ -239,6 +296,13 @@ testScripts([
     counts: "1 packet transmitted, 1 received, 0% packet loss",
   },
   {
+    rule: "with a deadline, lost probes are replaced until so many are answered",
+    actions: [drop, echo, drop, echo],
+    options: { count: 2, timeout: 60, deadline: 30_000 },
+    lines: ["seq=1 timeout", "seq=2 OK", "seq=3 timeout", "seq=4 OK"],
+    counts: "4 packets transmitted, 2 received, 50% packet loss",
+  },
+  {
     rule: "at the deadline a probe in flight is not lost",
     actions: [echo, drop],
     options: { deadline: 100, timeout: 5000 },
@@ -261,6 +325,90 @@ Deno.test("Pinger: a corrupted reply names the octet and both values", async () 
     "byte 9 is 0x33, not 0x31",
   );
   assertMatch(toByteString(responder.before[0] ?? new Uint8Array()), /^sequence=1\ttime=/);
+});
+
+Deno.test("RFC 4737 §3.3: replies that overtake each other are no burst of losses", async () => {
+  const { summary } = await runScript([hold, echo, hold, echo, echo], { preload: 2 });
+  assertEquals([summary.outOfOrder, summary.received], [2, 5]);
+  assertEquals([summary.lost, summary.bursts, summary.longest], [0, 0, 0]);
+});
+
+Deno.test("Pinger: a loss among replies that overtake each other is one burst of one", async () => {
+  const { summary } = await runScript([echo, drop, hold, echo, echo], { preload: 3 });
+  assertEquals([summary.outOfOrder, summary.received], [1, 4]);
+  assertEquals([summary.lost, summary.bursts, summary.longest], [1, 1, 1]);
+});
+
+Deno.test("Pinger: losses on both sides of a reply are two bursts, whatever order they settle in", async () => {
+  const { summary } = await runScript([drop, echo, drop, drop, echo], { preload: 5, timeout: 60 });
+  assertEquals([summary.lost, summary.bursts, summary.longest], [3, 2, 2]);
+});
+
+/** Runs a pinger whose first probes cannot be sent: its socket is of the other family. */
+async function runUnsendable(more: Record<string, unknown>) {
+  const events: PingEvent[] = [];
+  const options = {
+    count: 3,
+    timeout: 60,
+    preload: 1,
+    flood: false,
+    oneWay: false,
+    signal: new AbortController().signal,
+    report: (event: PingEvent) => events.push(event),
+    ...more,
+  };
+  const target = { transport: "udp" as const, hostname: "::1", port: 9 };
+  const pinger = new Pinger(udp("0.0.0.0"), target, options);
+  await pinger.run();
+  return { summary: pinger.statistics.summary(), events };
+}
+
+Deno.test("Pinger: after a send error the next probe waits as after a loss", async () => {
+  const { summary, events } = await runUnsendable({});
+  assertEquals([summary.errors, summary.transmitted, summary.loss], [3, 3, 100]);
+  assert(summary.time >= 115, `${summary.time} ms`);
+  assertEquals(events.map(({ event }) => event), [
+    "probe",
+    "error",
+    "probe",
+    "error",
+    "probe",
+    "error",
+  ]);
+});
+
+Deno.test("Pinger: after a send error a preload waits, too", async () => {
+  const { summary } = await runUnsendable({ preload: 3 });
+  assert(summary.time >= 115, `${summary.time} ms`);
+});
+
+Deno.test("Pinger: after a send error a flood waits 10 ms", async () => {
+  const { summary } = await runUnsendable({ flood: true, count: 6, timeout: 60_000 });
+  assert(summary.time >= 48, `${summary.time} ms`);
+});
+
+Deno.test("Pinger: after a send error probes with an interval stay on their schedule", async () => {
+  const { summary } = await runUnsendable({ interval: 20, timeout: 60_000 });
+  assert(summary.time >= 38 && summary.time < 1000, `${summary.time} ms`);
+});
+
+Deno.test("Pinger: after a send error the name is looked up again", async () => {
+  const server = udp();
+  const responder = respond(server, [echo]);
+  let lookUps = 0;
+  const lookUp = () => {
+    lookUps++;
+    return Promise.resolve(addressOf(server));
+  };
+  const { summary } = await runUnsendable({ lookUp });
+  await responder.stop();
+  assertEquals([summary.errors, summary.received, lookUps], [1, 2, 1]);
+});
+
+Deno.test("Pinger: the old address stays when the name cannot be looked up", async () => {
+  const lookUp = () => Promise.reject(new Error("no such name"));
+  const { summary } = await runUnsendable({ lookUp });
+  assertEquals([summary.errors, summary.received], [3, 0]);
 });
 
 Deno.test("Pinger: an error of the reporter ends the run", async () => {

@@ -140,3 +140,26 @@ Deno.test("command line: -f prints a dot for each loss", async () => {
   const { stdout } = await runPinger(["-f", "-c3", "-W.05"], [echo, drop, drop]);
   assertMatch(stdout, /^\.\.\n--- /);
 });
+
+Deno.test("Pinger: a flood keeps 64 probes in flight at a long round-trip time", async () => {
+  const { summary } = await runScript(Array.from({ length: 300 }, () => after(100)), {
+    flood: true,
+    timeout: 5000,
+    report: () => {},
+  });
+  assertEquals([summary.received, summary.pipe], [300, 64]);
+  // 64 each 100 ms; on a busy machine less.
+  assert(summary.time >= 390, `${summary.time} ms`);
+  assertLess(summary.time, 1500);
+});
+
+Deno.test("Pinger: a flood sends 100 probes a second where the window allows fewer", async () => {
+  const { summary } = await runScript([drop], {
+    count: 1000,
+    flood: true,
+    timeout: 60_000,
+    deadline: 1500,
+    report: () => {},
+  });
+  assert(summary.transmitted >= 100 && summary.transmitted <= 151, `${summary.transmitted} probes`);
+});

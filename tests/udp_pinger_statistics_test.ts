@@ -200,6 +200,28 @@ Deno.test("statistics: the status line of SIGQUIT", () => {
   assertEquals(describeStatus(statisticsOf({ rtts: [null] }).summary()), "0/1 packet, 100% loss");
 });
 
+Deno.test("RFC 3550 §6.4.1: jitter gains a sixteenth of each difference", () => {
+  const jitter = (...rtts: number[]) => statisticsOf({ rtts }).summary().jitter3550;
+  assertEquals(jitter(10), null);
+  assertEquals(jitter(10, 26), 1);
+  assertEquals(jitter(26, 10), 1);
+  assertEquals(jitter(10, 26, 26), 0.938); // 1 - 1/16
+  assertEquals(jitter(10, 26, 10), 1.938); // 1 + (16 - 1) / 16
+});
+
+Deno.test("statistics: JSON keeps six digits of a percentage", () => {
+  assertEquals(statisticsOf({ rtts: [null, null, 1] }).summary().loss, 66.6667);
+});
+
+Deno.test("statistics: up and down together are what was lost, never more", () => {
+  const statistics = statisticsOf({ rtts: [1, 1, null] });
+  statistics.addServerTimes(0, 1, 1, 2, 1); // one of two was counted: a count was missed
+  assertEquals([statistics.summary().oneWay?.lostUp, statistics.summary().oneWay?.lostDown], [
+    1,
+    0,
+  ]);
+});
+
 const QUANTILES = [
   { of: [7], p: 0.5, want: 7 },
   { of: [1, 2], p: 0.5, want: 1 },
