@@ -1891,7 +1891,7 @@ const WIRE_STYLE = `:root{color-scheme:light dark;font:15px/1.5 ui-monospace,mon
 --line:#8884;--request:light-dark(#0b6b2b,#7ee08f);--response:light-dark(#00579b,#79c0ff);
 --note:light-dark(#7a5200,#e3b341);--muted:light-dark(#5b6068,#9aa2ad)}
 body{max-width:64rem;margin:0 auto;padding:0 1rem 4rem}
-header{position:sticky;top:0;display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;align-items:baseline;
+header{position:sticky;top:0;z-index:1;display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;align-items:baseline;
 padding:1rem 0 .75rem;background:Canvas;border-bottom:1px solid var(--line)}
 h1{font:600 1.25rem/1.5 system-ui,sans-serif;margin:0}
 p{margin:0;color:var(--muted);font-family:system-ui,sans-serif}

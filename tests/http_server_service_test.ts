@@ -15,7 +15,6 @@ import {
   H,
   HUGE,
   LARGE,
-  octets,
   pause,
   readAnswers,
   request,
@@ -279,7 +278,7 @@ async function reasonFor(
   end: (client: Client, folder: Folder, service: Service) => unknown,
   timeouts: ServeOptions["timeouts"] = {},
 ): Promise<string | undefined> {
-  using folder = new Folder({ "large.bin": octets(HUGE) });
+  using folder = new Folder({ "large.bin": "x".repeat(HUGE) });
   await using service = start({ root: folder.root, timeouts });
   using client = await Client.open(service.port);
   await client.send(request("/large.bin"));
