@@ -756,5 +756,6 @@ function describePermission(message: string): string {
   const [, kind = "all", what = ""] = /Requires (\w+) access(?: to "(.*)")?/s.exec(message) ?? [];
   if (kind === "all") return `Deno was not allowed to use ${what}; add --allow-all`; // a device
   const verb = PERMITTED[kind] ?? `use ${kind}`;
-  return `Deno was not allowed to ${verb} ${what}; add --allow-${kind}${what && `=${what}`}`;
+  const [object, value] = what === "" ? ["", ""] : [` ${what}`, `=${what}`];
+  return `Deno was not allowed to ${verb}${object}; add --allow-${kind}${value}`;
 }

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { option, run, wholeNumber } from "../cli.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const GIB = 1 << 30;
@@ -148,12 +148,19 @@ async function compare(
   if (medians.length > 1) console.log(`speed, curl = 1: ${(theirs / ours).toFixed(2)}`);
 }
 
-async function main(): Promise<void> {
-  const flags = parseArgs(Deno.args, {
-    string: ["files", "rounds"],
-    default: { files: "200", rounds: "5" },
-  });
-  const [files, rounds] = [Number(flags.files), Number(flags.rounds)];
+const OPTIONS = {
+  files: option("--files N", "small files in a row", wholeNumber(1, 10_000), "200"),
+  rounds: option("--rounds N", "measurements of each row", wholeNumber(1, 60), "5"),
+};
+
+await run({
+  name: "client",
+  summary: "Measures the web client against curl.",
+  usage: ["[options]"],
+  options: OPTIONS,
+  example: "deno task bench:client --rounds 1",
+  exitStatuses: "0 done, 1 cannot measure, 2 usage",
+}, async ({ options: { files, rounds } }) => {
   const clients = Object.entries(CLIENTS).map(([name, command]): [string, string[]] => [
     name,
     [...PINNED(1), ...command],
@@ -195,6 +202,5 @@ async function main(): Promise<void> {
     await stop();
     await Deno.remove(folder, { recursive: true });
   }
-}
-
-if (import.meta.main) await main();
+  return 0;
+});

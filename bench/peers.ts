@@ -4,8 +4,6 @@
  *
  * @module
  */
-import { run } from "../protocol.ts";
-
 /** A server to compare with. */
 export interface Peer {
   /** What the table calls it. */
@@ -222,10 +220,8 @@ export function forgetPeak({ pid }: Running): void {
   for (const each of family(pid)) Deno.writeTextFileSync(`/proc/${each}/clear_refs`, "5");
 }
 
-async function main([name, port, root = "."]: string[]): Promise<number> {
+if (import.meta.main) {
+  const [name, port, root = "."] = Deno.args;
   if (name === "bare loop") await serveBare(Number(port));
   else serveWithDeno(Number(port), root);
-  return await new Promise(() => {});
 }
-
-if (import.meta.main) await run("peers", main);

@@ -13,8 +13,8 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
-import { Fields, print, readNumber, run, shutdownSignal, spellOut, Wire } from "../protocol.ts";
+import { option, print, run, shutdownSignal, text, wholeNumber } from "../cli.ts";
+import { Fields, Wire } from "../protocol.ts";
 import { find, forgetPeak, memory, type Peer, peersOf, processorTime } from "./peers.ts";
 import { type Running, start } from "./peers.ts";
 
@@ -390,20 +390,17 @@ async function printRest(task: Task, peers: readonly Peer[], servers: readonly R
 
 // ---- Command line ------------------------------------------------------
 
-const HELP = `Measures the web server against nginx and others, on the same files.
-
-Usage: bench/server.ts [--rounds 5] [--seconds 2] [--only NAME]
-
-NAME is one of kept, browser, close, 304, 404, mixed, big, connections, folders, threads,
-memory, fresh, idle, start.
-`;
-
 const OPTIONS = {
-  string: ["rounds", "seconds", "only"],
-  boolean: ["help"],
-  default: { rounds: "5", seconds: "2", only: "" },
-  short: { h: "help" },
-} as const;
+  rounds: option("--rounds N", "measurements of each row", wholeNumber(1, 60), "5"),
+  seconds: option("--seconds S", "length of a measurement", wholeNumber(1, 60), "2"),
+  only: option(
+    "--only NAME",
+    "one part: kept, browser, close, 304, 404, mixed, big, connections, folders, threads, " +
+      "memory, fresh, idle, start",
+    text,
+    "",
+  ),
+};
 
 let pinned = false; // whether taskset is here
 
@@ -444,25 +441,22 @@ async function bench(task: Task): Promise<void> {
   }
 }
 
-async function main(args: string[]): Promise<number> {
-  const flags = parseArgs(spellOut(args, OPTIONS), OPTIONS);
-  if (flags.help) {
-    print(HELP);
-    return 0;
-  }
-  const whole = { min: 1, max: 60, whole: true };
-  const rounds = readNumber("--rounds", flags.rounds, whole);
-  const seconds = readNumber("--seconds", flags.seconds, whole);
+await run({
+  name: "server",
+  summary: "Measures the web server against nginx and others, on the same files.",
+  usage: ["[options]"],
+  options: OPTIONS,
+  example: "deno task bench:server --rounds 1 --only kept",
+  exitStatuses: "0 done, 1 cannot measure, 2 usage",
+}, async ({ options }) => {
   const folder = Deno.makeTempDirSync({ prefix: "bench-" });
   const [root, etc] = [`${folder}/www`, `${folder}/etc`];
   try {
     Deno.chmodSync(folder, 0o755); // nginx's workers may be another user's
     for (const each of [root, etc]) Deno.mkdirSync(each);
-    await bench({ rounds, seconds, only: flags.only, root, etc, signal: shutdownSignal() });
+    await bench({ ...options, root, etc, signal: shutdownSignal() });
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
   return 0;
-}
-
-if (import.meta.main) await run("bench/server", main);
+});

@@ -105,6 +105,15 @@ for (
     ["a wrong value", ["-p", "x"], 'Cannot use -p "x": expected a whole number from 0 to 9'],
     ["a wrong value, other spelling", ["--port=x"], 'Cannot use --port "x": expected'],
     ["a wrong value of a list", ["-Ha", "--header="], 'Cannot use --header "": expected'],
+    ["a long name", [`--${"a".repeat(100_000)}`], `"--${"a".repeat(98)}…": see --help`],
+    ["-- with a value", ["--=1"], 'Unknown option "--": see --help'],
+    ["an upper-case name", ["--PORT=1"], 'Unknown option "--PORT": did you mean --port?'],
+    ["--no- before a flag that is off", ["--no-silent"], 'Unknown option "--no-silent"'],
+    ["a name of Object.prototype", ["--constructor"], 'Unknown option "--constructor"'],
+    ["another spelling instead of a value", ["-p", "--host"], 'Option "-p" needs a value'],
+    ["an empty value for a flag", ["--silent="], 'Option "--silent" takes no value'],
+    ["a value in a bundle for a flag", ["-s=yes"], 'Option "-s" takes no value'],
+    ["a dash in a bundle", ["-s-", "x"], 'Option "-s" takes no value'],
     ["a secret is not quoted", ["--auth=a:c"], "Cannot use --auth: expected a:b"],
   ] as [string, string[], string][]
 ) {
@@ -252,13 +261,23 @@ for (
   });
 }
 
-Deno.test("errors: a permission names the flag that is enough", () => {
-  const error = new Deno.errors.NotCapable('Requires read access to "./public", run again with …');
-  assertEquals(
-    describeError(error),
-    "Deno was not allowed to read ./public; add --allow-read=./public",
-  );
-});
+for (
+  const [access, line] of [
+    ['read access to "./public"', "read ./public; add --allow-read=./public"],
+    ['write access to "a"\nb"', 'write a"\nb; add --allow-write=a"\nb'],
+    [
+      'net access to "127.0.0.1:80"',
+      "use the network at 127.0.0.1:80; add --allow-net=127.0.0.1:80",
+    ],
+    ["env access", "use env; add --allow-env"],
+    ['all access to "/dev/full"', "use /dev/full; add --allow-all"],
+  ] as const
+) {
+  Deno.test(`errors: without ${JSON.stringify(access)} the line names the flag that is enough`, () => {
+    const error = new Deno.errors.NotCapable(`Requires ${access}, run again with the … flag`);
+    assertEquals(describeError(error), `Deno was not allowed to ${line}`);
+  });
+}
 
 Deno.test("errors: words of the system without their numbers; null for a bug", () => {
   const error = new Deno.errors.NotFound("No such file or directory (os error 2): open 'x'");

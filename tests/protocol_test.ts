@@ -9,7 +9,6 @@ import { assertStringIncludes, assertThrows } from "@std/assert";
 import {
   ClosedError,
   DeadlineError,
-  explain,
   Fields,
   LimitError,
   listMembers,
@@ -17,15 +16,11 @@ import {
   pause,
   percent,
   printable,
-  readNumber,
-  readProbability,
   receiveAll,
   showAddress,
-  spellOut,
   timeOfDay,
   toByteString,
   trimOws,
-  UsageError,
   Wire,
 } from "../protocol.ts";
 import { formatTrace } from "../cli.ts";
@@ -428,111 +423,6 @@ for (const [name, work] of Object.entries(WORK)) {
   }
 }
 
-const NAMES = {
-  string: ["port", "header", "cache"],
-  boolean: ["quiet", "listing", "ipv4"],
-  negatable: ["listing"],
-  short: { p: "port", H: "header", c: "cache", q: "quiet", 4: "ipv4", host: "port" },
-} as const;
-
-const COMMAND_LINES: { args: string[]; want: string[] | string }[] = [
-  { args: [], want: ["--"] },
-  { args: ["--port", "80"], want: ["--port=80", "--"] },
-  { args: ["--port=80"], want: ["--port=80", "--"] },
-  { args: ["-p", "80"], want: ["--port=80", "--"] },
-  { args: ["-p80"], want: ["--port=80", "--"] },
-  { args: ["--host", "a"], want: ["--port=a", "--"] },
-  { args: ["-q4", "x"], want: ["--quiet", "--ipv4", "--", "x"] },
-  { args: ["-qp80"], want: ["--quiet", "--port=80", "--"] },
-  { args: ["-c", "-1"], want: ["--cache=-1", "--"] },
-  { args: ["-c-1"], want: ["--cache=-1", "--"] },
-  { args: ["-c", "-"], want: ["--cache=-", "--"] },
-  { args: ["--header", ""], want: ["--header", "--"] },
-  { args: ["--header="], want: ["--header", "--"] },
-  { args: ["--header", "a=b"], want: ["--header=a=b", "--"] },
-  { args: ["--header", "- a"], want: ["--header=- a", "--"] },
-  { args: ["--no-listing"], want: ["--no-listing", "--"] },
-  { args: ["a", "-q", "b"], want: ["--quiet", "--", "a", "b"] },
-  { args: ["a", "--", "-q"], want: ["--", "a", "-q"] },
-  { args: ["-"], want: ["--", "-"] },
-  { args: ["--prot", "80"], want: 'Unknown option "--prot": did you mean --port?' },
-  { args: ["--quite"], want: 'Unknown option "--quite": did you mean --quiet?' },
-  { args: ["--no-listings"], want: "did you mean --no-listing?" },
-  { args: ["-x"], want: 'Unknown option "-x": did you mean --help?' },
-  { args: ["-qx"], want: 'Unknown option "-x": did you mean --help?' },
-  { args: ["-Q"], want: 'Unknown option "-Q": did you mean -q?' },
-  { args: ["--PORT=1"], want: 'Unknown option "--PORT": did you mean --port?' },
-  { args: ["--he"], want: 'Unknown option "--he": did you mean --header?' },
-  { args: ["--=1"], want: 'Unknown option "--": did you mean --help?' },
-  { args: [`--${"a".repeat(100_000)}`], want: `"--${"a".repeat(98)}…": did you mean` },
-  { args: ["--no-quiet"], want: 'Unknown option "--no-quiet"' },
-  { args: ["--p", "80"], want: 'Unknown option "--p"' },
-  { args: ["--q\x1b[31m"], want: 'Unknown option "--q\\x1b[31m"' },
-  { args: ["--constructor"], want: 'Unknown option "--constructor"' },
-  { args: ["-p"], want: 'Option "-p" needs a value' },
-  { args: ["--port", "--quiet"], want: 'Option "--port" needs a value' },
-  { args: ["-p", "-q"], want: 'Option "-p" needs a value' },
-  { args: ["-p", "--host"], want: 'Option "-p" needs a value' },
-  { args: ["-p", "--no-listing"], want: 'Option "-p" needs a value' },
-  { args: ["-c", "-4"], want: ["--cache=-4", "--"] },
-  { args: ["--quiet=yes"], want: 'Option "--quiet" takes no value' },
-  { args: ["--quiet="], want: 'Option "--quiet" takes no value' },
-  { args: ["-q=yes"], want: 'Option "-q" takes no value' },
-  { args: ["-q-", "x"], want: 'Option "-q" takes no value' },
-  { args: ["-q-port", "80"], want: 'Option "-q" takes no value' },
-];
-
-for (const { args, want } of COMMAND_LINES) {
-  Deno.test(`spellOut ${JSON.stringify(args).slice(0, 60)}`, () => {
-    if (typeof want === "string") assertThrows(() => spellOut(args, NAMES), UsageError, want);
-    else assertEquals(spellOut(args, NAMES), want);
-  });
-}
-
-const NUMBERS = [
-  { text: "8000", range: { min: 0, max: 65_535, whole: true }, want: 8000 },
-  { text: "0", range: { min: 0, max: 65_535, whole: true }, want: 0 },
-  { text: "-1", range: { min: -1, max: 10, whole: true }, want: -1 },
-  { text: "0.2", range: { min: 0, max: 10 }, want: 0.2 },
-  { text: ".5", range: { min: 0, max: Infinity }, want: 0.5 },
-  {
-    text: "65536",
-    range: { min: 0, max: 65_535, whole: true },
-    want: "expected a whole number from 0 to 65535",
-  },
-  { text: "-1", range: { min: 0, max: Infinity }, want: "expected a number of at least 0" },
-  { text: "1.5", range: { min: 0, max: 9, whole: true }, want: "expected a whole number" },
-  { text: "9".repeat(400), range: { min: 0, max: Infinity }, want: '9…": expected a number' },
-  ...["", " 1", "1e3", "0x10", "1_000", "http", "1,5", "NaN", "Infinity", "--1"].map((text) => (
-    { text, range: { min: 0, max: 1e9 }, want: `Cannot use --port "${text}"` }
-  )),
-];
-
-for (const { text, range, want } of NUMBERS) {
-  Deno.test(`readNumber("--port", ${JSON.stringify(text.slice(0, 20))}, ${JSON.stringify(range)})`, () => {
-    if (typeof want === "number") assertEquals(readNumber("--port", text, range), want);
-    else assertThrows(() => readNumber("--port", text, range), UsageError, want);
-  });
-}
-
-const PROBABILITIES = [
-  { text: "0.3", want: 0.3 },
-  { text: ".3", want: 0.3 },
-  { text: "30%", want: 0.3 },
-  { text: "4/11", want: 4 / 11 },
-  { text: "1", want: 1 },
-  { text: "1.1", want: 'Cannot use --loss "1.1": expected a probability' },
-  { text: "1/0", want: 'Cannot use --loss "1/0"' },
-  { text: "-1", want: 'Cannot use --loss "-1"' },
-  { text: "", want: 'Cannot use --loss ""' },
-];
-for (const { text, want } of PROBABILITIES) {
-  Deno.test(`readProbability("--loss", ${JSON.stringify(text)})`, () => {
-    if (typeof want === "number") assertEquals(readProbability("--loss", text), want);
-    else assertThrows(() => readProbability("--loss", text), UsageError, want);
-  });
-}
-
 const PERCENT = [[0.3, 30], [1 / 3, 33.3333], [4 / 11, 36.3636], [0.005, 0.5], [0 / 0, 0]] as const;
 for (const [part, want] of PERCENT) {
   Deno.test(`percent(${part})`, () => assertEquals(percent(part), want));
@@ -598,43 +488,3 @@ Deno.test("pause: a wait longer than the longest timer does not end early", asyn
   stop.abort();
   await months;
 });
-
-const EXPLAINED = [
-  { error: new UsageError("Cannot use it"), want: "Cannot use it" },
-  { error: new LimitError("Line is longer"), want: "Line is longer" },
-  { error: new Deno.errors.AddrInUse("Address already in use"), want: "Address already in use" },
-  {
-    error: new Error("failed to lookup address information"),
-    want: "failed to lookup address information",
-  },
-  {
-    error: new Deno.errors.NotCapable(
-      'Requires read access to "./public", run again with the --allow-read flag',
-    ),
-    want: "Deno was not allowed to read ./public; add --allow-read=./public",
-  },
-  {
-    error: new Deno.errors.NotCapable(
-      'Requires write access to "a"\n\x1b[2Jb", run again with the --allow-write flag',
-    ),
-    want: 'Deno was not allowed to write a"\\x0a\\x1b[2Jb; add --allow-write=a"\\x0a\\x1b[2Jb',
-  },
-  {
-    error: new Deno.errors.NotCapable(
-      'Requires net access to "127.0.0.1:80", run again with the --allow-net flag',
-    ),
-    want: "Deno was not allowed to use the network at 127.0.0.1:80; add --allow-net=127.0.0.1:80",
-  },
-  {
-    error: new Deno.errors.NotCapable(
-      'Requires all access to "/dev/full", run again with the --allow-all flag',
-    ),
-    want: "Deno was not allowed to use /dev/full; add --allow-all",
-  },
-  { error: new TypeError("undefined is not a function"), want: null },
-  { error: "thrown text", want: null },
-];
-
-for (const { error, want } of EXPLAINED) {
-  Deno.test(`explain(${printable(String(error))})`, () => assertEquals(explain(error), want));
-}
