@@ -582,6 +582,49 @@ class ReachedCounter {
   }
 }
 
+/** Sends datagrams to a server. After an error it looks the name of the server up again. */
+class Sender {
+  /** Address of the server. */
+  target: Deno.NetAddr;
+  readonly #socket: Deno.DatagramConn;
+  readonly #lookUp: (() => Promise<Deno.NetAddr>) | undefined;
+  #isLookingUp = false;
+
+  constructor(
+    socket: Deno.DatagramConn,
+    target: Deno.NetAddr,
+    lookUp: (() => Promise<Deno.NetAddr>) | undefined,
+  ) {
+    this.#socket = socket;
+    this.target = target;
+    this.#lookUp = lookUp;
+  }
+
+  /** Sends a datagram. Returns why that failed, or null. Without await, sends overtake each other. */
+  async send(octets: Uint8Array): Promise<string | null> {
+    const { hostname } = this.target;
+    try {
+      await this.#socket.send(octets, this.target);
+      return null;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      if (!this.#isLookingUp) this.#renew(); // a slow look-up does not delay the schedule
+      const zone = /%(.*)/.exec(hostname)?.[1];
+      const isLookUpFault = error instanceof Error && error.message.includes("lookup");
+      return zone !== undefined && isLookUpFault
+        ? `no network interface ${quoteForMessage(zone)}`
+        : reasonOf(error);
+    }
+  }
+
+  async #renew(): Promise<void> {
+    this.#isLookingUp = true;
+    // Where the name cannot be looked up, the old address stays.
+    this.target = await this.#lookUp?.().catch(() => undefined) ?? this.target;
+    this.#isLookingUp = false;
+  }
+}
+
 /** A window of which not all probes are answered or lost. */
 interface OpenWindow {
   readonly from: number;
@@ -594,6 +637,7 @@ export class Pinger {
   /** The statistics so far. */
   readonly statistics: Statistics;
   readonly #socket: Deno.DatagramConn;
+  readonly #sender: Sender;
   readonly #options: PingOptions;
   readonly #encode: ReturnType<typeof probeEncoder>;
   readonly #probes = new Map<number, Probe>();
@@ -602,8 +646,6 @@ export class Pinger {
   readonly #last: number; // sequence number of the last probe
   readonly #windows: OpenWindow[] = []; // the last one is current
   readonly #reached = new ReachedCounter();
-  #target: Deno.NetAddr;
-  #lookUp: Promise<void> | undefined;
   #highest: number; // sequence number of a reply
   #settled: number; // all probes up to this number are answered or lost
   #startedAt = 0;
@@ -627,7 +669,7 @@ export class Pinger {
     statistics: Statistics = new Statistics(),
   ) {
     this.#socket = socket;
-    this.#target = target;
+    this.#sender = new Sender(socket, target, options.lookUp);
     this.#options = options;
     this.statistics = statistics;
     this.#encode = probeEncoder(options.size, options.oneWay);
@@ -763,11 +805,8 @@ export class Pinger {
     this.#open.add(probe);
     probe.sentAt = performance.now();
     for (const statistics of this.#statisticsOf(probe)) statistics.addProbe(probe.sentAt);
-    try {
-      await this.#socket.send(octets, this.#target); // without await, sends overtake each other
-    } catch (error) {
-      this.#onSendError(probe, error);
-    }
+    const fault = await this.#sender.send(octets);
+    if (fault !== null) this.#onSendError(probe, fault);
   }
 
   /** Sets when the probe after this one is due. */
@@ -780,17 +819,12 @@ export class Pinger {
   }
 
   /** Counts a probe that could not be sent. The next one waits as after a loss. */
-  #onSendError(probe: Probe, error: unknown): void {
-    if (error instanceof Deno.errors.NotCapable) throw error;
+  #onSendError(probe: Probe, reason: string): void {
     const { flood, timeout, report } = this.#options;
     this.#retryAt = performance.now() + (flood ? FLOOD_PAUSE : timeout);
     this.#count("errors", probe);
     this.#settle(probe, "lost");
-    report({ event: "error", seq: probe.seq, reason: sendFault(error, this.#target) });
-    this.#lookUp ??= this.#options.lookUp?.()
-      .then((target) => void (this.#target = target))
-      .catch(() => {}) // the old address stays
-      .finally(() => this.#lookUp = undefined);
+    report({ event: "error", seq: probe.seq, reason });
   }
 
   // Receiving
@@ -801,7 +835,8 @@ export class Pinger {
     const bytes = octets.length;
     const from = showAddress(hostname, port);
     trace?.("<", `${bytes} octets, ${from}: ${toByteString(octets)}`);
-    const isServer = hostname === withoutZone(this.#target.hostname) && port === this.#target.port;
+    const { target } = this.#sender;
+    const isServer = hostname === withoutZone(target.hostname) && port === target.port;
     const match = this.#match(octets);
     if (!match || (!isServer && match.fault !== null)) {
       this.#count("foreign");
@@ -967,14 +1002,6 @@ function withoutZone(hostname: string): string {
   return hostname.replace(/%.*/, "");
 }
 
-/** Describes why a datagram could not be sent. */
-function sendFault(error: unknown, { hostname }: Deno.NetAddr): string {
-  const [, zone] = /%(.*)/.exec(hostname) ?? [];
-  const isLookup = error instanceof Error && error.message.includes("lookup");
-  if (zone !== undefined && isLookup) return `no network interface ${quoteForMessage(zone)}`;
-  return reasonOf(error);
-}
-
 /** Sends probes to ourselves until the code is compiled; before, round trips take longer. */
 async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
   const permission = { name: "net", host: showAddress(loopback, 0) } as const;
@@ -1071,21 +1098,18 @@ export interface HeartbeatOptions {
   trace?: Trace | undefined;
 }
 
-/** Sends heartbeats from one socket to one monitor. */
+/** Sends heartbeats, and counts them. */
 class HeartbeatSender {
   /** Number of beats of which at least one copy was sent. */
   sent = 0;
   /** Number of beats that could not be sent. */
   errors = 0;
-  readonly #socket: Deno.DatagramConn;
+  readonly #sender: Sender;
   readonly #options: HeartbeatOptions;
-  #target: Deno.NetAddr;
   #isFailing = false;
-  #lookUp: Promise<void> | undefined;
 
   constructor(socket: Deno.DatagramConn, target: Deno.NetAddr, options: HeartbeatOptions) {
-    this.#socket = socket;
-    this.#target = target;
+    this.#sender = new Sender(socket, target, options.lookUp);
     this.#options = options;
   }
 
@@ -1109,20 +1133,11 @@ class HeartbeatSender {
   async #sendLine(line: string): Promise<boolean> {
     const { warn, trace } = this.#options;
     trace?.(">", line);
-    try {
-      await this.#socket.send(encoder.encode(line), this.#target);
-      if (this.#isFailing) warn("Heartbeats are sent again");
-      this.#isFailing = false;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotCapable) throw error;
-      if (!this.#isFailing) warn(`Cannot send heartbeats: ${sendFault(error, this.#target)}`);
-      this.#isFailing = true;
-      this.#lookUp ??= this.#options.lookUp?.()
-        .then((target) => void (this.#target = target))
-        .catch(() => {}) // the old address stays
-        .finally(() => this.#lookUp = undefined);
-    }
-    return !this.#isFailing;
+    const fault = await this.#sender.send(encoder.encode(line));
+    if (fault !== null && !this.#isFailing) warn(`Cannot send heartbeats: ${fault}`);
+    if (fault === null && this.#isFailing) warn("Heartbeats are sent again");
+    this.#isFailing = fault !== null;
+    return fault === null;
   }
 }
 
@@ -1431,63 +1446,36 @@ const failureText: Reader<string> = (text) => {
   throw new UsageError(`expected 1 to ${MAX_FAILURE} octets in one line`);
 };
 
+// deno-fmt-ignore (a table)
 /** The options. */
 export const OPTIONS = {
-  count: option(
-    "-c, --count N",
-    "probes, with -w replies; 0 is until Ctrl-C",
-    wholeNumber(0, 2 ** 31),
-    "10",
-  ),
-  interval: option(
-    "-i, --interval S",
+  count: option("-c, --count N", "probes, with -w replies; 0 is until Ctrl-C",
+    wholeNumber(0, 2 ** 31), "10"),
+  interval: option("-i, --interval S",
     "send on the clock, every S seconds (default: when the reply came or timed out)",
-    seconds(0, YEAR),
-  ),
+    seconds(0, YEAR)),
   timeout: option("-W, --timeout S", "time to wait for a reply", seconds(0.001, 86_400), "1"),
   deadline: option("-w, --deadline S", "end after this time", seconds(0.001, YEAR)),
-  size: option(
-    "-s, --size N",
+  size: option("-s, --size N",
     "octets in a probe (default: the fewest); MIN-MAX walks through sizes, -c probes each " +
-      `(default: ${PROBES_PER_SIZE}), and shows which pass`,
-    sizes,
-  ),
+    `(default: ${PROBES_PER_SIZE}), and shows which pass`, sizes),
   preload: option("-l, --preload N", "probes in flight at once", wholeNumber(1, MAX_PRELOAD), "1"),
-  flood: flag(
-    "-f, --flood",
-    "send as fast as replies come, or 100 a second if that is more; prints a dot for each loss",
-  ),
-  port: option(
-    "-p, --port N",
-    "port of the server, also as HOST:PORT or HOST PORT",
-    wholeNumber(1, 65_535),
-    "12000",
-  ),
+  flood: flag("-f, --flood",
+    "send as fast as replies come, or 100 a second if that is more; prints a dot for each loss"),
+  port: option("-p, --port N", "port of the server, also as HOST:PORT or HOST PORT",
+    wholeNumber(1, 65_535), "12000"),
   ipv4: flag("-4, --ipv4", "IPv4 only"),
   ipv6: flag("-6, --ipv6", "IPv6 only"),
   timestamps: flag("-D, --timestamps", "print the time before each line"),
   oneWay: flag("-T, --one-way", "ask the server for its times and count: loss up and down"),
   histogram: flag("--histogram", "draw the distribution of the round-trip times at the end"),
   live: flag("--live", "draw the last probes in one line, on a terminal; losses are red"),
-  every: option(
-    "--every S",
-    "print statistics every S seconds, of the probes sent in that time",
-    seconds(0.1, YEAR),
-  ),
-  failLoss: option(
-    "--fail-loss P",
-    "exit 1 if more is lost: 0.1, 10% or 1/10",
-    probability,
-  ),
-  failRtt: option(
-    "--fail-rtt MS",
-    "exit 1 if the 95th percentile is above",
-    decimal(0, Infinity),
-  ),
-  heartbeat: flag(
-    "--heartbeat",
-    "send heartbeats until Ctrl-C, every -i seconds (5); -c N sends N, for cron",
-  ),
+  every: option("--every S", "print statistics every S seconds, of the probes sent in that time",
+    seconds(0.1, YEAR)),
+  failLoss: option("--fail-loss P", "exit 1 if more is lost: 0.1, 10% or 1/10", probability),
+  failRtt: option("--fail-rtt MS", "exit 1 if the 95th percentile is above", decimal(0, Infinity)),
+  heartbeat: flag("--heartbeat",
+    "send heartbeats until Ctrl-C, every -i seconds (5); -c N sends N, for cron"),
   name: option("--name NAME", "name of the sender of heartbeats", senderName),
   fail: option("--fail TEXT", "send one heartbeat that reports a failure", failureText),
   json: flag("--json", "print JSON lines: one object an event, then the summary"),
@@ -1512,17 +1500,10 @@ const COMMAND: Command<typeof OPTIONS> = {
   failureStatus: 2,
 };
 
+// deno-fmt-ignore (a table)
 /** Options that have no effect on heartbeats. */
 const PROBE_OPTIONS = [
-  "size",
-  "preload",
-  "flood",
-  "oneWay",
-  "histogram",
-  "live",
-  "every",
-  "failLoss",
-  "failRtt",
+  "size", "preload", "flood", "oneWay", "histogram", "live", "every", "failLoss", "failRtt",
 ] as const;
 
 /** Refuses options that exclude each other, or that have no effect. */

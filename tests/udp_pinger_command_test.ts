@@ -379,7 +379,7 @@ Deno.test("command line: closed standard output ends the program quietly", async
 Deno.test("command line: SIGQUIT with --json prints a status object and continues", async () => {
   const args = ["-c0", "-i.02", "--json"];
   const { code, stdout, stderr } = await during(args, [echo], async (child, more) => {
-    await more();
+    for (let text = ""; !text.includes('"reply"');) text += await more();
     child.kill("SIGQUIT");
     for (let text = ""; !text.includes('"status"');) text += await more();
     child.kill("SIGTERM");
