@@ -1,15 +1,18 @@
 #!/usr/bin/env -S deno run --allow-net --unstable-net
 /**
- * Echoes datagrams and does to them what networks do: loses, delays, doubles, damages and reorders
- * them, by chance but repeatably. Or watches senders of heartbeats (`--heartbeat`).
+ * Echoes UDP datagrams with the faults of a network: loss, delay, duplicates, damage, reordering,
+ * all random but repeatable. With `--heartbeat` it watches senders of heartbeats instead.
  *
  * ```sh
  * deno run --allow-net --unstable-net udp_ping_server.ts --loss 30%
  * ```
  *
- * UDP is RFC 768, the echo RFC 862. A message is one line of ASCII, `sequence=N<TAB>time=T` and
- * perhaps more fields; the echo does not care. Read from the top: the terms, the numbers, the echo
- * and its faults, then the monitor. The command line comes last.
+ * UDP is RFC 768, the echo is RFC 862. A message of our pinger is one line of ASCII,
+ * `sequence=N<TAB>time=T` and more fields; the echo returns any octets. The order of this file:
+ * terms, numbers, the echo and its faults, the monitor, the command line.
+ *
+ * Left out: authentication; the address that a request was sent to (Deno does not tell it), so a
+ * server on every address may answer from another one of its addresses; `--bind` helps.
  *
  * @module
  */
@@ -251,7 +254,7 @@ const RESTART_DISTANCE = 64;
 /** Sequence numbers that may differ from the time in seconds, in a beat sent by cron. */
 const CLOCK_DISTANCE = 3600;
 /** Time within which copies of one beat arrive (ms). */
-const COPIES_MS = 5000;
+const COPIES_MS = 1000;
 /** Period of judging silence (ms). */
 const SWEEP_MS = 50;
 /** Lateness of a sweep after which beats may wait in the socket (ms). */
@@ -264,12 +267,14 @@ const REPORT_MS = 60_000;
 const EXEC_INTERVAL = 60_000;
 /** Time that the last command of `--exec` may take at the end (ms). */
 const LAST_EXEC = 2000;
+/** Time that the last lines of output may take at the end (ms). */
+const LAST_OUTPUT = 1000;
 /** Events that may wait for the command of `--exec`. */
 const MAX_WAITING = 1000;
 
 // ---- Engine: random numbers and sequence numbers -------------------------
 
-/** Makes a repeatable sequence of random numbers from 0 to 1: a counter, mixed as in MurmurHash3. */
+/** Makes repeatable random numbers from 0 to 1: a counter, mixed as in MurmurHash3. */
 export function generator(seed: number): () => number {
   let state = seed;
   return () => {
@@ -381,7 +386,7 @@ class FaultGenerator {
     };
   }
 
-  /** Gilbert's chain: a burst ends with probability 1/burst, and begins so that the mean is right. */
+  /** Gilbert's chain: a burst ends with probability 1/burst; it begins so often that `loss` is met. */
   #isLost(): boolean {
     const { loss, burst } = this.#options;
     if (loss === 0) return false;
@@ -482,7 +487,7 @@ interface Reply {
 
 const encoder = new TextEncoder();
 
-/** The fields that a pinger reserves with `-T` for our times and count, at the end of its request. */
+/** The fields at the end of a request that a pinger reserves with `-T` for times and a count. */
 const STAMP_FIELDS = /^\trx=0{10}\.0{6}\ttx=0{10}\.0{6}\tn=0{10}$/;
 /** Positions of the values, counted from the end of the request. */
 const STAMP = { all: 55, rx: 51, tx: 30, n: 10 } as const;
@@ -554,7 +559,7 @@ export class EchoServer {
 
   /** Decides about a request, and holds or sends the reply. */
   #answer(octets: Uint8Array, from: Deno.NetAddr): Fate {
-    // Our own port is that of another echo server, which would answer the answer.
+    // A client with the port of the server is another echo server: it would answer the reply.
     if (from.port < FIRST_CLIENT_PORT || from.port === this.#port) return "ignored";
     const client = this.#clientAt(from);
     const faults = client.faults.next();
@@ -711,7 +716,7 @@ function flipBit(octets: Uint8Array, position: number): void {
 
 // ---- Engine: heartbeats --------------------------------------------------
 
-/** A heartbeat of our pinger: more fields follow, `interval=S`, `name=NAME`, `bye=1`, `fail=TEXT`. */
+/** A heartbeat of our pinger. Fields follow: `interval=S`, `name=NAME`, `bye=1`, `fail=TEXT`. */
 const OUR_BEAT = /^sequence=(\d{1,15})\ttime=(\d+(?:\.\d+)?)(?:\t([^\r\n]*))?$/;
 /** The assignment's `N - TIME`, and what students send: `N TIME` and `WORD N TIME`. */
 const OTHER_BEAT = /^(?:[A-Za-z]+ +)?(\d{1,15}) +(?:- +)?\d[\d .:TZ+-]*$/;
@@ -861,7 +866,7 @@ export class Monitor {
     else this.#onBeat(sender, beat, now);
   }
 
-  /** Adds a sender. If there are too many, it replaces the one that is gone for the longest time. */
+  /** Adds a sender. If there are too many, it replaces the one that is gone the longest. */
   #addSender(name: string, now: number): Sender | undefined {
     const { maxSenders = MAX_SENDERS } = this.#options;
     if (this.#senders.size >= maxSenders) {
@@ -946,7 +951,7 @@ export class Monitor {
     const { window, state, heardAt } = sender;
     const last = window?.highest ?? -1;
     const silence = now - heardAt;
-    // Nobody can miss more beats than the silence was long; a larger jump is a new sequence.
+    // The number of lost beats is limited by the silence; a larger jump is a new sequence.
     if (sequence > last) return sequence - last > WINDOW + 2 * silence / this.#intervalOf(sender);
     if (!window?.has(sequence)) return false;
     if (state === "stopped" || state === "left") return silence >= COPIES_MS;
@@ -1228,9 +1233,6 @@ function keyOf({ event, name }: MonitorEvent): string {
 
 // ---- Command line --------------------------------------------------------
 
-/** Time for which the last command of `--exec` and the last lines may take at the end (ms). */
-const LAST_OUTPUT = 1000;
-
 /** Reads the senders of `--expect`: `web1,backup=90000`. */
 function readExpected(text: string): ExpectedSender[] {
   return text.split(",").map((item) => {
@@ -1248,68 +1250,36 @@ function readEvents(text: string): MonitorEvent["event"][] {
 }
 
 /** The table of options. */
+// deno-fmt-ignore (a table)
 export const OPTIONS = {
-  port: option(
-    "-p, --port N",
-    "listen on this port; 0 takes a free one",
-    wholeNumber(0, 65_535),
-    "12000",
-  ),
-  bind: option(
-    "-b, --bind, --host ADDR",
-    "listen on this address (default: every address)",
-    nonEmpty,
-  ),
+  port: option("-p, --port N", "listen on this port; 0 takes a free one",
+    wholeNumber(0, 65_535), "12000"),
+  bind: option("-b, --bind, --host ADDR", "listen on this address (default: every address)",
+    nonEmpty),
   loss: option("--loss P", "drop a request: 0.3, 30% or 4/11", probability, "4/11"),
-  burst: option(
-    "--burst N",
-    "mean length of a burst of losses (default: independent losses)",
-    decimal(1, 1e6),
-  ),
+  burst: option("--burst N", "mean length of a burst of losses (default: independent losses)",
+    decimal(1, 1e6)),
   delay: option("--delay MS", "hold each reply", decimal(0, 3_600_000), "0"),
-  jitter: option(
-    "--jitter MS",
-    "make the delay up to this much longer or shorter",
-    decimal(0, 3_600_000),
-    "0",
-  ),
+  jitter: option("--jitter MS", "make the delay up to this much longer or shorter",
+    decimal(0, 3_600_000), "0"),
   duplicate: option("--duplicate P", "answer twice", probability, "0"),
   corrupt: option("--corrupt P", "flip one bit of a reply", probability, "0"),
   reorder: option("--reorder P", "let the next reply overtake", probability, "0"),
-  rate: option(
-    "--rate N",
-    "replies a second to one client; 0 is no limit",
-    decimal(0, 1e9),
-    "1000",
-  ),
-  seed: option(
-    "--seed N",
-    "make the same faults for the same requests (default: random)",
-    wholeNumber(0, 0xffff_ffff),
-  ),
+  rate: option("--rate N", "replies a second to one client; 0 is no limit",
+    decimal(0, 1e9), "1000"),
+  seed: option("--seed N", "give each client the same faults, every time (default: random)",
+    wholeNumber(0, 0xffff_ffff)),
   upper: flag("--upper", "reply in upper case"),
   heartbeat: flag("--heartbeat", "watch senders of heartbeats instead of echoing"),
-  interval: option(
-    "--interval S",
+  interval: option("--interval S",
     "interval of senders that do not state theirs (default: 5, then as observed)",
-    seconds(0.001, MAX_INTERVAL),
-  ),
-  timeout: option(
-    "--timeout S",
-    "silence after which a sender has stopped (default: 3 intervals)",
-    seconds(0.001, MAX_INTERVAL),
-  ),
-  expect: option(
-    "--expect NAME[=S],...",
-    "report these senders if they are not heard within S (default: --timeout)",
-    readExpected,
-  ),
-  exec: option(
-    "--exec COMMAND",
-    "run at each event, with the event as JSON on standard input, once a minute at most for one " +
-      "name and event (needs --allow-run)",
-    nonEmpty,
-  ),
+    seconds(0.001, MAX_INTERVAL)),
+  timeout: option("--timeout S", "silence after which a sender has stopped (default: 3 intervals)",
+    seconds(0.001, MAX_INTERVAL)),
+  expect: option("--expect NAME[=S],...",
+    "report these senders if they are not heard within S (default: --timeout)", readExpected),
+  exec: option("--exec COMMAND", "run at each event, with the event as JSON on standard input; " +
+    "for one name and event at most once a minute (needs --allow-run)", nonEmpty),
   on: option("--on EVENT,...", `run --exec at these events only: ${EVENTS.join(", ")}`, readEvents),
   json: flag("--json", "print events and the summary as JSON lines"),
   quiet: flag("-q, --quiet", "print the summary only"),
@@ -1369,7 +1339,7 @@ function listen(hostname: string | undefined, port: number): Deno.DatagramConn {
 /** Describes the faults for the first line. */
 function describeFaults(options: EchoOptions): string {
   const { loss, burst, delay, jitter, duplicate, corrupt, reorder, upper, seed } = options;
-  const said = [
+  const faults = [
     `loss ${formatPercent(loss)}`,
     burst !== undefined && `burst ${burst}`,
     delay > 0 && `delay ${delay} ms`,
@@ -1379,7 +1349,7 @@ function describeFaults(options: EchoOptions): string {
     reorder > 0 && `reorder ${formatPercent(reorder)}`,
     upper && "upper case",
   ];
-  return `${said.filter((words) => words).join(", ")} (seed ${seed})`;
+  return `${faults.filter((fault) => fault).join(", ")} (seed ${seed})`;
 }
 
 /** Formats the counts of the echo in one line. */
@@ -1429,15 +1399,18 @@ function describeConflict({ claim = "beat", address, owner }: Omit<MonitorEvent,
 
 /** Formats the statistics of the senders, a line for each. */
 function summarizeSenders(senders: SenderSummary[], junk: number): string {
-  const lines = senders.map((sender) =>
-    `${sender.name}: ${sender.received} received, ${sender.lost} lost (${
-      formatPercent(sender.loss / 100)
-    } loss), ` +
-    `${sender.late} late, ${plural(sender.duplicates, "duplicate")}, ` +
-    `${plural(sender.stops, "stop")}, up ${
-      formatPercent(sender.up / 100)
-    }, jitter ${sender.jitter} ms`
-  );
+  const lines = senders.map((sender) => {
+    const parts = [
+      `${sender.name}: ${sender.received} received`,
+      `${sender.lost} lost (${formatPercent(sender.loss / 100)} loss)`,
+      `${sender.late} late`,
+      plural(sender.duplicates, "duplicate"),
+      plural(sender.stops, "stop"),
+      `up ${formatPercent(sender.up / 100)}`,
+      `jitter ${sender.jitter} ms`,
+    ];
+    return parts.join(", ");
+  });
   return [...lines, `${plural(lines.length, "sender")}, ${junk} junk`].join("\n");
 }
 
@@ -1448,9 +1421,9 @@ function requireRun(line: string): void {
   throw new Deno.errors.NotCapable(`Requires run access to "${command}"`);
 }
 
-/** Where a program writes; none of it blocks the service when its reader is stuck. */
+/** Output of the program. A stuck reader does not block the service. */
 interface Output {
-  /** Writes a line of text, or its value as JSON with `--json`. */
+  /** Writes a line of text, or the value as JSON with `--json`. */
   say: (text: string, value: unknown) => void;
   /** Writes a message to standard error. */
   warn: (error: unknown) => void;

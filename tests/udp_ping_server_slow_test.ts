@@ -100,6 +100,47 @@ Deno.test("monitor: beats that wait in the socket while the monitor stalls preve
   assertEquals(events.map(({ event }) => event), ["started"]);
 });
 
+/** Runs a monitor with one sender, up with an interval of 10 s, and returns its other events. */
+async function eventsDuring(act: () => Promise<unknown>): Promise<MonitorEvent[]> {
+  const socket = udp();
+  const sender = udp();
+  const stop = new AbortController();
+  const events: MonitorEvent[] = [];
+  const monitor = new Monitor({ report: (event) => events.push(event) });
+  const watching = watchHeartbeats(socket, monitor, stop.signal);
+  await sender.send(octetsOf(web(1).replace("interval=1", "interval=10")), addressOf(socket));
+  await until(() => events.length === 1);
+  await act();
+  stop.abort();
+  await watching;
+  sender.close();
+  return events.slice(1);
+}
+
+Deno.test("monitor: a stall of more than a second is reported as a suspension", async () => {
+  const [event, ...more] = await eventsDuring(async () => {
+    for (const end = performance.now() + 1300; performance.now() < end;);
+    await sleep(200);
+  });
+  assertEquals([event?.event, event?.name, more], ["suspended", "monitor", []]);
+  assert(event?.silence !== undefined && event.silence > 1 && event.silence < 4);
+});
+
+Deno.test("monitor: a step of the wall clock is not reported", async () => {
+  const { now } = Date;
+  try {
+    const events = await eventsDuring(async () => {
+      for (const hours of [1, -1, 2]) {
+        Date.now = () => now() + 3_600_000 * hours;
+        await sleep(150);
+      }
+    });
+    assertEquals(events, []);
+  } finally {
+    Date.now = now;
+  }
+});
+
 Deno.test("--exec: a command that hangs ends with the monitor", async () => {
   const log = await Deno.makeTempFile();
   const script = await Deno.makeTempFile();
