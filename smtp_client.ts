@@ -187,6 +187,8 @@ export interface Outcome {
   offered: string[];
   /** True if the session was inside TLS. */
   isEncrypted: boolean;
+  /** Notes for the user. */
+  notes: string[];
 }
 
 // ---- Numbers -------------------------------------------------------------
@@ -238,7 +240,7 @@ const encoder = new TextEncoder();
  * @param signal Closes the connection at once.
  */
 export async function sendMail(job: Job, trace: Trace, signal: AbortSignal): Promise<Outcome> {
-  const delivery = { accepted: [], refused: [], response: "" };
+  const delivery = { accepted: [], refused: [], notes: [] };
   const outcome: Outcome = { ...NOTHING_SENT, ...delivery };
   const session = new Session(job, trace, signal);
   try {
@@ -269,6 +271,7 @@ const NOTHING_SENT: Outcome = {
   mechanism: null,
   offered: [],
   isEncrypted: false,
+  notes: [],
 };
 
 /** Maps an error of a session to an exit status and one line; throws a bug on. */
@@ -606,9 +609,9 @@ class Session {
   }
 
   /** Sends MAIL and RCPT, in groups if the server offers PIPELINING. Returns who is accepted. */
-  async #sendEnvelope(message: Message, { refused }: Outcome): Promise<string[]> {
+  async #sendEnvelope(message: Message, { refused, notes }: Outcome): Promise<string[]> {
     const { from, to } = this.#job;
-    const notify = this.#notifyParameter();
+    const notify = this.#notifyParameter(notes);
     const mail = `MAIL FROM:<${from}>${this.#mailParameters(message)}`;
     const commands = [mail, ...to.map((path) => `RCPT TO:<${path}>${notify}`)];
     const groupSize = this.#extensions.has("PIPELINING") ? GROUP_SIZE : 1;
@@ -647,11 +650,11 @@ class Session {
   }
 
   /** Returns the parameter of RCPT that asks for delivery status notifications (RFC 3461 §4.1). */
-  #notifyParameter(): string {
+  #notifyParameter(notes: string[]): string {
     const { notify } = this.#job;
     if (notify === undefined) return "";
     if (this.#extensions.has("DSN")) return ` NOTIFY=${notify}`;
-    this.#open.note("Server does not offer DSN: no delivery status notifications");
+    notes.push("the server does not offer DSN: no delivery status notifications");
     return "";
   }
 
@@ -1528,8 +1531,8 @@ async function readJob(line: Line, io: Environment, times: MailTimes): Promise<J
   require(stdinOptions.length < 2, `Cannot read standard input for ${names}: it can be read once`);
   const server = readServerOptions(line, io);
   const trust = ca === undefined ? null : await readTrustFile(ca, io);
-  const login = await readLogin(line, server, io);
-  const envelope = check ? await checkUnused(line) : await readMail(line, login, io);
+  const envelope = check ? await checkUnused(line) : await readMail(line, io);
+  const login = await readLogin(line, server, io); // last, because it may ask
   const { step, block, end, quit } = times;
   const limits = timeout === undefined
     ? { step, block, end, quit }
@@ -1590,10 +1593,14 @@ function readHelo(text: string): string {
   throw new UsageError("expected a domain, or an address like [192.0.2.1]");
 }
 
+function readUser(line: Line, io: Environment): string | undefined {
+  return line.options.user ?? readVariable(io, "SMTP_USER", nonEmpty);
+}
+
 /** Reads the credentials; null if there is no login. */
 async function readLogin(line: Line, server: Server, io: Environment): Promise<Login | null> {
   const { auth, passwordFile, dryRun } = line.options;
-  const user = line.options.user ?? readVariable(io, "SMTP_USER", nonEmpty);
+  const user = readUser(line, io);
   require(user || (auth ?? passwordFile) === undefined, "No name to log in: give --user");
   if (user === undefined || dryRun) return null;
   const hint = line.options.user === undefined ? " (SMTP_USER is set)" : "";
@@ -1626,11 +1633,11 @@ async function readPassword(line: Line, user: string, isNeeded: boolean, io: Env
 }
 
 /** Reads sender, recipients and message. */
-async function readMail(line: Line, login: Login | null, io: Environment) {
+async function readMail(line: Line, io: Environment) {
   const { eml: path } = line.options;
   const eml = path === undefined ? undefined : await readEml(path, line, io);
   const given = readVariable(io, "SMTP_FROM", readSender);
-  const user = login?.user ?? line.options.user;
+  const user = readUser(line, io);
   const sender = line.options.from ?? (eml ? senderIn(eml.fields) : undefined) ?? given ??
     (user?.includes("@") ? readVariable({ ...io, env: { user } }, "user", readSender) : undefined);
   if (eml && !sender) throw cannotSend("it has no From field, and --from is not given");
@@ -1997,7 +2004,7 @@ const ADVICE: [sign: RegExp, advice: string][] = [
 
 /** Prints the result: one line, advice if there is some, and JSON if asked for. */
 function report(outcome: Outcome, job: Job | null, { options }: Line, io: Environment): number {
-  const { status, refused } = outcome;
+  const { status, refused, notes } = outcome;
   const line = outcome.error ?? describeOutcome(outcome, job);
   const advice = status === 0 ? undefined : ADVICE.find(([sign]) => sign.test(line))?.[1];
   if (options.check && status === 0 && !options.json) {
@@ -2005,6 +2012,7 @@ function report(outcome: Outcome, job: Job | null, { options }: Line, io: Enviro
   }
   if (options.json) io.print(`${formatJson({ status, ...jsonResult(outcome, job), advice })}\n`);
   const isPartial = status === EXIT.PARTIAL && refused.length > 0;
+  if (!options.quiet) { for (const note of notes) io.say(`note: ${note}`); }
   if (status !== 0 || !options.quiet) {
     io.say(escapeText(status === 0 && !isPartial ? line : `smtp_client: ${line}`));
   }

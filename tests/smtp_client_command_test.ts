@@ -9,9 +9,10 @@ import {
   assertMatch,
   assertRejects,
   assertStringIncludes,
+  assertThrows,
 } from "jsr:@std/assert@^1.0.19";
 import { escapeText, UsageError, Wire } from "../protocol.ts";
-import { formatHelp } from "../cli.ts";
+import { formatHelp, parseCommandLine } from "../cli.ts";
 import { COMMAND, OPTIONS } from "../smtp_client.ts";
 import { LOCAL, ROOT, runProgram } from "./helpers.ts";
 import {
@@ -368,4 +369,86 @@ Deno.test("the help names every option and fits 80 columns", () => {
     for (const spelling of spellings) assertStringIncludes(help, spelling);
   }
   for (const line of help.split("\n")) assert(line.length <= 80, line);
+});
+
+/** Names of servers. */
+const SERVERS: [name: string, hostname: string | null][] = [
+  ["mail_server", "mail_server"],
+  ["localhost.", "localhost."],
+  ["gmail", "smtp.gmail.com"],
+  ["GMail", "smtp.gmail.com"],
+  ["constructor", "constructor"],
+  ["bücher.example", "xn--bcher-kva.example"],
+  ["[::1]:25", "::1"],
+  ["::1", "::1"],
+  ["x.example:1", "x.example"],
+  ["x.example:65535", "x.example"],
+  ["x.example:0", null],
+  ["x.example:65536", null],
+  ["x..example", null],
+  [".", null],
+];
+
+for (const [name, hostname] of SERVERS) {
+  Deno.test(`--server ${name} is ${hostname === null ? "refused" : `the server ${hostname}`}`, () => {
+    const read = () => parseCommandLine(COMMAND, ["--server", name]).options.server?.hostname;
+    if (hostname === null) {
+      assertThrows(read, UsageError, `Cannot use --server "${name}": expected`);
+    } else assertEquals(read(), hostname);
+  });
+}
+
+Deno.test("SMTP_SERVER is the server, and the first line names it", async () => {
+  const env = { SMTP_SERVER: "127.0.0.1:1\n" };
+  const { code, stderr } = await run(["--check"], { env });
+  assertEquals(code, 68);
+  assertEquals(stderr.split("\n")[0], "server: 127.0.0.1, port 1 (SMTP_SERVER)");
+});
+
+Deno.test("SMTP_SERVER is not named with -q, nor if --server is given", async () => {
+  const env = { SMTP_SERVER: "127.0.0.1:2" };
+  const quiet = await run(["--check", "-q"], { env });
+  const given = await run(["--check", "--server", "127.0.0.1:1"], { env });
+  assert(!`${quiet.stderr}${given.stderr}`.includes("SMTP_SERVER"));
+  assertStringIncludes(given.stderr, "Cannot connect to 127.0.0.1, port 1");
+});
+
+for (
+  const [env, says] of [
+    [{ SMTP_SERVER: "a b" }, 'Cannot use SMTP_SERVER "a b": expected a provider'],
+    [
+      { SMTP_SERVER: "x.example", SMTP_FROM: "ann" },
+      'Cannot use SMTP_FROM "ann": expected an address',
+    ],
+    [{ SMTP_SERVER: "x.example", SMTP_USER: "ann" }, "No sender: give --from"],
+  ] as const
+) {
+  Deno.test(`usage: the variables ${JSON.stringify(env)} are one line, exit 2`, async () => {
+    await assertRejects(() => run(["-t", "b@x.example", "-m", "x"], { env }), UsageError, says);
+  });
+}
+
+Deno.test("SMTP_USER that is an address is the sender", async () => {
+  const env = { SMTP_USER: "ann@example.org" };
+  const { stdout } = await run(["--dry-run", "-t", "b@x.example", "-m", "x"], { env });
+  assertStringIncludes(stdout, "From: ann@example.org\r\n");
+});
+
+Deno.test("--check escapes what a server offers", async () => {
+  const talk = `S: 220 mx\nC: EHLO [127.0.0.1]\nRAW: ${
+    JSON.stringify("250-mx\r\n250 X\x1b[2J \xc2\x9bX\r\n")
+  }\n${BYE}`;
+  const args = ["--check", "--tls", "none"];
+  const { stdout } = await converse({ rule: "", talk, args, code: 0 }, null, (text) => [text]);
+  assertEquals(stdout, "X\\x1b[2J \\x9bX\n");
+});
+
+Deno.test("--json escapes what a server sends", async () => {
+  const talk = `S: 220 mx\nC: EHLO [127.0.0.1]\nRAW: ${
+    JSON.stringify("250-mx\r\n250 X \xc2\x9b\xe2\x80\xae\r\n")
+  }\n${BYE}`;
+  const args = ["--check", "--json", "--tls", "none"];
+  const { stdout } = await converse({ rule: "", talk, args, code: 0 }, null, (text) => [text]);
+  assertStringIncludes(stdout, '"X \\u009b\\u202e"');
+  assertEquals(JSON.parse(stdout).offered, ["X \x9b\u202e"]);
 });

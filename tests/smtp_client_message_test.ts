@@ -7,11 +7,13 @@
 import {
   assertEquals,
   assertMatch,
+  assertNotEquals,
   assertRejects,
   assertStringIncludes,
 } from "jsr:@std/assert@^1.0.19";
 import { toByteString, UsageError } from "../protocol.ts";
-import { run } from "./smtp_helpers.ts";
+import { runProgram } from "./helpers.ts";
+import { DRY_RUN, run } from "./smtp_helpers.ts";
 import { type Case, compose, runWithFiles, testMessages } from "./smtp_messages.ts";
 
 const TO = ["-t", "bob@example.org"];
@@ -213,6 +215,94 @@ const CASES: Case[] = [
 ];
 
 testMessages(CASES);
+
+/** How HTML names an inline file, and whether that is a link to it. */
+const LINKS: [html: string, name: string, isLink: boolean][] = [
+  ['<img src="cid:p.png">', "p.png", true],
+  ["<img src='cid:p.png'>", "p.png", true],
+  ["<img src=cid:p.png>", "p.png", true],
+  ["<a style='background:url(cid:p.png)'>", "p.png", true],
+  ['<img src="CID:p.png">', "p.png", true],
+  ['<img src="cid:a&amp;b.png">', "a&b.png", true],
+  ['<img src="cid:a b.png">', "a b.png", true],
+  ['<img src="cid:a%20b.png">', "a b.png", true],
+  ['<img src="cid:a(1).png">', "a(1).png", true],
+  ["cid:logo", "logo", true],
+  ['<img src="cid:logofooter">', "logo", false],
+  ['<img src="cid:logo.png">', "logo", false],
+  ['<img src="cid:my-logo">', "logo", false],
+  ['<img src="acid:logo">', "logo", false],
+  ['<img src="logo">', "logo", false],
+];
+const HTML = ["--dry-run", "-f", "ann@example.org", ...TO, "--html-file", "a.html", "--inline"];
+
+for (const [html, name, isLink] of LINKS) {
+  Deno.test(`RFC 2392 §2: ${html} ${isLink ? "shows" : "does not show"} --inline ${name}`, async () => {
+    const composing = runWithFiles([...HTML, name], { "a.html": html, [name]: "x" });
+    if (!isLink) return void await assertRejects(() => composing, UsageError, `cid:${name}`);
+    const { stdout } = await composing;
+    const [, id = "none"] = /Content-ID: <(.*)>/.exec(stdout) ?? [];
+    assertMatch(stdout.replaceAll("=\r\n", ""), new RegExp(`cid:${id}`, "i"));
+  });
+}
+
+Deno.test("RFC 2045 §7: the Content-ID of the same file differs from message to message", async () => {
+  const files = { "a.html": '<img src="cid:p.png">', "p.png": "" };
+  const contentId = async () =>
+    /Content-ID: .*/.exec((await runWithFiles([...HTML, "p.png"], files)).stdout)?.[0];
+  assertNotEquals(await contentId(), await contentId());
+});
+
+Deno.test("RFC 2392 §2: each of two pictures gets its own id, the longer name first", async () => {
+  const files = { "a.html": '<img src="cid:p x">\n<img src="cid:p">', p: "1", "p x": "2" };
+  const { stdout } = await runWithFiles([...HTML, "p", "--inline", "p x"], files);
+  const ids = [...stdout.matchAll(/Content-ID: <(.*)>/g)].map(([, id]) => id);
+  const links = [...stdout.matchAll(/cid:([^"]*)/g)].map(([, id]) => id);
+  assertEquals(links, ids.toReversed());
+});
+
+/** Media types of attachments. */
+const TYPES: [name: string, content: string, type: string][] = [
+  ["a.txt", "caf\xc3\xa9", "text/plain; charset=utf-8"],
+  ["a.txt", "caf\xe9", "text/plain"],
+  ["a.csv", `${"x".repeat(65_535)}\xc3\xa9`, "text/csv; charset=utf-8"],
+  ["a.csv", `${"x".repeat(70_000)}\xc3`, "text/csv"],
+  ["a.htm", "<p>", "text/html; charset=utf-8"],
+  ["a.log", "x", "text/plain; charset=utf-8"],
+  ["a.patch", "x", "text/plain; charset=utf-8"],
+  ["a.yaml", "x", "text/yaml; charset=utf-8"],
+  ["a.TIF", "x", "image/tiff"],
+  ["a.odt", "x", "application/vnd.oasis.opendocument.text"],
+  ["a.ods", "x", "application/vnd.oasis.opendocument.spreadsheet"],
+  ["a.odp", "x", "application/vnd.oasis.opendocument.presentation"],
+  ["a.7z", "x", "application/x-7z-compressed"],
+  ["a.epub", "x", "application/epub+zip"],
+  ["a.m4a", "x", "audio/mp4"],
+  ["a.eml", "x", "application/octet-stream"],
+  ["noextension", "x", "application/octet-stream"],
+];
+
+for (const [name, content, type] of TYPES) {
+  Deno.test(`RFC 2046 §4: ${name} with ${JSON.stringify(content.slice(-4))} is ${type}`, async () => {
+    const { stdout } = await runWithFiles([...DRY_RUN, ...TO, "-a", name], { [name]: content });
+    assertStringIncludes(stdout, `Content-Type: ${type};\r\n name=`);
+  });
+}
+
+Deno.test("1,100 attachments are sent with 1,024 file descriptors", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const file = `${folder}/a.bin`;
+    await Deno.writeFile(file, new Uint8Array(3));
+    const args = [...DRY_RUN, ...TO, ...Array.from({ length: 1100 }, () => ["-a", file]).flat()];
+    const by = ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"];
+    const { code, stdout, stderr } = await runProgram("smtp_client.ts", args, { by });
+    assertEquals(code, 0, stderr);
+    assertEquals(stdout.match(/filename="a\.bin"/g)?.length, 1100);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 const NOT_UTF8 = {
   "a.txt": "caf\xe9 and \xc3\xa9, as cron sends it",

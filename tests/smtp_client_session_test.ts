@@ -85,11 +85,46 @@ const BEGINNINGS: Dialogue[] = [
     says: "longer than",
   },
   {
-    rule: "RFC 5321 §4.2.1: a reply of 600 lines is refused",
+    rule: "RFC 5321 §4.2.1: a reply of 600 lines without end is refused",
     talk: `RAW: ${JSON.stringify("220-x\r\n".repeat(600))}`,
     args: CLEAR,
     code: 76,
     says: "more than 512 lines",
+  },
+  {
+    rule: "RFC 5321 §4.5.3.1.5: a reply line of 65,536 octets is read",
+    talk: `S: 220 ${"x".repeat(65_530)}\nC: EHLO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    args: CLEAR,
+    code: 0,
+  },
+  {
+    rule: "RFC 5321 §4.5.3.1.5: a reply line of 65,537 octets is refused",
+    talk: `S: 220 ${"x".repeat(65_531)}`,
+    args: CLEAR,
+    code: 76,
+    says: "longer than 65536 octets",
+  },
+  {
+    rule: "RFC 5321 §4.2.1: a reply of 512 lines is read",
+    talk: `RAW: ${
+      JSON.stringify("220-x\r\n".repeat(511))
+    }\nS: 220 x\nC: EHLO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    args: CLEAR,
+    code: 0,
+  },
+  {
+    rule: "RFC 5321 §4.2.1: a reply of 513 lines is refused",
+    talk: `RAW: ${JSON.stringify("220-x\r\n".repeat(512) + "220 x\r\n")}`,
+    args: CLEAR,
+    code: 76,
+    says: "more than 512 lines",
+  },
+  {
+    rule: "RFC 5321 §4.2.1: a reply of more than a million octets is refused",
+    talk: `RAW: ${JSON.stringify(`220-${"x".repeat(60_000)}\r\n`.repeat(18))}`,
+    args: CLEAR,
+    code: 76,
+    says: "or 1048576 octets",
   },
   {
     rule: "RFC 5321 §4.5.3.1.5: a reply line of 60,000 octets is read",
@@ -401,6 +436,15 @@ const PIPELINES: Dialogue[] = [
     says: "MAIL FROM:<ann@example.org>: 550 no",
   },
   {
+    rule: "RFC 5321 §3.8: 421 in the middle of a pipelined group ends the session at once",
+    offers: ["pipelining"],
+    args: THREE,
+    talk: "C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<a@x.example>\nC: RCPT TO:<b@x.example>\n" +
+      "C: RCPT TO:<c@x.example>\nS: 250 ok\nS: 250 ok\nS: 421 4.3.2 closing\nGONE:",
+    code: 75,
+    says: "Server refused RCPT TO:<b@x.example>: 421 4.3.2 closing",
+  },
+  {
     offers: ["pipelining"],
     rule: "RFC 2920 §3.1: 421 at the end of a pipelined group ends the session",
     talk: "C: MAIL FROM:<ann@example.org>\nC: RCPT TO:<bob@example.org>\nS: 250 ok\nS: 421 bye",
@@ -449,7 +493,33 @@ const PIPELINES: Dialogue[] = [
   },
 ];
 
+/** Delivery status notifications, after EHLO. */
+const NOTIFICATIONS: Dialogue[] = [
+  {
+    rule: "RFC 3461 §4.1: --notify is a parameter of RCPT",
+    offers: ["DSN"],
+    args: ["-t", "bob@example.org", "--notify", "failure,delay"],
+    talk: `${MAIL}\nC: RCPT TO:<bob@example.org> NOTIFY=FAILURE,DELAY\nS: 250 ok\n${DATA}\n${DONE}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 3461 §4.1: --notify never",
+    offers: ["DSN"],
+    args: ["-t", "bob@example.org", "--notify", "never"],
+    talk: `${MAIL}\nC: RCPT TO:<bob@example.org> NOTIFY=NEVER\nS: 250 ok\n${DATA}\n${DONE}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 3461 §4.1: without an offer of DSN the mail is sent without NOTIFY, and a note",
+    args: ["-t", "bob@example.org", "--notify", "success"],
+    talk: SENT,
+    code: 0,
+    says: "note: the server does not offer DSN",
+  },
+];
+
 testDialogues(BEGINNINGS, null);
+testDialogues(NOTIFICATIONS, "none");
 testInAllModes(MAILS);
 testInAllModes(REPLIES);
 testDialogues(PIPELINES, "none");

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { assert, assertEquals } from "jsr:@std/assert@^1.0.19";
+import { Wire } from "../protocol.ts";
+import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+import { type MailTimes, TIMES } from "../smtp_client.ts";
 import { LOCAL, send } from "./helpers.ts";
 import {
   CLEAR,
@@ -36,6 +38,10 @@ const DIALOGUES: Dialogue[] = [
 
 testDialogues(DIALOGUES, null);
 
+Deno.test("RFC 5321 §4.5.3.2: the default time limits", () => {
+  assertEquals(TIMES, { step: 60_000, block: 300_000, end: 600_000, quit: 2000 });
+});
+
 Deno.test("RFC 5321 §4.5.3.2: --timeout limits a whole reply, however slowly its lines come", async () => {
   using listener = Deno.listen(LOCAL);
   const serving = listener.accept().then(async (conn) => {
@@ -58,4 +64,54 @@ Deno.test("RFC 5321 §4.1.1.10: --timeout limits the wait for the reply to QUIT"
   const start = performance.now();
   await converse({ rule: "", talk, args, code: 0 }, null, (text) => [text]);
   assert(performance.now() - start < 1500);
+});
+
+Deno.test("RFC 5321 §4.5.3.2.6: --timeout limits the wait for the reply to the final dot", async () => {
+  const talk = `${prelude("none", [])}\n${SENT.split("\nS: 250 2.0.0")[0]}\nSILENT:`;
+  const args = ["-t", "bob@example.org", "--tls", "none", "--timeout", "0.3"];
+  const start = performance.now();
+  const says = "took too long at the end of the message, which may have been delivered";
+  await converse({ rule: "", talk, args, code: 75, says }, null, (text) => [text]);
+  assert(performance.now() - start < 5000);
+});
+
+/** Runs a mail of 16 MB against a server that reads `size` octets each `pause` ms, then stops. */
+async function sendSlowly(times: Partial<MailTimes>, reads: number, pause: number) {
+  using listener = Deno.listen(LOCAL);
+  const stop = Promise.withResolvers<void>();
+  const serving = listener.accept().then(async (conn) => {
+    using wire = new Wire(conn);
+    await wire.write("220 mx\r\n");
+    for (const reply of ["250 mx", "250 ok", "250 ok", "354 go"]) {
+      await wire.readLine(1000);
+      await wire.write(`${reply}\r\n`);
+    }
+    const block = new Uint8Array(4 << 20);
+    for (let left = reads; left > 0; left--) {
+      for (let read = 0; read < block.length;) read += await wire.readInto(block.subarray(read));
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+    if (reads > 0) {
+      while (await wire.readLine(1000) !== ".");
+      await wire.write("250 ok\r\n");
+    } else await stop.promise;
+  }).catch(() => {});
+  const eml = `Date: 1\nMessage-ID: 2\n\n${`${"x".repeat(79)}\n`.repeat(200_000)}`;
+  const args = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none", "--eml", "-"];
+  const envelope = ["-f", "a@x.example", "-t", "b@x.example"];
+  const result = await run([...args, ...envelope], { stdin: eml, times: { ...TIMES, ...times } });
+  stop.resolve();
+  await serving;
+  return result;
+}
+
+Deno.test("RFC 5321 §4.5.3.2.5: a receiver that is slow but steady gets the message", async () => {
+  const { code, stderr } = await sendSlowly({ step: 200, block: 3000, end: 3000 }, 3, 400);
+  assertEquals(code, 0, stderr);
+});
+
+Deno.test("RFC 5321 §4.5.3.2.5: a receiver that stops is given up after the block limit", async () => {
+  const { code, stderr } = await sendSlowly({ block: 300 }, 0, 0);
+  assertEquals(code, 75, stderr);
+  assertStringIncludes(stderr, "took too long at the message");
 });

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.19";
-import { UsageError } from "../protocol.ts";
-import { TLS } from "./helpers.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+import { UsageError, Wire } from "../protocol.ts";
+import { acceptTls, LOCAL, TLS } from "./helpers.ts";
 import {
   BYE,
   converse,
@@ -204,3 +204,75 @@ Deno.test("--ca: a file whose second certificate is malformed is a usage error",
   const stdin = `${await Deno.readTextFile(`${TLS}ca.pem`)}${begin}\nAAAA\n${end}\n`;
   await assertRejects(() => run([...MINIMAL, "--ca", "-"], { stdin }), UsageError, '--ca "-"');
 });
+
+/** Serves each connection until the listener closes. */
+async function acceptAll(listener: Deno.Listener, serve: (conn: Deno.Conn) => Promise<void>) {
+  const sessions: Promise<void>[] = [];
+  try {
+    for (;;) sessions.push(serve(await listener.accept()).catch(() => {}));
+  } catch {
+    await Promise.all(sessions);
+  }
+}
+
+/** A server that accepts every mail, with a certificate of `testdata/tls`. */
+async function serve(conn: Deno.Conn, mode: Mode, name: string): Promise<void> {
+  let wire = new Wire(conn);
+  try {
+    if (mode === "starttls") {
+      await wire.write("220 mx\r\n");
+      await wire.readLine(100);
+      await wire.write("250-mx\r\n250 STARTTLS\r\n");
+      await wire.readLine(100);
+      await wire.write("220 go\r\n");
+      wire.release();
+    }
+    const tls = await acceptTls(conn, name);
+    wire = new Wire(tls);
+    await tls.handshake();
+    if (mode === "implicit") await wire.write("220 mx\r\n");
+    for (const reply of ["250 mx", "250 ok", "250 ok", "354 go"]) {
+      await wire.readLine(1000);
+      await wire.write(`${reply}\r\n`);
+    }
+    while (await wire.readLine(1000) !== ".");
+    await wire.write("250 ok\r\n");
+    await wire.readLine(1000);
+    await wire.write("221 bye\r\n");
+  } finally {
+    wire.close();
+    conn[Symbol.dispose]();
+  }
+}
+
+/** A server's own certificate as --ca. */
+const PINNED: [rule: string, shown: string, ca: string, code: number, says: string][] = [
+  ["a self-signed certificate for the server is trusted", "selfsigned", "selfsigned", 0, "sent to"],
+  ["a mail bridge's, which says CA:TRUE, is trusted", "bridge", "bridge", 0, "sent to"],
+  ["an expired one for another name is trusted", "own", "own", 0, "sent to"],
+  ["one without a subjectAltName is trusted", "root", "root", 0, "sent to"],
+  [
+    "one of the same names with another key is refused",
+    "twin",
+    "own",
+    76,
+    "it is not the one that --ca FILE names",
+  ],
+  ["another one is refused", "localhost", "bridge", 76, "it is not the one that --ca FILE names"],
+];
+
+for (const mode of ["starttls", "implicit"] as const) {
+  for (const [rule, shown, ca, code, says] of PINNED) {
+    Deno.test(`--ca with the server's own certificate: ${rule} [${mode}]`, async () => {
+      using listener = Deno.listen(LOCAL);
+      const serving = acceptAll(listener, (conn) => serve(conn, mode, shown));
+      const server = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", mode];
+      const args = [...server, "-f", "a@x.example", "-t", "b@x.example", "-m", "x"];
+      const result = await run([...args, "--ca", `${TLS}${ca}.pem`, "--timeout", "5"]);
+      listener.close();
+      await serving;
+      assertEquals(result.code, code, result.stderr);
+      assertStringIncludes(result.stderr, says);
+    });
+  }
+}

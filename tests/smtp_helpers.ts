@@ -12,7 +12,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { escapeText, toByteString, Wire } from "../protocol.ts";
 import { parseCommandLine } from "../cli.ts";
-import { COMMAND, type Environment, main } from "../smtp_client.ts";
+import { COMMAND, type Environment, type MailTimes, main } from "../smtp_client.ts";
 import { acceptTls, CUTS, LOCAL, octetsOf, send, TLS } from "./helpers.ts";
 
 export type Mode = "none" | "starttls" | "implicit";
@@ -46,13 +46,15 @@ export const text = (value: string | Uint8Array) =>
 /** Runs the program in this process. Standard output is a string of one char an octet. */
 export async function run(
   args: string[],
-  { env = {}, stdin, input, ask = () => null, signal = new AbortController().signal }: {
+  { env = {}, stdin, input, ask = () => null, signal = new AbortController().signal, times }: {
     env?: Record<string, string>;
     stdin?: string | undefined;
     /** Standard input as a stream, instead of `stdin`. */
     input?: Environment["stdin"];
     ask?: (prompt: string) => string | null;
     signal?: AbortSignal;
+    /** Time limits; default: those of the program. */
+    times?: MailTimes;
   } = {},
 ): Promise<{ code: number; stderr: string; stdout: string }> {
   let [stderr, stdout] = ["", ""];
@@ -74,7 +76,7 @@ export async function run(
       );
     },
     signal: () => signal,
-  });
+  }, times);
   return { code, stderr, stdout };
 }
 
