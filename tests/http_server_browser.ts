@@ -43,7 +43,7 @@ const FLAGS = [
 ];
 
 /** Where Chromium is on this machine; null if it is nowhere. */
-async function findChromium(): Promise<string | null> {
+export async function findChromium(): Promise<string | null> {
   const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
   for (const name of [Deno.env.get("CHROMIUM") ?? "chromium", ...names]) {
     try {
@@ -57,7 +57,7 @@ async function findChromium(): Promise<string | null> {
 }
 
 /** A browser of its own, with a profile that is gone afterwards. */
-class Browser implements AsyncDisposable {
+export class Browser implements AsyncDisposable {
   readonly #waiting = new Map<number, (message: Message) => void>();
   readonly #listeners = new Set<(message: Message) => void>();
   #count = 0;
@@ -143,7 +143,7 @@ interface Loaded {
 }
 
 /** One tab, with all that it complained of and all that it loaded. */
-class Page implements AsyncDisposable {
+export class Page implements AsyncDisposable {
   readonly complaints: string[] = [];
   readonly loaded: Loaded[] = [];
   readonly #ranges = new Map<unknown, string>();

@@ -1,7 +1,8 @@
 // deno-lint-ignore-file no-control-regex
 /**
- * Makes the pictures of the README anew, from real runs: a terminal for each program (SVG), the page
- * and a listing in a browser (PNG, where Debian's chromium is).
+ * Makes the pictures of the README anew. A picture of a terminal (SVG) shows what the last command
+ * of the block above it prints; the commands before it run meanwhile. The picture of the wire (PNG)
+ * is a page of Chromium, where that is installed.
  *
  * ```sh
  * deno task pictures
@@ -9,27 +10,44 @@
  *
  * @module
  */
-import { LOCAL, ROOT, send } from "./helpers.ts";
+import { Browser, findChromium, Page } from "./http_server_browser.ts";
+import { ROOT, runProgram, startProgram } from "./helpers.ts";
 
 const PICTURES = `${ROOT}pictures/`;
+
+/** Widest line of a picture (columns). */
+const MAX_COLUMNS = 112;
+
 const decoder = new TextDecoder();
 
-/** A program as its user starts it. */
-function start(name: string, args: string[]): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--unstable-net", "--allow-net", "--allow-read", `${ROOT}${name}.ts`, ...args],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-    cwd: ROOT,
-  }).spawn();
+/** A block of commands, and the picture that stands below it. */
+interface Scene {
+  servers: string[];
+  command: string;
+  file: string;
 }
 
-/** Runs a command line in a terminal of its own, and returns what the terminal got. */
-async function inTerminal(command: string, seconds: number): Promise<string> {
-  const bounded = `timeout --foreground -s INT ${seconds} ${command}`;
+/** The blocks of the README that have a picture. */
+async function scenes(): Promise<Scene[]> {
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  return readme.matchAll(/^```sh\n([^`]*)\n```\n\n!\[[^\]]*\]\(pictures\/(\w+\.svg)\)/gm)
+    .map(([, block = "", file = ""]) => {
+      const lines = block.split("\n");
+      return { servers: lines.slice(0, -1), command: lines.at(-1) ?? "", file };
+    }).toArray();
+}
+
+/** Runs a command in a shell; a shell of its own would not hand on the signal that ends it. */
+function start(command: string): Deno.ChildProcess {
+  const options = { stdin: "null", stdout: "null", stderr: "null", cwd: ROOT } as const;
+  return new Deno.Command("bash", { args: ["-c", `exec ${command}`], ...options }).spawn();
+}
+
+/** Runs a command in a terminal of its own, and returns what the terminal got. */
+async function inTerminal(command: string): Promise<string> {
   const child = new Deno.Command("script", {
-    args: ["-qec", bounded, "/dev/null"],
+    args: ["-qec", command, "/dev/null"],
+    env: { TERM: "xterm-256color" },
     stdin: "null",
     stdout: "piped",
     cwd: ROOT,
@@ -78,10 +96,28 @@ function span(line: string): string {
   }).join("");
 }
 
+/** Cuts a command line before an option into lines that fit, each but the last with a backslash. */
+function wrap(command: string): string[] {
+  const lines = [""];
+  for (const part of command.split(/ (?=-)/)) {
+    const line = lines.at(-1) ?? "";
+    if (line !== "" && line.length + part.length > MAX_COLUMNS - 6) lines.push(`    ${part}`);
+    else lines[lines.length - 1] = line === "" ? part : `${line} ${part}`;
+  }
+  return lines.map((line, at) => at < lines.length - 1 ? `${line} \\` : line);
+}
+
+/** Cuts a line of output into lines that fit, as a terminal does. */
+function cut(line: string): string[] {
+  const plain = line.replace(/\x1b\[[\d;]*m/g, "");
+  if (plain.length <= MAX_COLUMNS || plain !== line) return [line];
+  return plain.match(new RegExp(`.{1,${MAX_COLUMNS}}`, "gu")) ?? [];
+}
+
 /** Draws a terminal: what was typed, and what was shown. */
-async function draw(name: string, typed: string, shown: string[]): Promise<void> {
-  const command = typed.split("\n").map((line) => `\x1b[1m${line}\x1b[22m`);
-  const all = [`\x1b[32m$\x1b[39m ${command.join("\n")}`, ...shown].join("\n").split("\n");
+async function draw(file: string, command: string, shown: string[]): Promise<void> {
+  const typed = wrap(command).map((line) => `\x1b[1m${line}\x1b[22m`).join("\n");
+  const all = `\x1b[32m$\x1b[39m ${typed}`.split("\n").concat(shown.flatMap(cut));
   const columns = Math.max(...all.map((line) => line.replace(/\x1b\[[\d;]*m/g, "").length), 60);
   const [width, height] = [Math.ceil(columns * 8.43 + 36), all.length * 19 + 62];
   const text = all.map((line, at) =>
@@ -94,91 +130,49 @@ async function draw(name: string, typed: string, shown: string[]): Promise<void>
 ${text.join("\n")}
 </g></svg>
 `;
-  await Deno.writeTextFile(`${PICTURES}${name}.svg`, svg);
-  console.log(`pictures/${name}.svg`);
+  await Deno.writeTextFile(`${PICTURES}${file}`, svg);
+  console.log(`pictures/${file}`);
 }
 
-/** A mail server that says yes, in the words of RFC 5321's appendix. */
-async function sayYes(listener: Deno.TcpListener): Promise<void> {
-  using conn = await listener.accept();
-  await send(conn, ["220 mail.example.org ESMTP\r\n"]);
-  const octets = new Uint8Array(65_536);
-  let [inData, text] = [false, ""];
-  for (let count; (count = await conn.read(octets)) !== null;) {
-    text += decoder.decode(octets.subarray(0, count));
-    if (!text.endsWith(inData ? "\r\n.\r\n" : "\r\n")) continue;
-    const verb: string = inData ? "." : text.slice(0, 4);
-    [inData, text] = [verb === "DATA", ""];
-    const replies: Record<string, string> = {
-      EHLO: "250-mail.example.org at your service\r\n250-SIZE 35882577\r\n250 8BITMIME\r\n",
-      MAIL: "250 2.1.0 Sender ok\r\n",
-      RCPT: "250 2.1.5 Recipient ok\r\n",
-      DATA: "354 End data with <CR><LF>.<CR><LF>\r\n",
-      ".": "250 2.0.0 Ok: queued as 4D2A61\r\n",
-      QUIT: "221 2.0.0 Bye\r\n",
-    };
-    await send(conn, [replies[verb] ?? "500 5.5.1 What?\r\n"]);
-  }
-}
-
-async function drawPrograms(): Promise<void> {
-  const run = "deno run --unstable-net --allow-net --allow-read";
-  const serving = inTerminal(`${run} http_server.ts -p 8765 public`, 4);
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  for (const path of ["", "sockets.svg", "nothing"]) {
-    await start("http_client", ["-s", `http://localhost:8765/${path}`]).output();
-  }
-  const asked = "http_client.ts -v -r 0-73 http://localhost:8765/sockets.svg";
-  const client = await inTerminal(`${run} ${asked}`, 5);
-  await draw("http_client", asked, lines(client));
-  await draw("http_server", "http_server.ts -p 8765 public", lines(await serving));
-
-  const echoing = inTerminal(`${run} udp_ping_server.ts -p 12765 --seed 3 --delay 5 --jitter 2`, 6);
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  const pinger = await inTerminal(`${run} udp_pinger.ts -W 0.2 127.0.0.1 12765`, 5);
-  await draw("udp_pinger", "udp_pinger.ts -W 0.2 127.0.0.1 12765", lines(pinger));
-  const server = "udp_ping_server.ts -p 12765 --seed 3 --delay 5 --jitter 2";
-  await draw("udp_ping_server", server, lines(await echoing));
-
-  using listener = Deno.listen(LOCAL);
-  const mail = "-f ann@example.org -t bob@example.org -m 'It works.' -a public/sockets.svg";
-  const options = `-v --tls none --server 127.0.0.1:${listener.addr.port} ${mail}`;
-  const [sent] = await Promise.all([
-    inTerminal(`${run} smtp_client.ts ${options}`, 5),
-    sayYes(listener),
-  ]);
-  const typed = `smtp_client.ts -v --tls none --server 127.0.0.1:2525 \\\n    ${mail}`;
-  await draw("smtp_client", typed, lines(sent.replaceAll(String(listener.addr.port), "2525")));
-}
-
-/** Photographs a page in headless Chromium. */
-async function photograph(name: string, url: string, size: string): Promise<void> {
-  const profile = await Deno.makeTempDir();
+async function drawScene({ servers, command, file }: Scene): Promise<void> {
+  const running = servers.map(start);
   try {
-    await new Deno.Command("chromium", {
-      args: [
-        ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-        ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-        ...[`--user-data-dir=${profile}`, `--window-size=${size}`, "--hide-scrollbars"],
-        ...[`--screenshot=${PICTURES}${name}.png`, url],
-      ],
-      stdout: "null",
-      stderr: "null",
-    }).output();
-    console.log(`pictures/${name}.png`);
-  } catch {
-    console.log(`pictures/${name}.png skipped: apt-get install chromium`);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await draw(file, command, lines(await inTerminal(command)));
   } finally {
-    await Deno.remove(profile, { recursive: true });
+    for (const child of running) {
+      child.kill("SIGTERM");
+      await child.status;
+    }
   }
+}
+
+/** Photographs the page that shows the wire, while a client asks for something. */
+async function photographWire(): Promise<void> {
+  const chromium = await findChromium();
+  if (chromium === null) return console.log("pictures/wire.png skipped: apt-get install chromium");
+  await using server = await startProgram("http_server.ts", ["-q", "--wire", "public"], /:(\d+)/);
+  for (let tries = 0; !server.stderr.includes("token=") && tries < 100; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const [, url = ""] = /the wire is at (\S+)/.exec(server.stderr) ?? [];
+  await using browser = await Browser.open(chromium);
+  await using page = await Page.open(browser);
+  const size = { width: 800, height: 630, deviceScaleFactor: 1.5, mobile: false };
+  await browser.send("Emulation.setDeviceMetricsOverride", size, page.session);
+  await page.visit(url);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  await page.run("document.querySelector('button').click()"); // Clear
+  await browser.send("Emulation.setScrollbarsHidden", { hidden: true }, page.session);
+  await runProgram("http_client.ts", ["-r", "0-99", `http://localhost:${server.port}/sockets.svg`]);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const { data } = await browser.send("Page.captureScreenshot", {}, page.session);
+  await Deno.writeFile(`${PICTURES}wire.png`, Uint8Array.fromBase64(String(data)));
+  console.log("pictures/wire.png");
 }
 
 if (import.meta.main) {
   await Deno.mkdir(PICTURES, { recursive: true });
-  await drawPrograms();
-  await using server = start("http_server", ["-q", "-p", "8765", ROOT]);
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  await photograph("page", "http://localhost:8765/public/", "760,960");
-  await photograph("listing", "http://localhost:8765/", "760,640");
-  server.kill("SIGTERM");
+  for (const scene of await scenes()) await drawScene(scene);
+  await photographWire();
 }
