@@ -263,14 +263,17 @@ const LATE_MS = 25;
 const SUSPENDED_MS = 1000;
 /** Time between two messages, or two reports of a conflict, of the same kind (ms). */
 const REPORT_MS = 60_000;
-/** Time between two runs of `--exec` for one name and event (ms). */
-const EXEC_INTERVAL = 60_000;
-/** Time that the last command of `--exec` may take at the end (ms). */
-const LAST_EXEC = 2000;
 /** Time that the last lines of output may take at the end (ms). */
 const LAST_OUTPUT = 1000;
-/** Events that may wait for the command of `--exec`. */
-const MAX_WAITING = 1000;
+/** Limits of `--exec`. */
+export const EXEC_LIMITS = {
+  /** Time between two runs for one name and event (ms). */
+  interval: 60_000,
+  /** Events that may wait for the command. */
+  waiting: 1000,
+  /** Time that the commands may take at the end (ms). */
+  end: 2000,
+};
 
 // ---- Engine: random numbers and sequence numbers -------------------------
 
@@ -1177,8 +1180,8 @@ export class EventCommand {
     else this.#enqueue(event, subject);
   }
 
-  /** Waits for the commands (ms), then ends the one that runs. */
-  async end(timeout: number): Promise<void> {
+  /** Waits for the commands until the time-out (ms), then ends the one that runs. */
+  async end(timeout: number = EXEC_LIMITS.end): Promise<void> {
     this.#recent.forEach(clearTimeout);
     this.#deferred.clear();
     const ended = new AbortController();
@@ -1189,8 +1192,8 @@ export class EventCommand {
   }
 
   #enqueue(event: MonitorEvent, subject: string): void {
-    const { minInterval = EXEC_INTERVAL, warn } = this.#options;
-    if (this.#queued === MAX_WAITING) {
+    const { minInterval = EXEC_LIMITS.interval, warn } = this.#options;
+    if (this.#queued === EXEC_LIMITS.waiting) {
       if (!this.#isOverrun) warn(new Error(`"${this.#command}" is too slow: events are skipped`));
       this.#isOverrun = true;
       return;
@@ -1330,9 +1333,12 @@ function listen(hostname: string | undefined, port: number): Deno.DatagramConn {
     const isInUse = error instanceof Deno.errors.AddrInUse;
     const isDenied = error instanceof Deno.errors.PermissionDenied;
     if (hostname === undefined && !isInUse && !isDenied) return listen("0.0.0.0", port);
+    const isElsewhere = error instanceof Deno.errors.AddrNotAvailable ||
+      !(error instanceof Error && "code" in error); // a name that cannot be resolved
+    const reason = isElsewhere ? "expected an address of this machine" : reasonOf(error);
     const where = hostname === undefined ? "every address" : quoteForMessage(hostname);
     const remedy = isInUse ? "; try another --port" : "";
-    throw new ExitError(1, `Cannot listen on ${where} port ${port}: ${reasonOf(error)}${remedy}`);
+    throw new ExitError(1, `Cannot listen on ${where} port ${port}: ${reason}${remedy}`);
   }
 }
 
@@ -1493,7 +1499,7 @@ async function runMonitor(
     say(summarizeSenders(senders, junk), { time, event: "summary", senders, junk });
   };
   await Promise.race([watchHeartbeats(socket, monitor, signal, trace), onQuit(showSummary)]);
-  await command?.end(LAST_EXEC);
+  await command?.end();
   showSummary();
 }
 

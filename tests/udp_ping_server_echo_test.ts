@@ -307,6 +307,33 @@ Deno.test("--rate: 3,000 different requests in turn are no repeats", async () =>
   });
 });
 
+/** Sends repeated requests beyond a rate of 50, waits for new tokens, then sends one more. */
+async function storm(requests: number, next: string): Promise<number> {
+  let limited = 0;
+  await serving({ rate: 50 }, async (server, client) => {
+    for (let index = 0; index < requests; index++) await client.send("the same");
+    await arrived(server, requests);
+    await sleep(60);
+    limited = -server.counts.limited;
+    await client.send(next);
+    await arrived(server, requests + 1);
+    limited += server.counts.limited;
+  });
+  return limited;
+}
+
+Deno.test("abuse: 100 repeats beyond --rate are a storm: further repeats are limited", async () => {
+  assertEquals(await storm(101, "the same"), 1);
+});
+
+Deno.test("abuse: 99 repeats beyond --rate are not a storm", async () => {
+  assertEquals(await storm(100, "the same"), 0);
+});
+
+Deno.test("abuse: a different request is answered during a storm", async () => {
+  assertEquals(await storm(101, "another"), 0);
+});
+
 Deno.test("--rate 0: nothing is limited, not even the same request again and again", async () => {
   await serving({ rate: 0, limits: { repeats: 4 } }, async (server, client) => {
     for (let index = 0; index < 50; index++) await client.send("the same");

@@ -4,6 +4,7 @@ import {
   describe,
   EventCommand,
   type EventCommandOptions,
+  EXEC_LIMITS,
   Monitor,
   type MonitorEvent,
   type MonitorOptions,
@@ -642,6 +643,13 @@ Deno.test("monitor: when all senders are up, a new one is refused with a message
   assertEquals(warnings, ['Cannot watch "b": 1 senders are up']);
 });
 
+Deno.test("limits: the monitor remembers 10,000 senders", () => {
+  const names = Array.from({ length: 10_001 }, (_, index) => `n${index}`);
+  const { monitor, warnings } = watched(names.map((name): Steps[number] => [0, first(name)]));
+  assertEquals(monitor.summary(0).length, 10_000);
+  assertEquals(warnings, ['Cannot watch "n10000": 10000 senders are up']);
+});
+
 Deno.test("monitor: the summary of a sender", () => {
   const steps: Steps = [
     ...[[0, web(1)], [1, web(2)], [2, web(3)], [4, web(5)], [4, web(5)], [4.5, web(4)]] as Steps,
@@ -774,6 +782,10 @@ Deno.test("--exec: a stop that is over is not run late, a stop that lasts is", a
   assertEquals((await ranFor(ended, options, 150)).at(-1), "a recovered@4");
   const on = ["stopped"] as const;
   assertEquals(await ranFor(ended, { ...options, on }, 150), ["a stopped@1"]);
+});
+
+Deno.test("limits: --exec runs once a minute, 1,000 events wait, 2 s at the end", () => {
+  assertEquals(EXEC_LIMITS, { interval: 60_000, waiting: 1000, end: 2000 });
 });
 
 Deno.test("--exec: of 1,001 events at once 1,000 wait, and one message says so", async () => {

@@ -23,6 +23,18 @@ Deno.test("--reorder 1: of the replies of half a second the last is sent first",
   });
 });
 
+Deno.test("abuse: a storm of repeats is over after a second of silence", async () => {
+  await serving({ rate: 50 }, async (server, client) => {
+    for (let index = 0; index < 200; index++) await client.send("the same");
+    await arrived(server, 200);
+    await sleep(1200);
+    const { limited } = server.counts;
+    await client.send("the same");
+    await arrived(server, 201);
+    assertEquals(server.counts.limited, limited);
+  });
+});
+
 Deno.test("--delay 100: a hundred requests at once are all answered after 100 ms", async () => {
   await serving({ delay: 100 }, async (server, client) => {
     const began = performance.now();
