@@ -375,6 +375,8 @@ interface Connection {
   state: "idle" | "answering" | "viewing" | "hanging up";
   /** When it became idle, in the time of performance.now(). */
   idleSince: number;
+  /** Octets of content of the current response that were sent. */
+  sent: number;
 }
 
 /**
@@ -478,7 +480,7 @@ async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<
   const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
   const number = ++site.accepted;
   const wire = new Wire(conn);
-  const connection: Connection = { wire, number, remote, state: "idle", idleSince: 0 };
+  const connection: Connection = { wire, number, remote, state: "idle", idleSince: 0, sent: 0 };
   site.connections.add(connection);
   try {
     if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
@@ -499,7 +501,7 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
   for (let patience = timeouts.request;; patience = timeouts.idle) {
     connection.state = "idle";
     connection.idleSince = wire.setDeadline(patience);
-    if (wire.buffered.length === 0 && !await wire.fill()) return;
+    if (wire.available === 0 && !await wire.fill()) return;
     connection.state = "answering";
     const started = site.log ? performance.now() : 0;
 
@@ -509,13 +511,22 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
     if (answer) wire.skip(buffered.length);
     else answer = await answerNext(connection, key, site);
     if (answer === undefined) return;
-    await send(answer, connection, site, started);
+    connection.sent = 0;
+    try {
+      await wire.write(answer.octets, timeouts.write);
+      connection.sent = answer.content;
+      if (answer.rest) await sendRest(answer.rest, connection, site);
+    } catch (error) {
+      finish(answer, connection, site, started, describeCut(error, site));
+      throw error;
+    }
+    finish(answer, connection, site, started);
     if (answer.persists && !site.signal.aborted) {
       if (site.connections.size > MAX_WITHOUT_ROUNDS) await site.rounds.end(connection);
       continue;
     }
     connection.state = "hanging up";
-    if (answer.lingers || wire.buffered.length > 0) await wire.lingeringClose(timeouts.linger);
+    if (answer.lingers || wire.available > 0) await wire.lingeringClose(timeouts.linger);
     return;
   }
 }
@@ -743,7 +754,7 @@ async function answerNext(
     const request = parseRequest(lines, site.secure ?? false);
     const ended = await dropBody(wire, request, site.timeouts.request);
     const make = async () => compose(await respond(request, site), request, ended, site);
-    const isKey = key !== "" && wire.received === received && wire.buffered.length === 0;
+    const isKey = key !== "" && wire.received === received && wire.available === 0;
     const answer = await (isKey ? site.responses.share(key, make) : site.responses.make(make));
     return showAnswer(site, connection, answer);
   } catch (error) {
@@ -793,28 +804,26 @@ function hideToken(line: string, { wireToken }: Site): string {
   return wireToken === undefined ? line : line.replaceAll(wireToken, "[token]");
 }
 
-/** Sends an answer and logs it, whether it came to its end or not. */
-async function send(answer: Answer, connection: Connection, site: Site, started: number) {
-  const { wire, remote } = connection;
-  let sent = 0;
-  let cut: string | undefined;
-  try {
-    await wire.write(answer.octets, site.timeouts.write);
-    sent = answer.content;
-    if (!answer.rest) return;
-    for await (const octets of answer.rest(connection)) {
-      await wire.write(octets, site.timeouts.write);
-      sent += octets.length;
-    }
-  } catch (error) {
-    cut = describeCut(error, site);
-    throw error;
-  } finally {
-    answer.file?.close();
-    site.summary.requests++;
-    site.summary.sent += sent;
-    site.log?.({ ...answer.exchange, remote, sent, cut, ms: performance.now() - started });
+/** Sends what does not fit into one write: the pieces of a file, or events. */
+async function sendRest(rest: Chunks, connection: Connection, site: Site): Promise<void> {
+  for await (const octets of rest(connection)) {
+    await connection.wire.write(octets, site.timeouts.write);
+    connection.sent += octets.length;
   }
+}
+
+/** Counts and logs a response, whether it was sent whole or cut short. */
+function finish(
+  answer: Answer,
+  { remote, sent }: Connection,
+  site: Site,
+  started: number,
+  cut?: string,
+): void {
+  answer.file?.close();
+  site.summary.requests++;
+  site.summary.sent += sent;
+  site.log?.({ ...answer.exchange, remote, sent, cut, ms: performance.now() - started });
 }
 
 /** Returns why a response was cut short, for the log. */
@@ -984,7 +993,7 @@ async function dropBody(
   if (framing.kind === "length" && framing.octets > MAX_DROPPED) return false;
   if (expectation !== undefined) {
     if (!ALLOWED.includes(method)) return false; // the final status is due at once
-    if (wire.buffered.length === 0) await wire.write("HTTP/1.1 100 Continue\r\n\r\n");
+    if (wire.available === 0) await wire.write("HTTP/1.1 100 Continue\r\n\r\n");
   }
   wire.setDeadline(timeout);
   if (framing.kind === "chunked") return await dropChunks(wire);
@@ -994,8 +1003,8 @@ async function dropBody(
 
 async function dropOctets(wire: Wire, count: number): Promise<void> {
   for (let left = count; left > 0;) {
-    if (wire.buffered.length === 0 && !await wire.fill()) throw new StatusError(400);
-    const dropped = Math.min(left, wire.buffered.length);
+    if (wire.available === 0 && !await wire.fill()) throw new StatusError(400);
+    const dropped = Math.min(left, wire.available);
     wire.skip(dropped);
     left -= dropped;
   }

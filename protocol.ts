@@ -364,6 +364,11 @@ export class Wire implements Disposable {
     return this.#buffer.subarray(this.#start, this.#end);
   }
 
+  /** Number of octets that are received and not yet read: `buffered.length` without making a view. */
+  get available(): number {
+    return this.#end - this.#start;
+  }
+
   /** Number of octets received in all. */
   get received(): number {
     return this.#received;
