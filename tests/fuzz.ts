@@ -29,7 +29,12 @@ import { runHere } from "./http_client_helpers.ts";
 import { type Listener, serve, type ServeOptions } from "../http_server.ts";
 import { printable, toByteString, UsageError } from "../protocol.ts";
 import { COMMAND as MAIL, main as mail } from "../smtp_client.ts";
-import { describe as describeBeat, EchoServer, Monitor } from "../udp_ping_server.ts";
+import {
+  describe as describeBeat,
+  EchoServer,
+  Monitor,
+  type MonitorEvent,
+} from "../udp_ping_server.ts";
 import { Pinger } from "../udp_pinger.ts";
 import { octetsOf, ROOT } from "./helpers.ts";
 
@@ -276,16 +281,28 @@ const BEATS = [
   "Ping 10 15.5",
 ];
 
-/** Every datagram is a heartbeat or junk; what is reported is fit for a terminal. */
+/**
+ * Every datagram is a heartbeat or junk, from several hosts, with senders forgotten and late. What
+ * is reported is fit for a terminal; nothing is lost that was not sent; percentages are percentages.
+ */
 function fuzzHeartbeats(random: Random, count: number): void {
-  const from: Deno.NetAddr = { transport: "udp", hostname: "127.0.0.1", port: 9 };
   let said = "";
-  const monitor = new Monitor({ report: (event) => said += describeBeat(event) });
+  const report = (event: MonitorEvent) => said += describeBeat(event);
+  const expected = [{ name: "job", timeout: 50 }, { name: "never" }];
+  const monitor = new Monitor({ report, timeout: 100, maxSenders: 20, expected }, 0);
   for (let done = 0; done < count; done++) {
+    const hostname = pick(random, ["127.0.0.1", "::1", "::ffff:192.0.2.7"]);
     const text = corrupt(random, pick(random, BEATS));
     said = "";
-    monitor.onDatagram(octetsOf(text), from, done);
+    monitor.onDatagram(octetsOf(text), { transport: "udp", hostname, port: 9 }, done);
+    if (random() < 0.1) monitor.sweep(done);
     if (printable(said) !== said) throw new Error(`${show(text)}: ${said}`);
+  }
+  for (const sender of monitor.summary(count)) {
+    const { lost, loss, up, jitter } = sender;
+    const isRight = lost >= 0 && [loss, up].every((part) => part >= 0 && part <= 100) &&
+      jitter >= 0;
+    if (!isRight) throw new Error(show(sender));
   }
 }
 
@@ -320,10 +337,11 @@ async function fuzzEcho(random: Random, count: number): Promise<void> {
     received += text.length;
     return text;
   }, (octets) => sent += octets.length);
-  const server = new EchoServer(socket, { ...faults, rate: 0, seed: 1, upper: false }, stop.signal);
+  const options = { rate: pick(random, [0, 1e6]), seed: 1, upper: pick(random, [false, true]) };
+  const server = new EchoServer(socket, { ...faults, ...options }, stop.signal);
   await server.serve();
   const { counts } = server;
-  const fates = counts.dropped + counts.echoed + counts.held + counts.failed;
+  const fates = counts.dropped + counts.echoed + counts.held + counts.failed + counts.limited;
   if (counts.received < count || fates !== counts.received || sent > 2 * received) {
     throw new Error(show({ ...counts, sent }));
   }
