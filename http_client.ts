@@ -25,6 +25,7 @@ import {
   formatTrace,
   list,
   negatable,
+  nonEmpty,
   option,
   quoteForMessage,
   type Reader,
@@ -86,6 +87,7 @@ interface HttpRequest {
   readonly fields: readonly Field[];
   readonly credentials: string | null;
   readonly body: Octets | null;
+  readonly upload: Upload | null;
 }
 
 /** The header of a final response. */
@@ -121,6 +123,18 @@ export interface FixedAddresses {
   addresses: readonly string[];
 }
 
+/** What is sent as the body of a request piece by piece. */
+export interface Upload {
+  /** Name of the file, for a URL that ends in "/"; null for standard input. */
+  readonly name: string | null;
+  /** Size; null if it is not known. */
+  readonly size: number | null;
+  /** True if it was read and cannot be read again. */
+  readonly isSpent: boolean;
+  /** Reads it from its beginning. A piece is good until the next one is read. */
+  read(): AsyncIterable<Octets>;
+}
+
 /** An HTTP proxy. */
 export interface Proxy {
   /** Host, without brackets. */
@@ -141,6 +155,12 @@ export interface DownloadOptions {
   removed: readonly string[];
   /** Body of the request. */
   body: Octets | null;
+  /** Body of the request that is sent piece by piece. */
+  upload: Upload | null;
+  /** Value of Content-Type where there is a body; null for none. */
+  contentType: string | null;
+  /** Value of Accept. */
+  accept: string;
   /** Credentials for the origin of the URL: `user:password`, one char an octet. */
   user: string | null;
   /** Value of User-Agent. */
@@ -201,6 +221,8 @@ export interface DownloadTimes {
   readTimeout: number;
   /** Pause before the second attempt; each later one is twice as long. */
   firstPause: number;
+  /** Time for which a server may leave `Expect: 100-continue` without an answer. */
+  continueTimeout: number;
 }
 
 /** Where a download delivers, and what it reports on its way. */
@@ -284,7 +306,10 @@ const MAX_CODINGS = 5;
 const BODY_BUFFER = 262_144;
 
 /** Timeouts and pauses of a download, unless its caller sets others (ms). */
-export const TIMES = { readTimeout: 300_000, firstPause: 1_000 } as const;
+export const TIMES = { readTimeout: 300_000, firstPause: 1_000, continueTimeout: 1_000 } as const;
+
+/** Largest upload that is sent without asking the server first (octets). */
+const MAX_UNASKED = 1_000_000;
 
 /** Largest delay of a timer (ms). */
 const FOREVER = 2_147_483_000;
@@ -649,53 +674,138 @@ function tlsError(hostname: string, error: unknown): ExitError {
 
 /** Puts the first request together; what the user gives as a field replaces ours. */
 function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
-  const { method, body, range } = options;
+  const { method, body, upload, range } = options;
   const ours: Field[] = [
     ["User-Agent", options.agent],
-    ["Accept", "*/*"],
+    ["Accept", options.accept],
     ["Accept-Encoding", options.compressed ? "gzip, deflate, br" : "identity"],
     ["Connection", "close"],
     ["Range", range === null ? "" : `bytes=${range}`],
-    ["Content-Type", body === null ? "" : "application/x-www-form-urlencoded"],
+    ["Content-Type", options.contentType ?? ""],
+    ["Expect", upload && (upload.size ?? Infinity) > MAX_UNASKED ? "100-continue" : ""],
   ];
   const given = [...options.removed, ...options.fields.map(([name]) => name.toLowerCase())];
   const kept = ours.filter(([name, value]) => value !== "" && !given.includes(name.toLowerCase()));
   // RFC 9110 §8.6: a length, be it of nothing, where the method foresees content.
-  const length = body?.length ?? (/^(POST|PUT|PATCH)$/.test(method) ? 0 : null);
+  const empty = /^(POST|PUT|PATCH)$/.test(method) ? 0 : null;
+  const length = upload ? upload.size : body?.length ?? empty;
   if (length !== null) kept.push(["Content-Length", String(length)]);
+  else if (upload) kept.push(["Transfer-Encoding", "chunked"]);
   const fields = [...kept, ...options.fields];
-  return { method, target, fields, credentials: options.user ?? target.userinfo, body };
+  return { method, target, fields, credentials: options.user ?? target.userinfo, body, upload };
 }
 
 /**
- * Sends a request and reads the head of its response. Reads while it sends: a server may answer
- * before it has all, and take no more.
+ * Sends a request and reads the head of its response, both at once: a server may answer before it
+ * has the whole request, and take no more of it.
  */
 async function exchange(
   wire: Wire,
   request: HttpRequest,
-  { io, options: { proxy, times: { readTimeout } } }: Attempt,
+  attempt: Attempt,
   times: Times,
-): Promise<HttpResponse> {
-  const body = request.body ?? new Uint8Array(0);
-  const lines = requestLines(request, proxy);
-  traceRequest([...lines, body.length > 0 ? `[${body.length} octets of body]` : ""], io.trace);
-  const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
-  const message = concat([head, body]); // one write, one packet
-  let [isSent, isRefused] = [false, false];
+): Promise<Exchange> {
+  const { readTimeout } = attempt.options.times;
+  const answered = new AbortController(); // with 100 (Continue), or finally
+  const refused = new AbortController(); // the rest of the request is not wanted
   wire.setDeadline(readTimeout);
-  wire.write(message, readTimeout).then(() => isSent = true, () => isRefused = true);
+  const sending = sendRequest(wire, request, attempt, answered.signal, refused.signal);
+  let isSent = false;
+  sending.then(() => isSent = true, () => {});
+  const reading = (async () => {
+    try {
+      await timed(times, "first-byte", () => wire.fill());
+      const response = await readResponse(wire, (status) => status === 100 && answered.abort());
+      if (response.status >= 300) refused.abort();
+      return response;
+    } finally {
+      answered.abort();
+    }
+  })();
+  // If the upload cannot be read, there is no answer to wait for; if it cannot be sent, there may be.
+  const rejected = sending.then(() => reading, (error) => {
+    if (error instanceof ExitError) throw error;
+    return reading;
+  });
   try {
-    await timed(times, "first-byte", () => wire.fill());
-    return await readResponse(wire);
+    return { wire, request, sending, response: await Promise.race([reading, rejected]) };
   } catch (error) {
-    // A reset is told once: where the write heard of it, the read sees a plain end.
+    // A reset is reported once: if the write gets it, the read sees a plain end.
     const isSilent = error instanceof ExitError && error.status === 52;
-    const isCut = isSilent ? isRefused : !isSent && error instanceof ClosedError;
-    if (!isCut) throw failureOf(error, { malformed: 8, limit: 100, closed: 8 }, readTimeout);
-    const status = body.length > 0 ? 55 : 56;
+    if (isSent || !(isSilent || error instanceof ClosedError)) {
+      throw failureOf(error, { malformed: 8, limit: 100, closed: 8 }, readTimeout);
+    }
+    const status = request.body?.length || request.upload ? 55 : 56;
     throw new ExitError(status, "The server closed before it had the whole request");
   }
+}
+
+/** Sends a request, and its upload as soon as the server wants it. */
+async function sendRequest(
+  wire: Wire,
+  request: HttpRequest,
+  attempt: Attempt,
+  answered: AbortSignal,
+  refused: AbortSignal,
+): Promise<void> {
+  const { options: { proxy, times: { readTimeout, continueTimeout } }, io } = attempt;
+  const { body, upload } = request;
+  const lines = requestLines(request, proxy);
+  traceRequest([...lines, body?.length ? `[${body.length} octets of body]` : ""], io.trace);
+  const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
+  await wire.write(concat([head, body ?? new Uint8Array(0)]), readTimeout); // one packet
+  if (upload === null) return;
+  // RFC 9110 §10.1.1: a server may ignore Expect, so the wait ends by itself.
+  if (expectsContinue(request)) await pause(continueTimeout, answered);
+  if (!refused.aborted) await sendUpload(wire, upload, attempt, refused);
+}
+
+function expectsContinue({ fields, upload }: HttpRequest): boolean {
+  return upload !== null && fields.some((field) => /^expect:100-continue$/i.test(field.join(":")));
+}
+
+/** Sends an upload: as it is if its size is known, otherwise chunked (RFC 9112 §7.1). */
+async function sendUpload(
+  wire: Wire,
+  upload: Upload,
+  { options: { times: { readTimeout } }, io }: Attempt,
+  refused: AbortSignal,
+): Promise<void> {
+  const { size } = upload;
+  io.trace?.(">", size === null ? "[body in chunks]" : `[${size} octets of body]`);
+  let sent = 0;
+  wire.setDeadline(null); // standard input may be slow
+  for await (const piece of readUpload(upload)) {
+    if (refused.aborted) return;
+    const octets = piece.subarray(0, (size ?? Infinity) - sent); // the file may have grown
+    sent += octets.length;
+    if (octets.length > 0) await wire.write(size === null ? toChunk(octets) : octets, readTimeout);
+    if (sent === size) break;
+    wire.setDeadline(null);
+    io.progress?.(sent, size);
+  }
+  wire.setDeadline(readTimeout);
+  if (size === null) await wire.write("0\r\n\r\n", readTimeout);
+  else if (sent < size) {
+    throw new FinalError(26, `Cannot send ${nameOf(upload)}: ${size - sent} bytes of it are gone`);
+  }
+}
+
+async function* readUpload(upload: Upload): AsyncGenerator<Octets> {
+  try {
+    yield* upload.read();
+  } catch (error) {
+    throw new FinalError(26, `Cannot read ${nameOf(upload)}: ${reasonOf(error)}`);
+  }
+}
+
+function nameOf({ name }: Upload): string {
+  return name ?? "standard input";
+}
+
+function toChunk(octets: Octets): Octets {
+  const size = encoder.encode(`${octets.length.toString(16)}\r\n`);
+  return concat([size, octets, encoder.encode("\r\n")]);
 }
 
 /** Returns the lines of the head of a request (RFC 9112 §3). */
@@ -749,13 +859,17 @@ function failureOf(
 // ---- Engine: the response ----------------------------------------------
 
 /** Reads responses until one is final (RFC 9110 §15.2). */
-async function readResponse(wire: Wire): Promise<HttpResponse> {
+async function readResponse(
+  wire: Wire,
+  onInterim?: (status: number) => void,
+): Promise<HttpResponse> {
   const interim: string[] = [];
   for (let count = 0; count <= MAX_INTERIM; count++) {
     const lines = await readHead(wire);
     const response = parseHead(lines);
     if (response.status === 101) throw new ExitError(8, "Unexpected 101: no upgrade was asked for");
     if (response.status >= 200) return { ...response, lines: [...interim, ...lines, ""] };
+    onInterim?.(response.status);
     interim.push(...lines, "");
   }
   throw new LimitError(`More than ${MAX_INTERIM} interim responses`);
@@ -1041,11 +1155,20 @@ function nextRequest(request: HttpRequest, { status, fields }: HttpResponse): Ht
     : status <= 302 && request.method === "POST";
   const kept = request.fields.filter(([name]) =>
     !(isForeign && PRIVATE_FIELDS.includes(name.toLowerCase())) &&
-    !(becomesGet && /^content-/i.test(name))
+    !(becomesGet && /^(content-.*|transfer-encoding|expect)$/i.test(name))
   );
   const credentials = target.userinfo ?? (isForeign ? null : request.credentials);
-  if (!becomesGet) return { ...request, target, fields: kept, credentials };
-  return { method: "GET", target, fields: kept, credentials, body: null };
+  if (becomesGet) {
+    return { method: "GET", target, fields: kept, credentials, body: null, upload: null };
+  }
+  if (request.upload && (isForeign || request.upload.size === null)) {
+    const why = isForeign ? "to another origin" : "twice";
+    throw new FinalError(
+      55,
+      `Cannot send ${nameOf(request.upload)} ${why}: ${status} leads to ${target.url.href}`,
+    );
+  }
+  return { ...request, target, fields: kept, credentials };
 }
 
 // ---- Engine: versions and ranges ---------------------------------------
@@ -1410,6 +1533,8 @@ interface Exchange {
   readonly wire: Wire;
   readonly request: HttpRequest;
   readonly response: HttpResponse;
+  /** Ends when the request is sent; rejects if that fails. */
+  readonly sending: Promise<void>;
 }
 
 /**
@@ -1425,6 +1550,8 @@ export async function download(
 ): Promise<void> {
   const target = parseTarget(url);
   if (options.insecure) io.note("warning: no certificate is checked (-k)");
+  const name = options.upload?.name;
+  if (name && target.url.pathname.endsWith("/")) target.url.pathname += encodeURIComponent(name);
   const began = performance.now();
   await using output = new Output(target.url, options, io.stdout);
   try {
@@ -1457,7 +1584,8 @@ async function makeAttempts(
       if (interrupted.aborted) throw new ExitError(130, "Interrupted");
       const late = new ExitError(28, `Not done within ${options.maxTime / 1000} s`);
       const failure = timeout?.aborted ? late : error;
-      const delay = left > 0 ? pauseAfter(failure, output, wait) : null;
+      const mayRetry = left > 0 && !options.upload?.isSpent;
+      const delay = mayRetry ? pauseAfter(failure, output, wait) : null;
       if (!(failure instanceof ExitError) || delay === null) throw failure;
       io.note(`${failure.message}: again in ${delay / 1000} s, ${left} left`);
       // The aborted attempt may still be writing. Waits for it, so that the retry resumes at the
@@ -1517,14 +1645,19 @@ async function send(request: HttpRequest, attempt: Attempt): Promise<Exchange> {
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
   try {
-    const response = await exchange(wire, request, attempt, times);
+    const done = await exchange(wire, request, attempt, times);
     inHead = false;
     io.trace?.("*", formatTimes(times));
-    return { wire, request, response };
+    // RFC 9110 §10.1.1: 417 is tried again without Expect.
+    const isUnexpected = done.response.status === 417 && expectsContinue(request);
+    if (!isUnexpected || request.upload?.isSpent) return done;
   } catch (error) {
     wire.close();
     throw error;
   }
+  wire.close();
+  const fields = request.fields.filter(([name]) => name.toLowerCase() !== "expect");
+  return await send({ ...request, fields }, attempt);
 }
 
 /** Takes a final response to its destination, if it is what was asked for. */
@@ -1546,7 +1679,7 @@ async function handleResponse(exchange: Exchange, heads: string[], attempt: Atte
   }
   const mismatch = options.range && rangeMismatch(options.range, response);
   if (mismatch) io.note(`warning: ${mismatch}`);
-  await receiveBody(exchange, heads, plan, attempt);
+  await Promise.all([receiveBody(exchange, heads, plan, attempt), whenSent(exchange)]);
   if (isFailure) throw new ExitError(22, answer);
   if (options.remoteTime) output.setTime(fields);
   if (io.transfer.redirectUrl !== "" && !options.location) {
@@ -1556,7 +1689,8 @@ async function handleResponse(exchange: Exchange, heads: string[], attempt: Atte
 
 /** Asks for another attempt, if the status may pass and the server's pause is not too long. */
 function refuseTransient({ status, fields }: HttpResponse, answer: string, attempt: Attempt): void {
-  if (!attempt.mayRetry || ![408, 429].includes(status) && status < 500) return;
+  if (!attempt.mayRetry || attempt.options.upload?.isSpent) return;
+  if (![408, 429].includes(status) && status < 500) return;
   const wait = retryAfter(fields);
   if ((wait ?? 0) <= MAX_PAUSE) throw new RetryError(22, answer, wait);
 }
@@ -1567,6 +1701,20 @@ function retryAfter(fields: Fields): number | null {
   if (/^\d+$/.test(value)) return Number(value) * 1000;
   const date = parseHttpDate(value);
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
+}
+
+/** Waits until an upload is sent that the server wants. */
+async function whenSent({ request, response, sending }: Exchange): Promise<void> {
+  if (request.upload === null || response.status >= 300) return;
+  try {
+    await sending;
+  } catch (error) {
+    if (error instanceof ExitError) throw error;
+    throw new ExitError(
+      55,
+      `The server answered ${response.status}, but did not take the whole body`,
+    );
+  }
 }
 
 /** Opens the output, writes header and body to it, and checks that the body is complete. */
@@ -1709,7 +1857,7 @@ function timeOf({ hops, hopStart }: Transfer, began: number, phase: keyof Times)
 const OPTIONS = {
   method: option(
     "-X, --request METHOD",
-    "method (default: GET; POST with -d, HEAD with -I)",
+    "method (default: GET; POST with -d, PUT with -T, HEAD with -I)",
     ofForm(TOKEN, "a method"),
   ),
   fields: list(
@@ -1718,6 +1866,13 @@ const OPTIONS = {
     readField,
   ),
   data: list("-d, --data DATA|@FILE", "send as the body; @- is standard input", text),
+  dataBinary: list("--data-binary DATA|@FILE", "the same, with line ends as they are", text),
+  json: list("--json DATA|@FILE", "the same, as application/json, which is also accepted", text),
+  upload: option(
+    "-T, --upload-file FILE|-",
+    'send a file or standard input (PUT); a URL that ends in "/" gets its name',
+    nonEmpty,
+  ),
   user: option(
     "-u, --user USER[:PASS]",
     "Basic authentication, for the origin of the URL alone",
@@ -1859,7 +2014,7 @@ export const COMMAND: Command<typeof OPTIONS> = {
   example: "deno run -NRW http_client.ts -L -C - -O https://example.org/big.iso",
   exitStatuses:
     "0 complete, 1 scheme, 2 usage, 3 URL, 5 proxy, 6 name, 7 connect, 8 not HTTP, 18 cut short, " +
-    "22 status with -f, 23 cannot write, 28 time, 33 cannot resume, 35 TLS, 47 redirections, " +
+    "22 status with -f, 23 cannot write, 26 cannot read -T, 28 time, 33 cannot resume, 35 TLS, 47 redirections, " +
     "52 nothing came, 55 send, 56 receive, 60 certificate, 61 coding, 63 too large, 77 CA file, " +
     "100 header too large, 130 Ctrl-C",
 };
@@ -1871,7 +2026,8 @@ export async function readJob(
 ): Promise<{ url: string; options: DownloadOptions }> {
   refuseClashes(line);
   const { options, operands } = line;
-  const body = await readData(options.data);
+  const body = await readBodyOptions(options);
+  const upload = options.upload === undefined ? null : await openUpload(options.upload);
   const head = options.head;
   const resume = options.resume !== undefined;
   const fields = sortFields(options.fields, body);
@@ -1883,10 +2039,13 @@ export async function readJob(
     options: {
       ...options,
       timing: options.timing || /%\{time_/.test(options.writeOut ?? ""),
-      method: options.method ?? (head ? "HEAD" : body === null ? "GET" : "POST"),
+      method: options.method ?? (head ? "HEAD" : upload ? "PUT" : body ? "POST" : "GET"),
       ...fields,
       proxy,
       body,
+      upload,
+      contentType: body && (options.json.length > 0 ? JSON_TYPE : FORM_TYPE),
+      accept: options.json.length > 0 ? JSON_TYPE : "*/*",
       user: readUser(options.user),
       range: options.range ?? null,
       maxRedirects: options.maxRedirects < 0 ? Infinity : options.maxRedirects,
@@ -1912,7 +2071,12 @@ function refuseClashes(line: Line): void {
   refuseTogether(line, "fail", "failWithBody");
   refuseTogether(line, "ipv4", "ipv6");
   requireWith(line, "proxyUser", "proxy", OPTIONS);
-  refuseTogether(line, "head", "data");
+  const bodies = ["data", "dataBinary", "json", "upload"] as const;
+  for (const [at, body] of bodies.entries()) {
+    refuseTogether(line, "head", body);
+    for (const other of bodies.slice(at + 1)) refuseTogether(line, body, other);
+  }
+  refuseTogether(line, "resume", "upload");
   refuseTogether(line, "resume", "range");
   refuseTogether(line, "resume", "remoteHeaderName");
   const { resume, remoteName, output = "-" } = line.options;
@@ -1968,8 +2132,25 @@ function sortFields(given: readonly ReturnType<typeof readField>[], body: Octets
   return { fields, removed };
 }
 
-/** Puts the body together as curl does: parts joined by "&", line ends in a file dropped. */
-async function readData(parts: readonly string[]): Promise<Octets | null> {
+const FORM_TYPE = "application/x-www-form-urlencoded";
+const JSON_TYPE = "application/json";
+
+/** Puts the body together as curl does; null if no option gives one. */
+async function readBodyOptions(
+  { data, dataBinary, json }: Line["options"],
+): Promise<Octets | null> {
+  const withoutLineEnds = (octets: Octets) =>
+    octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
+  if (data.length > 0) return joined(await readData(data, withoutLineEnds), "&");
+  if (dataBinary.length > 0) return joined(await readData(dataBinary), "&");
+  return json.length > 0 ? concat(await readData(json)) : null;
+}
+
+/** Reads the values of `-d` and the like; `ofFile` changes what comes from a file. */
+async function readData(
+  parts: readonly string[],
+  ofFile = (octets: Octets) => octets,
+): Promise<Octets[]> {
   const read = async (part: string) => {
     if (!part.startsWith("@")) return encoder.encode(part);
     try {
@@ -1977,14 +2158,58 @@ async function readData(parts: readonly string[]): Promise<Octets | null> {
       const octets = part === "@-"
         ? concat(await Array.fromAsync(Deno.stdin.readable))
         : await Deno.readFile(part.slice(1));
-      return octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
+      return ofFile(octets);
     } catch (error) {
       throw new UsageError(`Cannot read ${quoteForMessage(part.slice(1))}: ${reasonOf(error)}`);
     }
   };
   const pieces: Octets[] = [];
-  for (const part of parts) pieces.push(encoder.encode("&"), await read(part));
-  return parts.length === 0 ? null : concat(pieces.slice(1));
+  for (const part of parts) pieces.push(await read(part));
+  return pieces;
+}
+
+function joined(pieces: readonly Octets[], separator: string): Octets {
+  return concat(pieces.flatMap((piece) => [encoder.encode(separator), piece]).slice(1));
+}
+
+/** Finds what `-T` sends. A file must be readable before anything is connected. */
+async function openUpload(path: string): Promise<Upload> {
+  if (path === "-") return new FileUpload(null, null);
+  try {
+    const { isFile, isDirectory, size } = await Deno.stat(path);
+    if (isDirectory) throw new Error("it is a folder");
+    if (isFile) Deno.openSync(path).close(); // to open a pipe would wait for its writer
+    return new FileUpload(path, isFile ? size : null);
+  } catch (error) {
+    throw new ExitError(26, `Cannot read ${quoteForMessage(path)}: ${reasonOf(error)}`);
+  }
+}
+
+/** A file that is sent; without a path, standard input. */
+class FileUpload implements Upload {
+  readonly name: string | null;
+  readonly size: number | null;
+  readonly #path: string | null;
+  #isRead = false;
+
+  constructor(path: string | null, size: number | null) {
+    this.name = path?.replace(/^.*[/\\](?=.)/s, "") ?? null;
+    this.size = size;
+    this.#path = path;
+  }
+
+  get isSpent(): boolean {
+    return this.#isRead && this.size === null;
+  }
+
+  async *read(): AsyncGenerator<Octets> {
+    this.#isRead = true;
+    const buffer = new Uint8Array(BODY_BUFFER);
+    using file = this.#path === null ? undefined : await Deno.open(this.#path);
+    for (let count; (count = await (file ?? Deno.stdin).read(buffer)) !== null;) {
+      yield buffer.subarray(0, count);
+    }
+  }
 }
 
 /** Reads `HOST:PORT:ADDR`, with brackets around an IPv6 address. */

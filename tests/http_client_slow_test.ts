@@ -183,7 +183,7 @@ Deno.test("a server that sends nothing for the read timeout is given up", async 
 });
 
 Deno.test("the read timeout is 300 s, the first pause 1 s", () => {
-  assertEquals(TIMES, { readTimeout: 300_000, firstPause: 1_000 });
+  assertEquals(TIMES, { readTimeout: 300_000, firstPause: 1_000, continueTimeout: 1_000 });
 });
 
 for (

@@ -1,0 +1,509 @@
+/**
+ * Uploads: `-T`, `--data-binary`, `--json`, and the rules of Expect, redirections and retries for
+ * what is sent.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { toByteString } from "../protocol.ts";
+import { LOCAL, octetsOf, type Outcome, runProgram, send } from "./helpers.ts";
+import { DONE, type FileRow, runHere, testCommands, testFiles, to } from "./http_client_helpers.ts";
+
+/** One connection of a client, as a server sees it. */
+class Peer {
+  #text = "";
+  #reading: Promise<boolean> | undefined;
+
+  constructor(readonly conn: Deno.Conn) {}
+
+  /** Reads more; false if the client has ended. One read is pending at a time. */
+  #more(): Promise<boolean> {
+    return this.#reading ??= (async () => {
+      const octets = new Uint8Array(65_536);
+      const count = await this.conn.read(octets);
+      this.#text += toByteString(octets.subarray(0, count ?? 0));
+      this.#reading = undefined;
+      return count !== null;
+    })();
+  }
+
+  /** Takes so many octets, or all if the client ends. */
+  async octets(count: number): Promise<string> {
+    while (this.#text.length < count && await this.#more());
+    const found = this.#text.slice(0, count);
+    this.#text = this.#text.slice(count);
+    return found;
+  }
+
+  /** Takes all up to a text, and the text. */
+  async #until(end: string): Promise<string> {
+    while (!this.#text.includes(end) && await this.#more());
+    return await this.octets(this.#text.indexOf(end) + end.length);
+  }
+
+  head(): Promise<string> {
+    return this.#until("\r\n\r\n");
+  }
+
+  /** Reads a chunked body, and gives its data. */
+  async chunks(): Promise<string> {
+    let data = "";
+    for (;;) {
+      const size = parseInt(await this.#until("\r\n"), 16);
+      const chunk = await this.octets(size + 2);
+      if (!chunk.endsWith("\r\n")) return `${data}[cut]`;
+      if (size === 0) return data;
+      data += chunk.slice(0, -2);
+    }
+  }
+
+  /** Tells whether the client sends nothing within that time (ms). */
+  async isSilentFor(ms: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    await Promise.race([this.#more().catch(() => {}), promise]);
+    clearTimeout(timer);
+    return this.#text === "";
+  }
+
+  say(text: string): Promise<void> {
+    return send(this.conn, [text]);
+  }
+}
+
+/** Serves each connection by the next of the scripts while something runs against it. */
+async function against(
+  scripts: ((peer: Peer) => Promise<void>)[],
+  run: (url: string) => Promise<Outcome>,
+): Promise<Outcome> {
+  const listener = Deno.listen(LOCAL);
+  let served = 0;
+  let fault: unknown;
+  const open = new Set<Deno.Conn>();
+  const serving = (async () => {
+    try {
+      for (;;) {
+        using conn = await listener.accept();
+        open.add(conn);
+        try {
+          await scripts[served++]?.(new Peer(conn));
+          await conn.closeWrite();
+          while (await conn.read(new Uint8Array(65_536)) !== null);
+        } catch (error) {
+          if (error instanceof Error && error.name === "AssertionError") fault = error;
+        }
+        open.delete(conn);
+      }
+    } catch {
+      // the listener was closed
+    }
+  })();
+  const outcome = await run(`http://127.0.0.1:${listener.addr.port}/`);
+  listener.close();
+  for (const conn of open) conn[Symbol.dispose]();
+  await serving;
+  if (fault) throw fault;
+  assertEquals(served, scripts.length, `connections: ${JSON.stringify(outcome)}`);
+  return outcome;
+}
+
+/** Runs something with a file in a folder of its own. */
+async function withFile<T>(
+  name: string,
+  content: string,
+  run: (path: string) => Promise<T>,
+): Promise<T> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeFile(`${folder}/${name}`, octetsOf(content));
+    return await run(`${folder}/${name}`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Uploads a file to a server with these scripts. */
+const upload = (
+  content: string,
+  scripts: ((peer: Peer) => Promise<void>)[],
+  args: string[] = [],
+  name = "file.txt",
+): Promise<Outcome> =>
+  withFile(
+    name,
+    content,
+    (path) =>
+      against(scripts, (url) =>
+        runHere([
+          "-T",
+          path,
+          ...args.map((arg) => arg.replace("URL", url)),
+          ...(args.some((arg) => arg.includes("URL")) ? [] : [`${url}x`]),
+        ], {
+          firstPause: 10,
+          continueTimeout: 100,
+        })),
+  );
+
+const BIG = "0123456789".repeat(100_001); // more than MAX_UNASKED
+const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/** A script that reads a body of this length and answers. */
+const takes =
+  (length: number, answer = DONE, check = (_head: string, _body: string) => {}) =>
+  async (peer: Peer) => {
+    const head = await peer.head();
+    check(head, await peer.octets(length));
+    await peer.say(answer);
+  };
+
+Deno.test("RFC 9110 §9.3.4: -T is PUT, with Content-Length and without Content-Type", async () => {
+  const { stdout, code } = await upload("hello\r\n\0", [
+    takes(8, DONE, (head, body) => {
+      assert(/^PUT \/x HTTP\/1\.1\r\n/.test(head), head);
+      assert(/^Content-Length: 8\r$/m.test(head), head);
+      assert(!/^(Content-Type|Expect|Transfer-Encoding):/mi.test(head), head);
+      assertEquals(body, "hello\r\n\0");
+    }),
+  ]);
+  assertEquals({ stdout, code }, { stdout: "done", code: 0 });
+});
+
+Deno.test("-T: -X gives another method", async () => {
+  await upload("hello", [
+    takes(5, DONE, (head) => assert(head.startsWith("POST /x "), head)),
+  ], ["-X", "POST"]);
+});
+
+Deno.test("-T: an empty file has the length 0", async () => {
+  const { code } = await upload("", [
+    takes(0, DONE, (head) => assert(/^Content-Length: 0\r$/m.test(head), head)),
+  ]);
+  assertEquals(code, 0);
+});
+
+for (
+  const [path, target] of [
+    ["URL", "/a%20b%23%C3%A9%25.txt"],
+    ["URLdir/", "/dir/a%20b%23%C3%A9%25.txt"],
+    ["URLdir/?q=1", "/dir/a%20b%23%C3%A9%25.txt?q=1"],
+    ["URLdir", "/dir"],
+    ["URL?q=/", "/a%20b%23%C3%A9%25.txt?q=/"],
+  ] as const
+) {
+  Deno.test(`-T: the file's name completes ${path}`, async () => {
+    await withFile("x", "", () => Promise.resolve());
+    await upload(
+      "",
+      [
+        takes(0, DONE, (head) => assertEquals(head.split(" ")[1], target)),
+      ],
+      [path],
+      "a b#é%.txt",
+    );
+  });
+}
+
+// ---- Expect: 100-continue ----------------------------------------------
+
+Deno.test("RFC 9110 §10.1.1: a large upload waits for 100", async () => {
+  const { stdout, stderr } = await upload(BIG, [async (peer) => {
+    assert(/^Expect: 100-continue\r$/m.test(await peer.head()));
+    assert(await peer.isSilentFor(30));
+    await peer.say(CONTINUE);
+    assertEquals((await peer.octets(BIG.length)).length, BIG.length);
+    await peer.say(DONE);
+  }], ["-v"]);
+  assertEquals(stdout, "done");
+  assertStringIncludes(stderr, "< HTTP/1.1 100 Continue\n");
+  assertStringIncludes(stderr, `> [${BIG.length} octets of body]\n`);
+});
+
+Deno.test("RFC 9110 §10.1.1: without an answer the upload begins after a while", async () => {
+  const { stdout } = await upload(BIG, [takes(BIG.length)]);
+  assertEquals(stdout, "done");
+});
+
+Deno.test("RFC 9110 §10.1.1: a late 100 is skipped", async () => {
+  const { stdout } = await upload(BIG, [takes(BIG.length, CONTINUE + DONE)]);
+  assertEquals(stdout, "done");
+});
+
+Deno.test("RFC 9110 §10.1.1: another interim response is no 100", async () => {
+  const { stdout } = await upload(BIG, [async (peer) => {
+    await peer.head();
+    await peer.say("HTTP/1.1 103 Early Hints\r\n\r\n");
+    assert(await peer.isSilentFor(30));
+    await peer.say(CONTINUE);
+    await peer.octets(BIG.length);
+    await peer.say(DONE);
+  }]);
+  assertEquals(stdout, "done");
+});
+
+for (const status of [301, 401, 413, 500]) {
+  Deno.test(`RFC 9110 §10.1.1: after ${status} the upload is not sent`, async () => {
+    const { stdout, code } = await upload(BIG, [async (peer) => {
+      await peer.head();
+      await peer.say(`HTTP/1.1 ${status} No\r\nContent-Length: 2\r\n\r\nno`);
+      assert(await peer.isSilentFor(300), "nothing more comes");
+    }]);
+    assertEquals({ stdout, code }, { stdout: "no", code: 0 });
+  });
+}
+
+Deno.test("RFC 9110 §10.1.1: 200 at once: the upload is sent all the same", async () => {
+  const { stdout, code } = await upload(BIG, [async (peer) => {
+    await peer.head();
+    await peer.say(DONE);
+    assertEquals((await peer.octets(BIG.length)).length, BIG.length);
+  }]);
+  assertEquals({ stdout, code }, { stdout: "done", code: 0 });
+});
+
+Deno.test("RFC 9110 §10.1.1: 417 is tried again without Expect", async () => {
+  const { stdout } = await upload(BIG, [
+    async (peer) => {
+      await peer.head();
+      await peer.say("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n");
+    },
+    takes(BIG.length, DONE, (head) => assert(!/^Expect/mi.test(head), head)),
+  ]);
+  assertEquals(stdout, "done");
+});
+
+Deno.test("RFC 9110 §10.1.1: 417 without Expect is a response like others", async () => {
+  const { stdout, code } = await upload(BIG, [
+    takes(BIG.length, "HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno"),
+  ], ["-H", "Expect:"]);
+  assertEquals({ stdout, code }, { stdout: "no", code: 0 });
+});
+
+for (const [length, asks] of [[1_000_000, false], [1_000_001, true]] as const) {
+  Deno.test(`RFC 9110 §10.1.1: an upload of ${length} octets ${asks ? "asks" : "does not ask"}`, async () => {
+    const content = "x".repeat(length);
+    const { code } = await upload(content, [async (peer) => {
+      assertEquals(/^Expect: 100-continue\r$/m.test(await peer.head()), asks);
+      if (asks) await peer.say(CONTINUE);
+      await peer.octets(length);
+      await peer.say(DONE);
+    }]);
+    assertEquals(code, 0);
+  });
+}
+
+Deno.test("-H 'Expect: 100-continue' asks for a small upload, too", async () => {
+  const { stdout } = await upload("hello", [async (peer) => {
+    await peer.head();
+    await peer.say(CONTINUE);
+    assertEquals(await peer.octets(5), "hello");
+    await peer.say(DONE);
+  }], ["-H", "expect: 100-Continue"]);
+  assertEquals(stdout, "done");
+});
+
+// ---- What goes wrong ---------------------------------------------------
+
+Deno.test("RFC 9112 §9.5: an error while the upload is sent ends it", async () => {
+  const { stdout, code } = await upload(BIG.repeat(10), [async (peer) => {
+    await peer.head();
+    await peer.say(CONTINUE);
+    await peer.octets(1000);
+    await peer.say("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+  }], ["-f"]);
+  assertEquals({ stdout, code }, { stdout: "", code: 22 });
+});
+
+Deno.test("-T: a server that closes in the middle is exit 55", async () => {
+  const { code, stderr } = await upload(BIG.repeat(10), [async (peer) => {
+    await peer.head();
+    await peer.octets(1000);
+    peer.conn.close();
+  }], ["-H", "Expect:"]);
+  assertEquals(code, 55, stderr);
+  assertStringIncludes(stderr, "The server closed before it had the whole request");
+});
+
+Deno.test("-T: 200 from a server that closes in the middle is exit 55", async () => {
+  const { code, stderr } = await upload(BIG.repeat(10), [async (peer) => {
+    await peer.head();
+    await peer.octets(1000);
+    await peer.say(DONE);
+    await peer.isSilentFor(1);
+    peer.conn.close();
+  }], ["-H", "Expect:"]);
+  assert([55, 56, 18].includes(code), `${code} ${stderr}`);
+});
+
+testCommands(
+  "-T",
+  [
+    { args: ["-T", "/no/such/file", "http://h/"], code: 26, says: 'Cannot read "/no/such/file"' },
+    { args: ["-T", "/tmp", "http://h/"], code: 26, says: 'Cannot read "/tmp": it is a folder' },
+    { args: ["-T", "", "http://h/"], code: 2 },
+    { args: ["-T", "f", "-d", "x", "http://h/"], code: 2, says: "-T with -d" },
+    { args: ["-T", "f", "-I", "http://h/"], code: 2 },
+    { args: ["-T", "f", "-C", "-", "-o", "f", "http://h/"], code: 2 },
+    { args: ["-T", "f", "--json", "{}", "http://h/"], code: 2 },
+    { args: ["-T", "f", "--data-binary", "x", "http://h/"], code: 2 },
+    { args: ["-d", "f", "--data-binary", "x", "http://h/"], code: 2 },
+    { args: ["-I", "--json", "{}", "http://h/"], code: 2 },
+    { args: ["--json", "@/no/such/file", "http://h/"], code: 2, says: "/no/such/file" },
+  ].map((row) => row.says?.startsWith("-T with") ? { ...row, says: /Cannot use/ } : row),
+);
+
+// ---- Redirections and retries ------------------------------------------
+
+for (const status of [301, 302, 307, 308]) {
+  Deno.test(`RFC 9110 §15.4: after ${status} a file is sent again`, async () => {
+    const { stdout } = await upload("hello", [
+      takes(5, to("/2", status)),
+      takes(5, DONE, (head, body) => {
+        assert(head.startsWith("PUT /2 "), head);
+        assertEquals(body, "hello");
+      }),
+    ], ["-L"]);
+    assertEquals(stdout, "done");
+  });
+
+  Deno.test(`RFC 9110 §15.4: after ${status} a file is not sent to another origin`, async () => {
+    const { code, stderr } = await upload("hello", [
+      takes(5, to("http://127.0.0.2:9/2", status)),
+    ], ["-L", "--retry", "2"]);
+    assertEquals(code, 55);
+    assertStringIncludes(
+      stderr,
+      `Cannot send file.txt to another origin: ${status} leads to http:`,
+    );
+  });
+}
+
+Deno.test("RFC 9110 §15.4.4: after 303 comes a GET without the file", async () => {
+  const { stdout } = await upload(BIG, [
+    async (peer) => {
+      await peer.head();
+      await peer.say(to("/2", 303));
+    },
+    takes(0, DONE, (head) => {
+      assert(head.startsWith("GET /2 "), head);
+      assert(!/^(Content-|Expect|Transfer-)/mi.test(head), head);
+    }),
+  ], ["-L"]);
+  assertEquals(stdout, "done");
+});
+
+Deno.test("--retry: the file is read again", async () => {
+  const { stdout } = await upload(BIG, [
+    async (peer) => {
+      await peer.head();
+      await peer.say(CONTINUE);
+      await peer.octets(100_000);
+      peer.conn.close();
+    },
+    takes(BIG.length, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 0\r\n\r\n"),
+    takes(BIG.length, DONE, (_, body) => assertEquals(body.length, BIG.length)),
+  ], ["--retry", "2"]);
+  assertEquals(stdout, "done");
+});
+
+// ---- Standard input ----------------------------------------------------
+
+/** Uploads standard input with the real program. */
+const pipe = (
+  stdin: string,
+  scripts: ((peer: Peer) => Promise<void>)[],
+  args: string[] = [],
+): Promise<Outcome> =>
+  against(
+    scripts,
+    (url) => runProgram("http_client.ts", ["-T", "-", ...args, `${url}x/`], { stdin }),
+  );
+
+/** A script that reads a chunked body and answers. */
+const takesChunks =
+  (answer = DONE, check = (_head: string, _body: string) => {}) => async (peer: Peer) => {
+    const head = await peer.head();
+    await peer.say(CONTINUE);
+    check(head, await peer.chunks());
+    await peer.say(answer);
+  };
+
+for (const text of ["", "hello\r\n\0\xff", "x".repeat(3_000_000)]) {
+  Deno.test(`RFC 9112 §7.1: standard input (${text.length} octets) is sent in chunks`, async () => {
+    const { stdout, stderr } = await pipe(text, [
+      takesChunks(DONE, (head, body) => {
+        assert(/^PUT \/x\/ HTTP\/1\.1\r\n/.test(head), head);
+        assert(/^Transfer-Encoding: chunked\r$/m.test(head), head);
+        assert(!/^Content-Length/mi.test(head), head);
+        assert(body === text, `${body.length} octets`);
+      }),
+    ]);
+    assertEquals({ stdout, stderr }, { stdout: "done", stderr: "" });
+  });
+}
+
+Deno.test("RFC 9110 §15.4: standard input is not sent twice, be it after 307", async () => {
+  const { code, stderr } = await pipe("hello", [takesChunks(to("/2", 307))], ["-L"]);
+  assertEquals(code, 55);
+  assertStringIncludes(stderr, "Cannot send standard input twice: 307 leads to http://127.0.0.1");
+});
+
+Deno.test("--retry does not repeat standard input", async () => {
+  const busy = "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nRetry-After: 0\r\n\r\nno";
+  const { code, stdout } = await pipe("hello", [takesChunks(busy)], ["-f", "--retry", "3"]);
+  assertEquals({ code, stdout }, { code: 22, stdout: "" });
+});
+
+Deno.test("--retry repeats standard input that was not read yet", async () => {
+  const busy = async (peer: Peer) => {
+    await peer.head();
+    await peer.say("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nRetry-After: 0\r\n\r\nno");
+  };
+  const { stdout } = await pipe("hello", [busy, takesChunks()], ["--retry", "1"]);
+  assertEquals(stdout, "done");
+});
+
+// ---- --data-binary and --json ------------------------------------------
+
+const FILES: FileRow[] = [
+  {
+    rule: "--data-binary: the octets of a file go as they are",
+    sends: [[DONE]],
+    before: { f: "a\r\nb\0\xff\n" },
+    args: ["--data-binary", "@f", "URL"],
+    asks: [
+      /^POST \/ [^]*\r\nContent-Type: application\/x-www-form-urlencoded\r\n[^]*\r\n\r\na\r\nb\0\xff\n$/,
+    ],
+    after: { f: "a\r\nb\0\xff\n" },
+    out: "done",
+  },
+  {
+    rule: "--data-binary: several are joined by &",
+    sends: [[DONE]],
+    before: { f: "b\n" },
+    args: ["--data-binary", "a", "--data-binary", "@f", "URL"],
+    asks: [/\r\n\r\na&b\n$/],
+    after: { f: "b\n" },
+    out: "done",
+  },
+  {
+    rule: "--json: Content-Type and Accept, and several are joined by nothing",
+    sends: [[DONE]],
+    before: { f: "2\n]" },
+    args: ["--json", "[1,", "--json", "@f", "URL"],
+    asks: [
+      /^POST \/ (?=[^]*\r\nAccept: application\/json\r\n)[^]*\r\nContent-Type: application\/json\r\n[^]*\r\n\r\n\[1,2\n\]$/,
+    ],
+    after: { f: "2\n]" },
+    out: "done",
+  },
+  {
+    rule: "--json: -H replaces its fields, -X its method",
+    sends: [[DONE]],
+    args: ["--json", "{}", "-X", "PATCH", "-H", "Content-Type: a/b", "-H", "Accept: c/d", "URL"],
+    asks: [/^PATCH (?![^]*json)[^]*\r\nContent-Type: a\/b\r\nAccept: c\/d\r\n/],
+    after: {},
+    out: "done",
+  },
+];
+testFiles(FILES);
