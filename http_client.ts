@@ -1,18 +1,18 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read --allow-write
 /**
- * Fetches one URL over HTTP/1.1, on a bare TCP or TLS connection, and believes a response only
- * when its own framing says that it is complete.
+ * Fetches one URL over HTTP/1.1, on a bare TCP or TLS connection. A response counts as complete
+ * only if its framing says so (RFC 9112 §8).
  *
  * ```sh
  * deno run --allow-net http_client.ts -i http://127.0.0.1:8000/hello.html
  * ```
  *
- * The message on the wire is RFC 9112's, its meaning RFC 9110's; options and exit statuses are
- * curl's. Read from the top: the terms, the numbers, then a download from its URL to its last
- * octet. The command line comes last.
+ * RFC 9112 defines the messages, RFC 9110 their meaning; options and exit statuses are curl's. Read
+ * from the top: terms, numbers, then a download from its URL to its last octet. The command line
+ * comes last.
  *
- * Left out: cookies, HTTP/2, and a second request on a connection. Each hop of a
- * redirection gets a connection of its own, so no left-over octet can answer the next request.
+ * Left out: cookies, HTTP/2, and a second request on a connection. Each redirection gets its own
+ * connection, so that no octets after a body can answer the next request.
  *
  * @module
  */
@@ -27,6 +27,7 @@ import {
   negatable,
   nonEmpty,
   option,
+  plural,
   quoteForMessage,
   type Reader,
   readNumber,
@@ -74,6 +75,7 @@ import {
 
 /** A field line: name and value. */
 export type Field = readonly [name: string, value: string];
+
 /** Octets in memory. */
 export type Octets = Uint8Array<ArrayBuffer>;
 
@@ -287,22 +289,28 @@ interface Attempt {
 
 // ---- Numbers -----------------------------------------------------------
 
-/** Of a head: the longest line, the whole, both in octets, and the most fields. */
+/** Maximum length of a header line, its line end included (octets). */
 const MAX_LINE = 65_536;
+
+/** Maximum length of a header (octets); each line end counts as one. */
 const MAX_HEAD = 262_144;
+
+/** Maximum number of field lines in a header. */
 const MAX_FIELDS = 2_000;
 
-/** How many interim responses (RFC 9110 §15.2) may come before the final one. */
+/** Maximum number of interim responses before the final one (RFC 9110 §15.2). */
 const MAX_INTERIM = 100;
 
-/** The longest chunk-size line and the longest trailer section (RFC 9112 §7.1), in octets. */
+/** Maximum length of a chunk-size line, with extensions (RFC 9112 §7.1.1) and line end (octets). */
 const MAX_CHUNK_LINE = 16_384;
+
+/** Maximum length of a trailer section (RFC 9112 §7.1.2) (octets). */
 const MAX_TRAILERS = 65_536;
 
-/** How many content codings may be piled up: each multiplies what a bomb does. */
+/** Maximum number of content codings of one body. Each multiplies the size of a bomb. */
 const MAX_CODINGS = 5;
 
-/** The buffer of a body, in octets: large enough that system calls no longer count. */
+/** Size of the buffer of a body (octets). With a larger one, system calls get no cheaper. */
 const BODY_BUFFER = 262_144;
 
 /** Timeouts and pauses of a download, unless its caller sets others (ms). */
@@ -323,14 +331,16 @@ const HEAD_START = 250;
 /** Addresses of `localhost`, in the order in which getaddrinfo has them. */
 const LOOPBACK = ["::1", "127.0.0.1"];
 
-/** Exit statuses that may be others next time; those that leave octets worth keeping. */
+/** Exit statuses of failures that may pass: another attempt may help. */
 const TRANSIENT = [6, 7, 18, 28, 52, 55, 56];
+
+/** Exit statuses of failures that leave a part of a file, which `-C` can complete. */
 const RESUMABLE = [...TRANSIENT, 23, 130];
 
 /** Statuses that redirect (RFC 9110 §15.4). */
 const REDIRECTIONS = [301, 302, 303, 307, 308];
 
-/** Fields for one origin alone: a redirection to another loses them (RFC 9110 §15.4). */
+/** Fields for one origin. A redirection to another origin drops them (RFC 9110 §15.4). */
 const PRIVATE_FIELDS = ["authorization", "cookie", "proxy-authorization", "host"];
 
 /** Default of User-Agent. */
@@ -975,7 +985,7 @@ async function* readBody(
     wire.setDeadline(readTimeout);
     const count = await wire.readInto(buffer.subarray(0, left));
     if (count === 0 && left === Infinity) return;
-    if (count === 0) throw new ClosedError(`${left} bytes missing of ${framing}`);
+    if (count === 0) throw new ClosedError(`${plural(left, "byte")} missing of ${framing}`);
     left -= count;
     wire.setDeadline(null); // the time that the output takes is not the server's
     yield buffer.subarray(0, count);
@@ -1255,7 +1265,7 @@ async function resumePlan(exchange: Exchange, attempt: Attempt): Promise<Plan> {
   if (status === 416) {
     const known = Number.isNaN(total) ? await remoteSize(request, attempt) : total;
     if (known === size) return "complete";
-    if (known !== null) why = `the server's file has ${known} bytes`;
+    if (known !== null) why = `the server's file has ${plural(known, "byte")}`;
   }
   throw new ExitError(33, `Cannot resume at byte ${size}: ${why.trim()}`);
 }
@@ -1740,7 +1750,7 @@ async function receiveBody(
   const whole = plan === "append" ? contentRange(fields).total : NaN;
   await copyBody(wire, framing, codings, Number.isNaN(whole) ? total : whole, attempt);
   const missing = whole - output.size;
-  if (missing > 0) throw new ExitError(18, `${missing} bytes missing of ${whole}`);
+  if (missing > 0) throw new ExitError(18, `${plural(missing, "byte")} missing of ${whole}`);
 }
 
 /** Reads a body, decodes it and writes it; `total` is the size of the file, null if unknown. */
@@ -2032,8 +2042,7 @@ export async function readJob(
   const resume = options.resume !== undefined;
   const fields = sortFields(options.fields, body);
   const proxy = withProxyFields(options.proxy, options.proxyUser, fields);
-  const isPlain = options.range === undefined &&
-    !isSaved(options);
+  const isPlain = options.range === undefined && !isSaved(options);
   return {
     url: readUrl(operands),
     options: {
@@ -2407,7 +2416,8 @@ export async function main(
     reporter.erase();
     const { kept } = reporter.transfer;
     if (kept) {
-      reporter.note(`${kept.size} bytes kept in ${kept.path}; ${resumeHint(line, url, kept.path)}`);
+      const size = plural(kept.size, "byte");
+      reporter.note(`${size} kept in ${kept.path}; ${resumeHint(line, url, kept.path)}`);
     }
     throw error;
   } finally {
@@ -2426,14 +2436,23 @@ function resumeHint({ options, spelling }: Line, url: string, path: string): str
   const words = flags.map((name) => OPTIONS[name].spellings[0] ?? "");
   if (options.cacert !== undefined) words.push("--cacert", options.cacert);
   if (spelling("agent") !== undefined) words.push("-A", options.agent);
+  for (const { host, port, addresses } of options.resolve) {
+    words.push("--resolve", `${showAddress(host, port)}:${addresses.map(bracketed).join(",")}`);
+  }
   for (const field of options.fields) {
     if (!isPrivate(field)) words.push("-H", `${field.name}${field.mark} ${field.value}`.trim());
   }
   words.push("-C", "-", "-o", path.replace(/^-/, "./-"), target.url.href);
   const secrets = options.fields.filter(isPrivate).map(({ name }) => `-H ${name}`);
   if (options.user !== undefined || target.userinfo !== null) secrets.push("-u");
+  if (options.proxy !== undefined) secrets.push("-x");
   const again = secrets.length > 0 ? ` (with ${secrets.join(", ")} again)` : "";
   return `to resume${again}: deno run -NRW http_client.ts ${words.map(quoted).join(" ")}`;
+}
+
+/** Puts brackets around an IPv6 address. */
+function bracketed(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
 }
 
 /** Quotes a word for a shell. */

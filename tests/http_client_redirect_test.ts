@@ -106,6 +106,13 @@ const REDIRECTIONS: Row[] = [
     asks: [/./, /^GET \/y /],
   },
   {
+    rule: "RFC 7617 §2: user and password of a Location without a scheme are sent",
+    sends: [[to("//us%65r:p%40ss@127.0.0.1:PORT/y")], [DONE]],
+    args: ["-L", "URL"],
+    out: "done",
+    asks: [{ not: /Authorization/ }, /^GET \/y [^]*^Authorization: Basic dXNlcjpwQHNz\r$/m],
+  },
+  {
     rule: "RFC 9110 §10.2.2: an absolute URL is followed",
     sends: [[to("URLy")], [DONE]],
     args: ["-L", "URL"],

@@ -235,6 +235,17 @@ const SLOW = [
     },
   },
   {
+    rule: "--retry: a request that is sent in part is tried again",
+    check: async () => {
+      const file = await Deno.makeTempFile();
+      await Deno.writeFile(file, new Uint8Array(16 << 20).fill(0x61));
+      const { code, stderr } = await resetting("", ["--retry", "1", "-d", `@${file}`]);
+      await Deno.remove(file);
+      assertEquals(code, 55, stderr);
+      assertStringIncludes(stderr, ": again in 1 s, 1 left\n");
+    },
+  },
+  {
     rule: "shell: --connect-timeout ends a connection that is not accepted",
     check: async () => {
       // With its backlog full, a listener lets a SYN go unanswered.
