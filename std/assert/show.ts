@@ -1,9 +1,9 @@
-/** Writes values out for the messages of failed claims. */
+/** Formats values for the messages of failed assertions. */
 
-/** How many equal lines are shown on either side of a difference. */
+/** Number of equal lines shown before and after a difference. */
 const CONTEXT = 3;
 
-/** Writes a value out as Deno would, all of it. */
+/** Formats a value completely, as Deno does. */
 export function show(value: unknown): string {
   return Deno.inspect(value, {
     depth: Infinity,
@@ -14,7 +14,7 @@ export function show(value: unknown): string {
   });
 }
 
-/** Shows two values: one below the other if they are short, else the lines that differ. */
+/** Shows two values: one below the other if they are short, otherwise the lines that differ. */
 export function difference(actual: unknown, expected: unknown): string {
   const [got, wanted] = [lines(actual), lines(expected)];
   const marked = got.length === 1 && wanted.length === 1
@@ -24,13 +24,13 @@ export function difference(actual: unknown, expected: unknown): string {
   return `\n\n${marked.join("\n")}\n`;
 }
 
-/** A text in its own lines, each in quotes with its line end; any other value in those of Deno. */
+/** Splits a text into its lines, each quoted with its line end, and any other value into Deno's. */
 function lines(value: unknown): string[] {
   if (typeof value !== "string" || value === "") return show(value).split("\n");
   return value.split(/(?<=\n)/).map((line) => JSON.stringify(line));
 }
 
-/** What stands between the lines that two lists begin and end with, marked, and some of those. */
+/** Marks the lines between the common beginning and the common end of two lists. */
 function changes(got: string[], wanted: string[]): string[] {
   const shorter = Math.min(got.length, wanted.length);
   let head = 0;
@@ -39,11 +39,9 @@ function changes(got: string[], wanted: string[]): string[] {
   while (tail < shorter - head && got.at(-1 - tail) === wanted.at(-1 - tail)) tail++;
   const end = got.length - tail;
   return [
-    ...(head > CONTEXT ? [`    (${head - CONTEXT} equal lines)`] : []),
     ...got.slice(Math.max(0, head - CONTEXT), head).map((line) => `    ${line}`),
     ...got.slice(head, end).map((line) => `  - ${line}`),
     ...wanted.slice(head, wanted.length - tail).map((line) => `  + ${line}`),
     ...got.slice(end, end + CONTEXT).map((line) => `    ${line}`),
-    ...(tail > CONTEXT ? [`    (${tail - CONTEXT} equal lines)`] : []),
   ];
 }

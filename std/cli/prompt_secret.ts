@@ -4,67 +4,45 @@
  * @module
  */
 
-/** How {@linkcode promptSecret} looks. */
-export interface PromptSecretOptions {
-  /** What is shown for each character. Default: "*". */
-  mask?: string;
-  /** Whether the line is wiped in the end. Default: it stays, and the next one begins. */
-  clear?: boolean;
-}
-
-/** Back to the first column, and erase the row. */
-const WIPE = "\r\x1b[K";
-
-/** To the row above. */
-const UP = "\x1b[A";
+/** Erases the last character on the screen. */
+const ERASE = "\b \b";
 
 /** The backspace key: ^H on some terminals, DEL on others. */
-const ERASE = ["\b", "\x7f"];
+const BACKSPACE = ["\b", "\x7f"];
 
 /**
- * Asks on standard output for a line of text, and reads it from the terminal without showing it.
- * Ctrl-C is the signal it always is.
+ * Asks on standard output for a line of text and reads it from the terminal; shows a star for each
+ * character. Ctrl-C stays the signal that it always is.
  *
- * @returns What was typed, or `null` if standard input is no terminal.
+ * @returns The line, or `null` if standard input is not a terminal.
  */
-export function promptSecret(message = "Secret", options: PromptSecretOptions = {}): string | null {
+export function promptSecret(message = "Secret"): string | null {
   if (!Deno.stdin.isTerminal()) return null;
-  const { mask = "*", clear = false } = options;
-  const prompt = `${message} `;
   Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" }); // Windows has no such mode
   try {
-    write(prompt);
-    return readLine((erased, length) => {
-      if (mask !== "") write(erased ? redrawn(prompt + mask.repeat(length)) : mask);
-    });
+    write(`${message} `);
+    return readLine();
   } finally {
-    write(clear ? WIPE : "\n");
+    write("\n");
     Deno.stdin.setRaw(false);
   }
 }
 
-/** Reads up to CR or LF, octet by octet, so that nothing typed behind it is lost. */
-function readLine(changed: (erased: boolean, length: number) => void): string {
+/** Reads up to CR or LF, octet by octet, so that what is typed after it stays unread. */
+function readLine(): string {
   const decoder = new TextDecoder();
   const octet = new Uint8Array(1);
   const chars: string[] = [];
   while (Deno.stdin.readSync(octet)) {
-    for (const char of decoder.decode(octet, { stream: true })) { // none until one is whole
+    for (const char of decoder.decode(octet, { stream: true })) { // none until one is complete
       if (char === "\r" || char === "\n") return chars.join("");
-      const erases = ERASE.includes(char);
-      if (erases && chars.pop() === undefined) continue;
-      if (!erases) chars.push(char);
-      changed(erases, chars.length);
+      const isErased = BACKSPACE.includes(char);
+      if (isErased && chars.pop() === undefined) continue;
+      if (!isErased) chars.push(char);
+      write(isErased ? ERASE : "*");
     }
   }
   return chars.join("") + decoder.decode();
-}
-
-/** What draws a line again that has become one column shorter, perhaps by the whole last row. */
-function redrawn(line: string): string {
-  const width = Deno.consoleSize().columns || Infinity; // 0: the terminal does not say
-  const inLastRow = line.length % width;
-  return WIPE + (inLastRow === 0 ? UP : "") + line.slice(-(inLastRow || width));
 }
 
 function write(text: string): void {
