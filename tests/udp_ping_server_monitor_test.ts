@@ -26,6 +26,19 @@ const cron = (second: number, more = ""): string => {
  */
 type Steps = [second: number, datagram: string | null, host?: string][];
 type Options = Omit<MonitorOptions, "report" | "warn">;
+/** Returns a beat of sender x whose number is `distance` more than its time. */
+const timed = (second: number, distance: number): string => {
+  const time = 1_700_000_000 + second;
+  return `sequence=${time + distance}\ttime=${time}.5\tname=x\tinterval=60`;
+};
+
+/** Returns a beat of web1 with an interval of 100 ms. */
+const fast = (sequence: number): string => web(sequence).replace("interval=1", "interval=0.1");
+
+/** Beats in the course's form at an interval in seconds. */
+const course = (count: number, interval: number): Steps =>
+  Array.from({ length: count }, (_, index): Steps[number] => [index * interval, `${index} - 1.0`]);
+
 /** Beats of web1 up to a number, one a second. */
 const beatsTo = (last: number): Steps =>
   Array.from({ length: last - 1 }, (_, index): Steps[number] => [index + 1, web(index + 2)]);
@@ -493,6 +506,102 @@ const HEARTBEATS: {
     rule: "cron: a clock that was set back an hour is no restart",
     steps: [[0, cron(0)], [86_400, cron(82_800)]],
     want: ["backup: started"],
+  },
+  {
+    rule: "cron: a number 3,600 s from the time is still the time",
+    steps: [[0, timed(0, 3600)], [1, timed(10, 3600)]],
+    want: ["x: started"],
+  },
+  {
+    rule: "a number 3,601 s from the time is counted, its gaps are loss",
+    steps: [[0, timed(0, 3601)], [1, timed(10, 3601)]],
+    want: ["x: started", "x: 9 lost (sequence 1700003602 to 1700003610)"],
+  },
+  {
+    rule: "a number below 1,000,000,000 is counted",
+    steps: [[0, timed(-700_000_010, 0)], [1, timed(-700_000_001, 0)]],
+    want: ["x: started", "x: 8 lost (sequence 999999991 to 999999998)"],
+  },
+  {
+    rule: "cron: the beat at 1,000,000,000 is the time",
+    steps: [[0, timed(-700_000_000, 0)], [1, timed(-699_999_990, 0)]],
+    want: ["x: started"],
+  },
+  {
+    rule: "an old number within a second after a stop is a copy",
+    steps: [[0, fast(1)], [0.1, fast(2)], [0.5, null], [1.099, fast(1)]],
+    want: ["web1: started", "web1: stopped (silent for 0.4 s)"],
+  },
+  {
+    rule: "an old number a second after the last beat of a stopped sender is a restart",
+    steps: [[0, fast(1)], [0.1, fast(2)], [0.5, null], [1.1, fast(1)]],
+    want: [
+      "web1: started",
+      "web1: stopped (silent for 0.4 s)",
+      "web1: is back (after 1.0 s, 0 lost)",
+      "web1: restarted (sequence fell to 1)",
+    ],
+  },
+  {
+    rule: "after 4 intervals the default still counts",
+    steps: [...course(5, 1), [18.9, null], [19.1, null]],
+    want: ["192.0.2.7:4444: started", "192.0.2.7:4444: stopped (silent for 15.1 s)"],
+  },
+  {
+    rule: "after 5 intervals they count",
+    steps: [...course(6, 1), [8, null], [8.001, null]],
+    want: ["192.0.2.7:4444: started", "192.0.2.7:4444: stopped (silent for 3.0 s)"],
+  },
+  {
+    rule: "the interval is learned from the last 5",
+    steps: [
+      ...course(6, 1),
+      ...[7, 9, 11].map((at): Steps[number] => [at, `${(at + 5) / 2} - 1`]),
+      [17, null],
+      [17.001, null],
+    ],
+    want: ["192.0.2.7:4444: started", "192.0.2.7:4444: stopped (silent for 6.0 s)"],
+  },
+  {
+    rule: "a learned interval is 333 ms at least",
+    steps: [...course(6, 0.1), [1.499, null], [1.5, null]],
+    want: ["192.0.2.7:4444: started", "192.0.2.7:4444: stopped (silent for 1.0 s)"],
+  },
+  {
+    rule: "a gap in the sequence is not an observed interval",
+    steps: [[0, "1 - 1"], [100, "3 - 1"], [115, null], [115.001, null]],
+    want: [
+      "192.0.2.7:4444: started",
+      "192.0.2.7:4444: 1 lost (sequence 2)",
+      "192.0.2.7:4444: stopped (silent for 15.0 s)",
+    ],
+  },
+  {
+    rule: "after a suspension another host does not get the name at once",
+    steps: [[0, web(1)], [60, "..."], [60.5, web(2), "192.0.2.9"], [
+      61,
+      web(3, "\tbye=1"),
+      "192.0.2.9",
+    ]],
+    want: [
+      "web1: started",
+      "monitor: was suspended for 60.0 s",
+      "web1: beats come from 192.0.2.9, too, not only from 192.0.2.7",
+      "web1: farewell from 192.0.2.9 is not believed, its beats come from 192.0.2.7",
+    ],
+  },
+  {
+    rule: "a name is cut after 64 octets",
+    steps: [[0, web(1).replace("web1", "n".repeat(65))]],
+    want: [`${"n".repeat(64)}: started`],
+  },
+  {
+    rule: "fields are read up to octet 1,024",
+    steps: [0, 1].map((more): Steps[number] => {
+      const start = "sequence=1\ttime=1\tpad=";
+      return [0, `${start}${"p".repeat(1024 - 7 - start.length + more)}\tname=a`];
+    }),
+    want: ["a: started", "192.0.2.7:4444: started"],
   },
   {
     rule: "a failure is escaped, and cut after 200 octets",
