@@ -197,7 +197,7 @@ export interface Window {
   /** End of the window (ms). */
   to: number;
   /** Its statistics. */
-  summary: Summary;
+  statistics: Statistics;
 }
 
 // ---- Numbers -------------------------------------------------------------
@@ -625,13 +625,6 @@ class Sender {
   }
 }
 
-/** A window of which not all probes are answered or lost. */
-interface OpenWindow {
-  readonly from: number;
-  readonly to: number;
-  readonly statistics: Statistics;
-}
-
 /** Pings one server from one socket. The table of probes holds the state of each. */
 export class Pinger {
   /** The statistics so far. */
@@ -644,7 +637,7 @@ export class Pinger {
   readonly #open = new Set<Probe>(); // in order of sending
   readonly #maxProbes: number;
   readonly #last: number; // sequence number of the last probe
-  readonly #windows: OpenWindow[] = []; // the last one is current
+  readonly #windows: Window[] = []; // the last one is current
   readonly #reached = new ReachedCounter();
   #highest: number; // sequence number of a reply
   #settled: number; // all probes up to this number are answered or lost
@@ -787,9 +780,7 @@ export class Pinger {
   /** Moves the grid of the interval forward after a stall, so that no burst is sent. */
   #skipMissed(now: number, interval: number): void {
     const lag = now - this.#due;
-    if (lag <= Math.max(interval / 2, MAX_LAG)) return;
-    this.#due += interval * Math.floor(lag / interval);
-    if (now - this.#due > interval / 2) this.#due += interval;
+    if (lag > MAX_LAG) this.#due += interval * Math.round(lag / interval);
   }
 
   async #launch(now: number): Promise<void> {
@@ -811,8 +802,8 @@ export class Pinger {
 
   /** Sets when the probe after this one is due. */
   #advance(seq: number, now: number): void {
-    const { interval = 0, preload } = this.#options;
-    if (seq >= preload) this.#due += interval;
+    const { interval, preload } = this.#options;
+    if (interval !== undefined && seq >= preload) this.#due += interval;
     // 100 probes a second on average, and no catching up for more than the window.
     const latest = now + Math.max(preload, FLOOD_WINDOW) * FLOOD_PAUSE;
     this.#floodDue = Math.min(Math.max(this.#floodDue, now) + FLOOD_PAUSE, latest);
@@ -982,9 +973,7 @@ export class Pinger {
 
   #reportWindow(): void {
     const window = this.#windows.shift();
-    if (!window) return;
-    const { from, to, statistics } = window;
-    this.#options.reportWindow?.({ from, to, summary: statistics.summary() });
+    if (window) this.#options.reportWindow?.(window);
   }
 
   #sleep(ms: number): Promise<void> {
@@ -1216,7 +1205,8 @@ export function describeSummary(host: string, summary: Summary, isFlood = false)
 }
 
 /** Formats a window of `--every` in one line. */
-export function describeWindow({ from, to, summary }: Window): string {
+export function describeWindow({ from, to, statistics }: Window): string {
+  const summary = statistics.summary();
   const times = summary.rtt ? `, ${describeRtt(summary.rtt)}` : "";
   const span = `${roundToMicros(from / 1000)} to ${roundToMicros(to / 1000)} s`;
   return `${span}: ${describeCounts(summary)}${times}`;
@@ -1738,9 +1728,10 @@ class Reporter {
 
   /** Prints a window of `--every`. */
   reportWindow(window: Window): void {
-    const { from, to, summary } = window;
-    const span = { from: roundToMicros(from / 1000), to: roundToMicros(to / 1000) };
-    this.say(describeWindow(window), { event: "window", ...span, ...summary });
+    const from = roundToMicros(window.from / 1000);
+    const to = roundToMicros(window.to / 1000);
+    const summary = window.statistics.summary();
+    this.say(describeWindow(window), { event: "window", from, to, ...summary });
   }
 
   /** Prints the statistics so far: text to standard error as ping(8) does, JSON with the rest. */

@@ -247,6 +247,38 @@ export async function during(
   return { code, stdout, stderr };
 }
 
+/** Whether this machine has util-linux's `script`. */
+export const hasScript: boolean = Deno.build.os === "linux" &&
+  await Deno.stat("/usr/bin/script").then(() => true, () => false);
+
+/**
+ * Runs the pinger in a terminal of 100 columns, made by util-linux's `script`. Returns what the
+ * terminal got.
+ *
+ * @param meanwhile Shell command that runs beside the pinger.
+ */
+export async function inTerminal(args: string[], meanwhile = "true"): Promise<string> {
+  const server = udp();
+  const { port } = addressOf(server);
+  const responder = respond(server, [echo, drop, echo]);
+  const pinger = [
+    Deno.execPath(),
+    "run",
+    "-A",
+    `${ROOT}udp_pinger.ts`,
+    ...args,
+    `127.0.0.1:${port}`,
+  ];
+  const { stdout } = await new Deno.Command("script", {
+    args: ["-qec", `stty cols 100; (${meanwhile}) & ${pinger.join(" ")}`, "/dev/null"],
+    env: { NO_COLOR: "1", TERM: "xterm" },
+    stdin: "null",
+    stderr: "null",
+  }).output();
+  await responder.stop();
+  return new TextDecoder().decode(stdout);
+}
+
 // ---- Heartbeats ----------------------------------------------------------
 
 /**

@@ -7,21 +7,22 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Advisor, type Bar, describeWindow, drawLive, Statistics } from "../udp_pinger.ts";
 import type { PingEvent, Summary, Window } from "../udp_pinger.ts";
-import { ROOT } from "./helpers.ts";
-import { addressOf, drop, echo, respond, runPinger, runScript, udp } from "./udp_pinger_helpers.ts";
+import { echo, hasScript, inTerminal, runPinger, runScript } from "./udp_pinger_helpers.ts";
 
 // ---- The line of --live --------------------------------------------------
 
-/** Makes a summary of round-trip times; null is a loss. */
-function summaryOf(rtts: (number | null)[]): Summary {
+/** Makes statistics of round-trip times; null is a loss. */
+function statisticsOf(rtts: (number | null)[]): Statistics {
   const statistics = new Statistics();
   for (const rtt of rtts) {
     statistics.sent++;
     if (rtt !== null) statistics.addReply(rtt);
     statistics.addOutcome(rtt === null);
   }
-  return statistics.summary();
+  return statistics;
 }
+
+const summaryOf = (rtts: (number | null)[]): Summary => statisticsOf(rtts).summary();
 
 const DRAWN: { rule: string; bars: Bar[]; width: number; want: string }[] = [
   {
@@ -83,32 +84,6 @@ Deno.test("--live: before the first reply the line has zeros", () => {
   );
 });
 
-/** Runs the pinger in a terminal of util-linux's `script`; returns what the terminal got. */
-async function inTerminal(args: string[]): Promise<string> {
-  const server = udp();
-  const { port } = addressOf(server);
-  const responder = respond(server, [echo, drop, echo]);
-  const pinger = [
-    Deno.execPath(),
-    "run",
-    "-A",
-    `${ROOT}udp_pinger.ts`,
-    ...args,
-    `127.0.0.1:${port}`,
-  ];
-  const { stdout } = await new Deno.Command("script", {
-    args: ["-qec", `stty cols 100; ${pinger.join(" ")}`, "/dev/null"],
-    env: { NO_COLOR: "1", TERM: "xterm" },
-    stdin: "null",
-    stderr: "null",
-  }).output();
-  await responder.stop();
-  return new TextDecoder().decode(stdout);
-}
-
-const hasScript = Deno.build.os === "linux" &&
-  await Deno.stat("/usr/bin/script").then(() => true, () => false);
-
 Deno.test(
   { name: "--live: a terminal gets one line that is redrawn", ignore: !hasScript },
   async () => {
@@ -132,40 +107,6 @@ Deno.test(
   },
 );
 
-// ---- The windows of --every ----------------------------------------------
-
-Deno.test("--every: windows follow each other, and their counts add up to the summary", async () => {
-  const windows: Window[] = [];
-  const { summary } = await runScript([echo, drop, echo, echo, drop, echo, echo], {
-    interval: 15,
-    timeout: 60,
-    every: 40,
-    reportWindow: (window: Window) => windows.push(window),
-  });
-  assertEquals(
-    windows.map(({ from, to }) => [from, to]),
-    windows.map((_, at) => [40 * at, 40 * at + 40]),
-  );
-  assert(windows.length >= 2);
-  const sum = (name: "transmitted" | "received" | "lost") =>
-    windows.reduce((total, window) => total + window.summary[name], 0);
-  assertEquals([sum("transmitted"), sum("received"), sum("lost")], [7, 5, 2]);
-  assertEquals([summary.transmitted, summary.received], [7, 5]);
-});
-
-Deno.test("--every: a loss counts in the window in which the probe was sent", async () => {
-  const windows: Window[] = [];
-  const { summary } = await runScript([drop, echo], {
-    interval: 400,
-    timeout: 600, // the loss is known in the second window
-    every: 300,
-    reportWindow: (window: Window) => windows.push(window),
-  });
-  assertEquals(windows.map(({ summary }) => [summary.transmitted, summary.lost]), [[1, 1], [1, 0]]);
-  assertEquals(windows[0]?.summary.bursts, 1);
-  assertEquals([summary.lost, summary.bursts], [1, 1]);
-});
-
 Deno.test("--every: a window without probes is reported, a last empty one is not", async () => {
   const windows: Window[] = [];
   await runScript([echo, echo], {
@@ -173,18 +114,18 @@ Deno.test("--every: a window without probes is reported, a last empty one is not
     every: 50,
     reportWindow: (window: Window) => windows.push(window),
   });
-  const sent = windows.map(({ summary }) => summary.transmitted);
+  const sent = windows.map(({ statistics }) => statistics.sent);
   assertEquals([sent[0], sent[1], sent.at(-1)], [1, 0, 1]);
 });
 
 Deno.test("--every: the line of a window has its span, counts and times", () => {
   assertEquals(
-    describeWindow({ from: 0, to: 2500, summary: summaryOf([1, null, 3]) }),
+    describeWindow({ from: 0, to: 2500, statistics: statisticsOf([1, null, 3]) }),
     "0 to 2.5 s: 3 packets transmitted, 2 received, 33.3% packet loss, " +
       "rtt min/avg/max/mdev = 1.000/2.000/3.000/1.000 ms",
   );
   assertEquals(
-    describeWindow({ from: 1000, to: 2000, summary: summaryOf([]) }),
+    describeWindow({ from: 1000, to: 2000, statistics: statisticsOf([]) }),
     "1 to 2 s: 0 packets transmitted, 0 received",
   );
 });

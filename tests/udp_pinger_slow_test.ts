@@ -4,12 +4,15 @@
  * @module
  */
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import type { Window } from "../udp_pinger.ts";
 import {
   type Action,
   after,
   beats,
   drop,
   echo,
+  hasScript,
+  inTerminal,
   runPinger,
   runScript,
   testScripts,
@@ -162,4 +165,54 @@ Deno.test("Pinger: a flood sends 100 probes a second where the window allows few
     report: () => {},
   });
   assert(summary.transmitted >= 100 && summary.transmitted <= 151, `${summary.transmitted} probes`);
+});
+
+Deno.test(
+  { name: "--live: a resize draws the line anew, in the new width", ignore: !hasScript },
+  async () => {
+    // Nothing happens after the first reply, until the deadline draws for the last time.
+    const args = ["--live", "-c0", "-i60", "-w3"];
+    const shown = await inTerminal(args, "sleep 1.5; stty cols 30 </dev/tty");
+    const drawings = shown.split("\r\x1b[J").slice(1).map((drawing) =>
+      drawing.split("\r")[0] ?? ""
+    );
+    const narrow = drawings.filter((drawing) => drawing.length < 30);
+    assertMatch(drawings[0] ?? "", /^loss {4}0% {2}p50 [\d.]+ ms/);
+    assertEquals(narrow.length, 2, drawings.join("\n"));
+  },
+);
+
+// ---- The windows of --every ----------------------------------------------
+
+Deno.test("--every: windows follow each other, and their counts add up to the summary", async () => {
+  const windows: Window[] = [];
+  const { summary } = await runScript([echo, drop, echo, echo, drop, echo, echo], {
+    interval: 15,
+    timeout: 60,
+    every: 40,
+    reportWindow: (window: Window) => windows.push(window),
+  });
+  assertEquals(
+    windows.map(({ from, to }) => [from, to]),
+    windows.map((_, at) => [40 * at, 40 * at + 40]),
+  );
+  assert(windows.length >= 2);
+  const sum = (name: "transmitted" | "received" | "lost") =>
+    windows.reduce((total, window) => total + window.statistics.summary()[name], 0);
+  assertEquals([sum("transmitted"), sum("received"), sum("lost")], [7, 5, 2]);
+  assertEquals([summary.transmitted, summary.received], [7, 5]);
+});
+
+Deno.test("--every: a loss counts in the window in which the probe was sent", async () => {
+  const windows: Window[] = [];
+  const { summary } = await runScript([drop, echo], {
+    interval: 400,
+    timeout: 600, // the loss is known in the second window
+    every: 300,
+    reportWindow: (window: Window) => windows.push(window),
+  });
+  const summaries = windows.map(({ statistics }) => statistics.summary());
+  assertEquals(summaries.map(({ transmitted, lost }) => [transmitted, lost]), [[1, 1], [1, 0]]);
+  assertEquals(summaries.map(({ bursts }) => bursts), [1, 0]);
+  assertEquals([summary.lost, summary.bursts], [1, 1]);
 });
