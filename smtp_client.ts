@@ -159,16 +159,6 @@ interface Mailbox {
   address: string;
 }
 
-/** A recipient that the server refused. */
-export interface Refusal {
-  /** The address. */
-  address: string;
-  /** Code of the reply. */
-  code: number;
-  /** Text of the reply. */
-  text: string;
-}
-
 /** Result of a session. */
 export interface Outcome {
   /** Exit status. */
@@ -177,8 +167,8 @@ export interface Outcome {
   error: string | undefined;
   /** Recipients that the server accepted the message for. */
   accepted: string[];
-  /** Recipients that the server refused. */
-  refused: Refusal[];
+  /** Recipients that the server refused, with its replies. */
+  refused: { address: string; code: number; text: string }[];
   /** Reply to the final dot. */
   response: string;
   /** Mechanism of the login, or null. */
@@ -309,7 +299,7 @@ class Session {
     this.#job = job;
     this.#show = trace;
     this.#signal = signal;
-    signal.addEventListener("abort", () => this.close());
+    signal.addEventListener("abort", () => this.close(), { once: true });
   }
 
   get #open(): Wire {
@@ -748,7 +738,7 @@ function tlsError(error: unknown, hostname: string): ExitError {
   return new ExitError(isInvalid ? EXIT.PROTOCOL : EXIT.TEMPFAIL, message);
 }
 
-function listRefused(refused: Refusal[]): string {
+function listRefused(refused: Outcome["refused"]): string {
   const recipients = refused.map(({ address, code, text }) =>
     `RCPT TO:<${address}>: ${code} ${text}`
   );
@@ -931,30 +921,35 @@ function encodedSize(part: Uint8Array | Attachment): number {
   return chars + 2 * Math.ceil(chars / MAX_CODED_LINE);
 }
 
-/** Reads a file as lines of base64, as many octets as it had when the job was read. */
-async function* base64Lines(attachment: Attachment): AsyncGenerator<Uint8Array> {
-  const { path, size, name } = attachment;
-  using file = await openFile(path); // only now: there may be more attachments than descriptors
+/**
+ * Reads a file as lines of base64, as many octets as it had when the job was read. It is opened only
+ * now: there may be more attachments than file descriptors.
+ */
+async function* base64Lines({ path, size }: Attachment): AsyncGenerator<Uint8Array> {
   const block = new Uint8Array(Math.min(READ_SIZE, size));
   const lines = new Uint8Array(2 * block.length + 4);
-  for (let left = size; left > 0; left -= block.length) {
-    const octets = block.subarray(0, left);
-    if (!await readFully(file, octets)) {
-      throw new ExitError(EXIT.TEMPFAIL, `File ${quoteForMessage(name)} got shorter`);
+  try {
+    using file = await openFile(path);
+    for (let left = size; left > 0; left -= block.length) {
+      const octets = block.subarray(0, left);
+      await readFully(file, octets);
+      const { written } = encoder.encodeInto(octets.toBase64(), lines);
+      yield lines.subarray(0, breakLines(lines, written));
     }
-    const { written } = encoder.encodeInto(octets.toBase64(), lines);
-    yield lines.subarray(0, breakLines(lines, written));
+  } catch (error) {
+    const isRead = error instanceof UsageError; // it names the file
+    const why = isRead ? error.message : `Cannot read ${quoteForMessage(path)}: ${reasonOf(error)}`;
+    throw new ExitError(EXIT.TEMPFAIL, why);
   }
 }
 
-/** Fills the target from a file. Returns false if the file ends first. */
-async function readFully(file: Deno.FsFile, target: Uint8Array): Promise<boolean> {
+/** Fills the target from a file. */
+async function readFully(file: Deno.FsFile, target: Uint8Array): Promise<void> {
   for (let filled = 0; filled < target.length;) {
     const count = await file.read(target.subarray(filled));
-    if (count === null) return false;
+    if (count === null) throw new Error("it got shorter");
     filled += count;
   }
-  return true;
 }
 
 /** Breaks base64 into lines, in place, and returns the new length. Three times as fast as a regex. */
@@ -1382,57 +1377,34 @@ const PROVIDERS: ReadonlyMap<string, string> = new Map([
   ["fastmail", "smtp.fastmail.com:465"],
 ]);
 const TLS_MODES = ["starttls", "implicit", "try", "none"] as const;
-const MECHANISMS = [
-  "plain",
-  "login",
-  "cram-md5",
-  "scram-sha-256",
-  "xoauth2",
-  "oauthbearer",
-] as const;
+// deno-fmt-ignore (a table)
+const MECHANISMS =
+  ["plain", "login", "cram-md5", "scram-sha-256", "xoauth2", "oauthbearer"] as const;
 
 /** Options, in the order of the help. */
+// deno-fmt-ignore (a table)
 export const OPTIONS = {
-  server: option(
-    "--server NAME",
-    "gmail, office365, outlook, yahoo, icloud, fastmail, or HOST[:PORT]; default: SMTP_SERVER",
-    readServer,
-  ),
+  server: option("--server NAME", "gmail, office365, outlook, yahoo, icloud, fastmail, or " +
+    "HOST[:PORT]; default: SMTP_SERVER", readServer),
   port: option("-p, --port N", "default: 587; 465 means implicit TLS", wholeNumber(1, 65_535)),
-  tls: option(
-    "--tls MODE",
-    "starttls, implicit, try or none; default: implicit on port 465, otherwise starttls, and " +
-      "then without TLS nothing is sent",
-    oneOf(...TLS_MODES),
-  ),
+  tls: option("--tls MODE", "starttls, implicit, try or none; default: implicit on port 465, " +
+    "otherwise starttls, and then without TLS nothing is sent", oneOf(...TLS_MODES)),
   ca: option("--ca FILE", "trust this CA too, or exactly this self-signed certificate", text),
   helo: option("--helo NAME", "name for EHLO; default: the address of this machine", readHelo),
-  timeout: option(
-    "--timeout S",
-    "limit for each step; default: 60, for the message 300, for its end 600",
-    seconds(0.001, 86_400),
-  ),
+  timeout: option("--timeout S", "limit for each step; default: 60, for the message 300, for " +
+    "its end 600", seconds(0.001, 86_400)),
   user: option("-u, --user NAME", "log in; default: SMTP_USER", nonEmpty),
-  passwordFile: option(
-    "--password-file FILE",
-    "password, the first line of FILE; default: SMTP_PASSWORD, or a prompt; a token: SMTP_TOKEN",
-    text,
-  ),
-  auth: option(
-    "--auth MECHANISM",
-    `${MECHANISMS.join(", ")}; default: the best that is offered`,
-    oneOf(...MECHANISMS),
-  ),
+  passwordFile: option("--password-file FILE", "password, the first line of FILE; default: " +
+    "SMTP_PASSWORD, or a prompt; a token: SMTP_TOKEN", text),
+  auth: option("--auth MECHANISM", `${MECHANISMS.join(", ")}; default: the best that is offered`,
+    oneOf(...MECHANISMS)),
   from: option("-f, --from ADDR", "sender; default: SMTP_FROM, otherwise the user", readSender),
   to: list("-t, --to ADDR", 'repeatable, lists with commas, "Name <addr>"', readRecipients),
   cc: list("--cc ADDR", "recipient of a copy", readRecipients),
   bcc: list("--bcc ADDR", "recipient that the message does not name", readRecipients),
   replyTo: list("--reply-to ADDR", "where replies go", readRecipients),
-  notify: option(
-    "--notify WHEN,…",
-    "ask for delivery status notifications: never, or success, failure, delay",
-    readNotify,
-  ),
+  notify: option("--notify WHEN,…", "ask for delivery status notifications: never, or some of " +
+    "success, failure, delay", readNotify),
   subject: option("-s, --subject TEXT", "subject", text),
   body: option("-m, --body TEXT", "body; default: standard input", text),
   bodyFile: option("--body-file FILE", "body from a file", text),
@@ -1440,11 +1412,8 @@ export const OPTIONS = {
   attach: list("-a, --attach FILE", "attach a file, repeatable", text),
   inline: list("--inline FILE", "a picture that the HTML shows as cid:NAME, repeatable", text),
   header: list("-H, --header 'N: V'", "another field, or Date or Message-ID", readHeaderField),
-  eml: option(
-    "--eml FILE",
-    "send a finished message as it is, without Bcc; default: to the recipients in its header",
-    text,
-  ),
+  eml: option("--eml FILE", "send a finished message as it is, without Bcc; default: to the " +
+    "recipients in its header", text),
   ignoreDots: flag("-i", "accepted, as by sendmail; dots never end a message here"),
   dryRun: flag("--dry-run", "print the message, connect to nothing"),
   check: flag("--check", "connect, log in, list what the server offers"),
@@ -1459,11 +1428,9 @@ export const COMMAND: Command<typeof OPTIONS> = {
   summary: "Sends a mail through a submission server.",
   usage: ["[options] [recipient…] < text"],
   options: OPTIONS,
-  notes: [
-    'FILE may be "-" for standard input. A recipient without an option is not in the header.',
-  ],
-  example: "deno run --allow-net smtp_client.ts --dry-run -f ann@example.org -t bob@example.org " +
-    "-s Hello -m 'It works.'",
+  notes: ['FILE may be "-" for standard input. A recipient without option is not in the header.'],
+  example:
+    "deno run --allow-net smtp_client.ts --dry-run \\\n  -f ann@example.org -t bob@example.org -m Hi",
   exitStatuses: "0 accepted for all recipients, 2 usage, 65 cannot be sent here, 67 some " +
     "recipients refused, 68 cannot connect, 69 refused, 75 try again, 76 TLS or protocol, 77 " +
     "login refused, 130 Ctrl-C",
@@ -1531,7 +1498,7 @@ async function readJob(line: Line, io: Environment, times: MailTimes): Promise<J
   require(stdinOptions.length < 2, `Cannot read standard input for ${names}: it can be read once`);
   const server = readServerOptions(line, io);
   const trust = ca === undefined ? null : await readTrustFile(ca, io);
-  const envelope = check ? await checkUnused(line) : await readMail(line, io);
+  const envelope = check ? await checkFiles(line) : await readMail(line, io);
   const login = await readLogin(line, server, io); // last, because it may ask
   const { step, block, end, quit } = times;
   const limits = timeout === undefined
@@ -1540,22 +1507,26 @@ async function readJob(line: Line, io: Environment, times: MailTimes): Promise<J
   return { ...server, trust, helo, times: limits, login, notify, ...envelope };
 }
 
-/** Checks the files that --check has no use for: what is given has to be right. */
-async function checkUnused({ options }: Line): Promise<Pick<Job, "from" | "to" | "message">> {
+/** Checks the files that --check does not send: what is given has to be right. */
+async function checkFiles({ options }: Line): Promise<Pick<Job, "from" | "to" | "message">> {
   await readAttachments([...options.attach, ...options.inline]);
   return { from: "", to: [], message: null };
 }
 
-/** Reads an environment variable as an option would be read. A final line end is not part of it. */
-function readVariable<T>(io: Environment, name: string, read: (text: string) => T): T | undefined {
-  const text = io.env[name]?.replace(/[\r\n]+$/, "");
-  if (text === undefined || text === "") return undefined;
+/** Reads a value that is not an option's, and names it in the error. */
+function readAs<T>(name: string, text: string, read: (text: string) => T): T {
   try {
     return read(text);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`Cannot use ${name} ${quoteForMessage(text)}: ${error.message}`);
   }
+}
+
+/** Reads an environment variable. A final line end is not part of its value. */
+function readVariable<T>(io: Environment, name: string, read: (text: string) => T): T | undefined {
+  const value = io.env[name]?.replace(/[\r\n]+$/, "");
+  return value ? readAs(name, value, read) : undefined;
 }
 
 /** Where to connect. */
@@ -1639,11 +1610,11 @@ async function readMail(line: Line, io: Environment) {
   const given = readVariable(io, "SMTP_FROM", readSender);
   const user = readUser(line, io);
   const sender = line.options.from ?? (eml ? senderIn(eml.fields) : undefined) ?? given ??
-    (user?.includes("@") ? readVariable({ ...io, env: { user } }, "user", readSender) : undefined);
+    (user?.includes("@") ? readAs("user", user, readSender) : undefined);
   if (eml && !sender) throw cannotSend("it has no From field, and --from is not given");
   require(sender, "No sender: give --from, or set SMTP_FROM and grant --allow-env");
   const named = [...line.options.to, ...line.options.cc, ...line.options.bcc].flat();
-  const operands = line.operands.flatMap((operand) => readOperand(operand));
+  const operands = line.operands.flatMap((word) => readAs("recipient", word, readRecipients));
   const explicit = [...named, ...operands];
   const to = unique(eml && explicit.length === 0 ? recipientsIn(eml.fields) : explicit);
   if (eml && to.length === 0) throw cannotSend("its header has no recipient, and none is given");
@@ -1651,15 +1622,6 @@ async function readMail(line: Line, io: Environment) {
   const from = sender.address;
   const message = eml ? finishEml(eml, from) : await composeMessage(line, sender, io);
   return { from, to, message };
-}
-
-function readOperand(operand: string): Mailbox[] {
-  try {
-    return readRecipients(operand);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(`Cannot use recipient ${quoteForMessage(operand)}: ${error.message}`);
-  }
 }
 
 /** Returns each address once. The case of a domain does not matter. */
@@ -1947,57 +1909,31 @@ async function reading<T>(path: string, result: Promise<T>): Promise<T> {
 // ---- Command line: the result --------------------------------------------
 
 /** What common failures mean, and what to do; the first that matches counts. */
+// deno-fmt-ignore (a table)
 const ADVICE: [sign: RegExp, advice: string][] = [
-  [
-    /534[ -]5\.7\.9|InvalidSecondFactor/,
-    "Use an app password, or a token: SMTP_TOKEN, --auth xoauth2",
-  ],
+  [/534[ -]5\.7\.9|InvalidSecondFactor/, "Use an app password, or a token: SMTP_TOKEN, --auth xoauth2"],
   [/534[ -]5\.7\.14/, "Log in with a web browser once, then use an app password"],
-  [
-    /5\.7\.139.*(?:credentials were incorrect|account.*locked)/i,
-    "Check user and password; if they are right, the account wants an app password or a token",
-  ],
-  [
-    /5\.7\.139.*basic auth/i,
-    "This server no longer accepts passwords: use a token, SMTP_TOKEN, and --auth xoauth2",
-  ],
-  [
-    /5\.7\.139.*(?:criteria|security defaults|conditional)/i,
-    "A rule of the organization refuses this login: ask its administrator, or use a token",
-  ],
+  [/5\.7\.139.*(?:credentials were incorrect|account.*locked)/i,
+    "Check user and password; if they are right, the account wants an app password or a token"],
+  [/550[ -]5\.7\.30|5\.7\.139.*basic auth/i,
+    "This server no longer accepts passwords: use a token, SMTP_TOKEN, and --auth xoauth2"],
+  [/5\.7\.139.*(?:criteria|security defaults|conditional)/i,
+    "A rule of the organization refuses this login: ask its administrator, or use a token"],
   [/5\.7\.139/, "SMTP AUTH is off for this mailbox: an administrator can turn it on"],
-  [
-    /550[ -]5\.7\.30/,
-    "This server no longer accepts passwords: use a token, SMTP_TOKEN, and --auth xoauth2",
-  ],
   [/5\.7\.60|5\.2\.252|SendAsDenied/, "This login may not send as --from: use its own address"],
-  [
-    /not a?match a verified|Email address is not verified/i,
-    "Verify the --from address with the provider first",
-  ],
-  [
-    /535.*(?:authorization grant is invalid|Bad username \/ password)/i,
-    'SendGrid: the user is "apikey", and the password is the API key',
-  ],
-  [
-    /535 Authentication Credentials Invalid/i,
-    "Amazon SES: use its SMTP credentials, not an access key",
-  ],
+  [/not match a verified|Email address is not verified/i, "Verify the --from address with the provider first"],
+  [/535.*(?:authorization grant is invalid|Bad username \/ password)/i,
+    'SendGrid: the user is "apikey", and the password is the API key'],
+  [/535 Authentication Credentials Invalid/i, "Amazon SES: use its SMTP credentials, not an access key"],
   [/#AUTH005|Too many bad auth/i, "Too many failed logins: wait, then use an app password"],
   [/535[ -]5\.7\.3\b/, "Check user and password; SMTP AUTH may be off for this mailbox"],
-  [
-    /AUTH [\w-]+: 535\b/,
-    "Check user, password or token; Gmail, Yahoo, iCloud want an app password",
-  ],
+  [/AUTH [\w-]+: 535\b/, "Check user, password or token; Gmail, Yahoo, iCloud want an app password"],
   [/: 530\b/, "This server wants a login (--user) or TLS (--tls starttls) first"],
   [/454[ -]4\.7\.0/, "Too many logins, or TLS is not available now: wait before you try again"],
   [/it is for (?!a CA)|it names no server/, "Give --server a name that is in the certificate"],
   [/it expired|not valid before/, "Check the clock, or tell the operator of the server"],
   [/does not speak TLS/, "If the port starts without TLS, as 587: --tls starttls"],
-  [
-    /(?:lost|long) at the greeting(?! inside)/,
-    "If the port starts with TLS, as 465: --tls implicit",
-  ],
+  [/(?:lost|long) at the greeting(?! inside)/, "If the port starts with TLS, as 465: --tls implicit"],
   [/not offer STARTTLS/, "Try port 465; --tls none would send in the clear"],
   [/Cannot connect to/, "Check --server and --port: 587 or 465; many networks block 25"],
 ];
