@@ -855,18 +855,21 @@ export class Monitor {
   /** Takes a datagram. */
   onDatagram(octets: Uint8Array, from: Deno.NetAddr, now: number): void {
     const beat = readBeat(octets, from);
-    if (beat === undefined) {
-      this.junk++;
-      const text = quoteForMessage(printable(toByteString(octets.subarray(0, 60))));
-      const where = showAddress(from.hostname, from.port);
-      const count = plural(this.junk, "datagram");
-      return this.#warn("junk", `${count} without a heartbeat, now ${text} from ${where}`, now);
-    }
+    if (beat === undefined) return this.#onJunk(octets, from, now);
     const sender = this.#senders.get(beat.name) ?? this.#addSender(beat.name, now);
     if (sender === undefined || !this.#isFromOwner(sender, beat, from.hostname, now)) return;
     if (beat.interval !== undefined) sender.interval = beat.interval;
     if (beat.isTimed) this.#onTimedBeat(sender, beat, now);
     else this.#onBeat(sender, beat, now);
+  }
+
+  #onJunk(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
+    this.junk++;
+    this.#warn("junk", now, () => {
+      const text = quoteForMessage(printable(toByteString(octets.subarray(0, 60))));
+      const count = plural(this.junk, "datagram");
+      return `${count} without a heartbeat, now ${text} from ${showAddress(hostname, port)}`;
+    });
   }
 
   /** Adds a sender. If there are too many, it replaces the one that is gone the longest. */
@@ -876,13 +879,17 @@ export class Monitor {
       const [oldest] = this.#gone;
       if (oldest === undefined) {
         this.junk++;
-        this.#warn("full", `Cannot watch "${name}": ${maxSenders} senders are up`, now);
+        this.#warn(
+          "full",
+          now,
+          () => `Cannot watch "${name}": ${plural(maxSenders, "sender")} up already`,
+        );
         return undefined;
       }
       this.#gone.delete(oldest);
       this.#senders.delete(oldest);
       const reason = `${plural(maxSenders, "sender")} at most, this one is gone the longest`;
-      this.#warn("forgotten", `Forgot "${oldest}": ${reason}`, now);
+      this.#warn("forgotten", now, () => `Forgot "${oldest}": ${reason}`);
     }
     const sender = newSender(name, now);
     this.#senders.set(name, sender);
@@ -1071,10 +1078,10 @@ export class Monitor {
     this.#options.report({ time: new Date().toISOString(), ...event });
   }
 
-  #warn(kind: string, message: string, now: number): void {
+  #warn(kind: string, now: number, message: () => string): void {
     if (now - (this.#warnedAt.get(kind) ?? -Infinity) < REPORT_MS) return;
     this.#warnedAt.set(kind, now);
-    this.#options.warn?.(new Error(message));
+    this.#options.warn?.(new Error(message()));
   }
 }
 

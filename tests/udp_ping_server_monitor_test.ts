@@ -749,14 +749,14 @@ Deno.test("monitor: when all senders are up, a new one is refused with a message
     maxSenders: 1,
   });
   assertEquals([lines, monitor.junk], [["a: started"], 1]);
-  assertEquals(warnings, ['Cannot watch "b": 1 senders are up']);
+  assertEquals(warnings, ['Cannot watch "b": 1 sender up already']);
 });
 
 Deno.test("limits: the monitor remembers 10,000 senders", () => {
   const names = Array.from({ length: 10_001 }, (_, index) => `n${index}`);
   const { monitor, warnings } = watched(names.map((name): Steps[number] => [0, first(name)]));
   assertEquals(monitor.summary(0).length, 10_000);
-  assertEquals(warnings, ['Cannot watch "n10000": 10000 senders are up']);
+  assertEquals(warnings, ['Cannot watch "n10000": 10000 senders up already']);
 });
 
 Deno.test("monitor: the summary of a sender", () => {
