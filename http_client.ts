@@ -844,7 +844,7 @@ function traceRequest(lines: readonly string[], trace: Trace | undefined): void 
   }
 }
 
-/** Gives what broke the wire its exit status; what is none of the wire's stays as it is. */
+/** Maps a WireError to an exit status; returns any other error unchanged. */
 function failureOf(
   error: unknown,
   at: { malformed: number; limit: number; closed: number },
@@ -1435,6 +1435,9 @@ class Output {
     if (plan === "restart" && this.path === null && this.size > 0) {
       throw new ExitError(33, "Cannot start again: the beginning is printed already");
     }
+    if (plan === "restart" && !this.isOwn) {
+      throw new ExitError(33, `Cannot start again: an earlier run saved ${this.path}`);
+    }
     if (plan === "restart") this.size = 0;
     if (this.path === null) return;
     this.#hasHead = plan === "append";
@@ -1678,7 +1681,8 @@ async function handleResponse(exchange: Exchange, heads: string[], attempt: Atte
   const answer = `The server answered ${status} ${response.reason}`.trim();
   refuseTransient(response, answer, attempt);
   const isFailure = options.fail !== "never" && status >= 400;
-  const isResumed = output.size > 0 && output.resumable && (!isFailure || status === 416);
+  const isResumed = output.size > 0 && output.resumable;
+  if (isResumed && isFailure && status !== 416) throw new ExitError(22, answer);
   const plan = isResumed ? await resumePlan(exchange, attempt) : "restart";
   // RFC 9110 §15.4.5: 304 says that what the user has is still current.
   const isCurrent = status === 304 && isSaved(options) && !options.include;
@@ -1687,6 +1691,8 @@ async function handleResponse(exchange: Exchange, heads: string[], attempt: Atte
     if (options.include && output.path === null) await output.writeHead(heads);
     throw new ExitError(22, answer);
   }
+  const hasRange = exchange.request.fields.some(([name]) => /^range$/i.test(name));
+  if (status === 206 && !hasRange) throw new ExitError(8, "Unexpected 206: no range was asked for");
   const mismatch = options.range && rangeMismatch(options.range, response);
   if (mismatch) io.note(`warning: ${mismatch}`);
   await Promise.all([receiveBody(exchange, heads, plan, attempt), whenSent(exchange)]);
@@ -1743,7 +1749,8 @@ async function receiveBody(
   if (codings.length === 0) checkSize(total ?? 0, options);
   output.open(fields, plan);
   const isWhole = request.method === "GET" && (status === 200 || plan === "append");
-  output.resumable = isWhole && codings.length === 0 && !options.include;
+  const hasHead = options.include && plan === "restart";
+  output.resumable = isWhole && codings.length === 0 && !hasHead;
   if (plan === "restart" || output.version === null) output.version = versionOf(response);
   if (options.include) await output.writeHead(heads);
   if (options.head) return;
@@ -1864,124 +1871,69 @@ function timeOf({ hops, hopStart }: Transfer, began: number, phase: keyof Times)
   return ((hopStart - began + time) / 1000).toFixed(6);
 }
 
+/** Readers of the table below. */
+const METHOD = ofForm(TOKEN, "a method");
+const PLAIN = ofForm(FIELD_VALUE, "no control characters");
+const RANGE = ofForm(/^(\d+-\d*|-\d+)(,(\d+-\d*|-\d+))*$/, '"0-99", "100-" or "-100"');
+const DASH = ofForm(/^-$/, '"-"');
+const CONNECT_TIMEOUT = String(TIMES.readTimeout / 1000);
+const SECRET = { isSecret: true };
+
+// deno-fmt-ignore (a table)
 const OPTIONS = {
-  method: option(
-    "-X, --request METHOD",
-    "method (default: GET; POST with -d, PUT with -T, HEAD with -I)",
-    ofForm(TOKEN, "a method"),
-  ),
-  fields: list(
-    "-H, --header 'N: V'",
-    "add or replace a field; 'N:' sends none, 'N;' an empty one",
-    readField,
-  ),
+  method: option("-X, --request METHOD",
+    "method (default: GET; POST with -d, PUT with -T, HEAD with -I)", METHOD),
+  fields: list("-H, --header 'N: V'",
+    "add or replace a field; 'N:' sends none, 'N;' an empty one", readField),
   data: list("-d, --data DATA|@FILE", "send as the body; @- is standard input", text),
   dataBinary: list("--data-binary DATA|@FILE", "the same, with line ends as they are", text),
   json: list("--json DATA|@FILE", "the same, as application/json, which is also accepted", text),
-  upload: option(
-    "-T, --upload-file FILE|-",
-    'send a file or standard input (PUT); a URL that ends in "/" gets its name',
-    nonEmpty,
-  ),
-  user: option(
-    "-u, --user USER[:PASS]",
-    "Basic authentication, for the origin of the URL alone",
-    text,
-    undefined,
-    { isSecret: true },
-  ),
-  agent: option(
-    "-A, --user-agent AGENT",
-    "value of User-Agent",
-    ofForm(FIELD_VALUE, "no control characters"),
-    AGENT,
-  ),
-  range: option(
-    "-r, --range RANGE",
-    "ask for a part: 0-99, 100- or -100",
-    ofForm(/^(\d+-\d*|-\d+)(,(\d+-\d*|-\d+))*$/, '"0-99", "100-" or "-100"'),
-  ),
+  upload: option("-T, --upload-file FILE|-",
+    'send a file or standard input (PUT); a URL that ends in "/" gets its name', nonEmpty),
+  user: option("-u, --user USER[:PASS]",
+    "Basic authentication, for the origin of the URL alone", text, undefined, SECRET),
+  agent: option("-A, --user-agent AGENT", "value of User-Agent", PLAIN, AGENT),
+  range: option("-r, --range RANGE", "ask for a part: 0-99, 100- or -100", RANGE),
   location: flag("-L, --location", "follow redirections"),
-  maxRedirects: option(
-    "--max-redirs N",
-    "number of redirections; -1 is no limit",
-    wholeNumber(-1, Number.MAX_SAFE_INTEGER),
-    "20",
-  ),
+  maxRedirects: option("--max-redirs N", "number of redirections; -1 is no limit",
+    wholeNumber(-1, Number.MAX_SAFE_INTEGER), "20"),
   head: flag("-I, --head", "ask for the header alone (HEAD)"),
   include: flag("-i, --include", "print the header before the body"),
   output: option("-o, --output FILE", 'save as FILE (default: standard output, also "-")', text),
   remoteName: flag("-O, --remote-name", "save as the last segment of the URL; never overwrites"),
-  remoteHeaderName: flag(
-    "-J, --remote-header-name",
-    "save as Content-Disposition says, otherwise as -O; never overwrites",
-  ),
-  resume: option(
-    "-C, --continue-at -",
-    "resume -o or -O where the file ends",
-    ofForm(/^-$/, '"-"'),
-  ),
+  remoteHeaderName: flag("-J, --remote-header-name",
+    "save as Content-Disposition says, otherwise as -O; never overwrites"),
+  resume: option("-C, --continue-at -",
+    "resume -o or -O where the file ends; the file is only added to", DASH),
   remoteTime: flag("-R, --remote-time", "give the file the time of Last-Modified"),
   fail: flag("-f, --fail", "status 400 and above is exit 22, without the body"),
   failWithBody: flag("--fail-with-body", "the same, after the body"),
   insecure: flag("-k, --insecure", "check no certificates"),
-  cacert: option("--cacert FILE", "trust this CA as well", text),
-  compressed: negatable(
-    "--compressed, --no-compressed",
-    "ask for gzip, deflate and br, and decode (default: on standard output, where an unknown " +
-      "coding is passed on)",
-    undefined,
-  ),
+  cacert: option("--cacert FILE",
+    "trust this CA as well, or the server's own self-signed certificate", text),
+  compressed: negatable("--compressed, --no-compressed", "ask for gzip, deflate and br, and " +
+    "decode (default: on standard output, where an unknown coding is passed on)", undefined),
   maxTime: option("-m, --max-time S", "time limit of each attempt (default: none)", timeLimit),
-  connectTimeout: option(
-    "--connect-timeout S",
-    "time limit of each connection",
-    timeLimit,
-    String(TIMES.readTimeout / 1000),
-  ),
-  maxFilesize: option(
-    "--max-filesize N",
-    "limit of the decoded body in bytes (default: none)",
-    wholeNumber(0, Number.MAX_SAFE_INTEGER),
-  ),
-  retries: option(
-    "--retry N",
-    "attempts after 408, 429, 5xx and failures that may pass; a download resumes",
-    wholeNumber(0, 1_000),
-    "0",
-  ),
+  connectTimeout: option("--connect-timeout S",
+    "time limit of each connection", timeLimit, CONNECT_TIMEOUT),
+  maxFilesize: option("--max-filesize N", "limit of the decoded body in bytes (default: none)",
+    wholeNumber(0, Number.MAX_SAFE_INTEGER)),
+  retries: option("--retry N", "attempts after 408, 429, 5xx and failures that may pass; " +
+    "a download resumes", wholeNumber(0, 1_000), "0"),
   ipv4: flag("-4, --ipv4", "use IPv4 addresses only"),
   ipv6: flag("-6, --ipv6", "use IPv6 addresses only"),
-  resolve: list(
-    "--resolve HOST:PORT:ADDR",
-    "connect to ADDR for that host and port; several with commas",
-    readFixedAddresses,
-  ),
-  proxy: option(
-    "-x, --proxy URL",
-    "go through this HTTP proxy, as http://USER:PASS@HOST:PORT",
-    readProxy,
-    undefined,
-    { isSecret: true },
-  ),
-  proxyUser: option(
-    "-U, --proxy-user USER:PASS",
-    "Basic authentication for the proxy alone",
-    text,
-    undefined,
-    { isSecret: true },
-  ),
+  resolve: list("--resolve HOST:PORT:ADDR",
+    "connect to ADDR for that host and port; several with commas", readFixedAddresses),
+  proxy: option("-x, --proxy URL", "go through this HTTP proxy, as http://USER:PASS@HOST:PORT",
+    readProxy, undefined, SECRET),
+  proxyUser: option("-U, --proxy-user USER:PASS",
+    "Basic authentication for the proxy alone", text, undefined, SECRET),
   silent: flag("-s, --silent, -q, --quiet", "no progress, no notes; errors are shown"),
-  ignored: flag(
-    "-#, -N, -g, --progress-bar, --no-buffer, --globoff",
-    "accepted, without effect: true of this client anyway, as are the next ones",
-  ),
-  alsoIgnored: flag("-S, --show-error, --http1.1, --tlsv1.2", ""),
-  writeOut: option(
-    "-w, --write-out FORMAT",
-    "print after the transfer: %{http_code} and the like",
-    readFormat,
-  ),
+  showError: flag("-S, --show-error, --http1.1, --tlsv1.2",
+    "accepted, without effect: true of this client anyway"),
+  buffered: flag("-#, -N, -g, --progress-bar, --no-buffer, --globoff", "the same"),
+  writeOut: option("-w, --write-out FORMAT",
+    "print after the transfer: %{http_code} and the like", readFormat),
   timing: flag("--timing", "time of each phase, in ms, on standard error"),
   verbose: flag("-v, --verbose", "show the conversation on standard error"),
 } as const;
@@ -2017,6 +1969,8 @@ export const COMMAND: Command<typeof OPTIONS> = {
     "URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)",
     `A server that sends nothing for ${TIMES.readTimeout / 1000} s is given up. -m and ` +
     "--connect-timeout: 0 is no limit.",
+    "Certificates: the roots of Mozilla, as Deno brings them; DENO_TLS_CA_STORE=system takes those " +
+    "of the system, DENO_CERT=FILE adds some.",
     `FORMAT: \\n, \\t, \\r, %%, ${"%{VARIABLE}"} with ${
       Object.keys(VARIABLES).join(", ")
     }; times in s.`,
@@ -2024,8 +1978,8 @@ export const COMMAND: Command<typeof OPTIONS> = {
   example: "deno run -NRW http_client.ts -L -C - -O https://example.org/big.iso",
   exitStatuses:
     "0 complete, 1 scheme, 2 usage, 3 URL, 5 proxy, 6 name, 7 connect, 8 not HTTP, 18 cut short, " +
-    "22 status with -f, 23 cannot write, 26 cannot read -T, 28 time, 33 cannot resume, 35 TLS, 47 redirections, " +
-    "52 nothing came, 55 send, 56 receive, 60 certificate, 61 coding, 63 too large, 77 CA file, " +
+    "22 status with -f, 23 cannot write, 26 cannot read -T, 28 time, 33 cannot resume, 35 TLS, " +
+    "47 redirections, 52 nothing came, 55 send, 56 receive, 60 certificate, 61 coding, 63 too large, 77 CA file, " +
     "100 header too large, 130 Ctrl-C",
 };
 

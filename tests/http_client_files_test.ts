@@ -330,6 +330,22 @@ const FILES: FileRow[] = [
     asks: [{ not: /Range/ }],
   },
   {
+    rule: "-C: 404 with --fail-with-body is exit 22, and the file is not replaced",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["--fail-with-body", ...resume],
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 22,
+  },
+  {
+    rule: "-C: with -i a second part is appended, too",
+    sends: [[part("bytes 3-8/9", "456789").slice(0, -2)], [part("bytes 7-8/9", "89")]],
+    args: ["-i", "--retry", "1", ...resume],
+    before: { f: "123" },
+    after: { f: "123456789" },
+    asks: [/./, /^Range: bytes=7-\r$/m],
+  },
+  {
     rule: "-C: a redirection without -L is exit 33",
     sends: [[to("/login")]],
     args: resume,
@@ -628,6 +644,15 @@ const RETRIES: FileRow[] = [
     args: ["--retry", "1", "-o", "f", "URL"],
     after: { f: "123456789" },
     asks: [/./, { not: /If-Range/ }],
+  },
+  {
+    rule: "--retry: 404 with --fail-with-body keeps what came before",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [
+      "HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr",
+    ]],
+    args: ["--fail-with-body", "--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 22,
   },
   {
     rule: "RFC 9110 §14.2: --retry gives up after its last attempt",

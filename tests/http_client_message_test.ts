@@ -643,6 +643,12 @@ const NO_BODY: Row[] = [
     out: "",
   },
   {
+    rule: "RFC 9110 §15.3.7: 206 without a request for a range is refused",
+    sends: [["HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5\r\n\r\nhello"]],
+    code: 8,
+    says: "no range was asked for",
+  },
+  {
     rule: "RFC 9112 §6.3: 205 is framed as any other response",
     sends: [["HTTP/1.1 205 Reset\r\nContent-Length: 0\r\n\r\n", STAY]],
     out: "",
