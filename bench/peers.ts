@@ -118,28 +118,71 @@ function serveWithDeno(port: number, root: string): void {
   });
 }
 
+/** Size of one of the mixed files: 1 to 100 KiB, in no order (octets). */
+export function mixedSize(each: number): number {
+  return 1_024 * (1 + (each * 37) % 100);
+}
+
+/** How much of a large file the bare loop reads at once (octets). */
+const BLOCK = 524_288;
+
 /**
- * The limit: a read and a write for each request, and nothing understood but the first letter of
- * the path, which tells what the others answer: small.html, unchanged.html, missing.html.
+ * The limit: a read and a write for each request, from memory, and nothing understood but the path:
+ * its first letter says what the others answer. `/big.bin` is read from the file and written.
  */
-async function serveBare(port: number): Promise<void> {
+async function serveBare(port: number, root: string): Promise<void> {
+  const encoder = new TextEncoder();
   const answer = (status: string, fields: number, content: number) => {
-    const padding = "Server: none\r\n".repeat(fields); // as long a header as ours
+    const padding = "Server: none\r\n".repeat(fields); // a header as long as that of http_server
     const head = `HTTP/1.1 ${status}\r\n${padding}Content-Length: ${content}\r\n\r\n`;
-    return new TextEncoder().encode(head + "x".repeat(content));
+    return encoder.encode(head + "x".repeat(content));
   };
+  const letter = (text: string) => text.charCodeAt(0);
   const whole = answer("200 OK", 20, 1_024);
   const others = new Map([
-    ["u".charCodeAt(0), answer("304 Not Modified", 12, 0)],
-    ["m".charCodeAt(0), answer("404 Not Found", 12, 14)],
+    [letter("c"), answer("200 OK\r\nConnection: close", 19, 1_024)],
+    [letter("u"), answer("304 Not Modified", 12, 0)],
+    [letter("m"), answer("404 Not Found", 12, 14)],
   ]);
-  for await (const conn of Deno.listen({ port, hostname: "127.0.0.1" })) {
-    conn.setNoDelay();
+  const mixed = Array.from({ length: 1_000 }, (_, at) => answer("200 OK", 20, mixedSize(at)));
+  const slash = letter("/");
+  const serve = async (conn: Deno.TcpConn) => {
     const request = new Uint8Array(4_096);
-    const answerAll = async () => {
-      while (await conn.read(request)) await conn.write(others.get(request[5] ?? 0) ?? whole);
-    };
-    answerAll().catch(() => {}).finally(() => conn[Symbol.dispose]());
+    while (await conn.read(request)) {
+      const first = request[5] ?? 0;
+      let octets = others.get(first) ?? whole;
+      if (first === letter("b")) {
+        await sendFile(conn, `${root}/big.bin`);
+        continue;
+      }
+      if (first === letter("m") && request[10] === slash) { // "/mixed/123.html"
+        let number = 0;
+        for (let at = 11; (request[at] ?? 0) >= 0x30; at++) {
+          number = number * 10 + (request[at] ?? 0) - 0x30;
+        }
+        octets = mixed[number] ?? whole;
+      }
+      for (let sent = 0; sent < octets.length;) {
+        sent += await conn.write(sent === 0 ? octets : octets.subarray(sent));
+      }
+      if (first === letter("c")) return;
+    }
+  };
+  const listener = Deno.listen({ port, hostname: "127.0.0.1", tcpBacklog: 4_096 });
+  for await (const conn of listener) {
+    conn.setNoDelay();
+    serve(conn).catch(() => {}).finally(() => conn[Symbol.dispose]());
+  }
+}
+
+/** Sends a file block by block, each read without blocking the other connections. */
+async function sendFile(conn: Deno.TcpConn, path: string): Promise<void> {
+  using file = await Deno.open(path);
+  const { size } = await file.stat();
+  await conn.write(new TextEncoder().encode(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`));
+  const block = new Uint8Array(BLOCK);
+  for (let count; (count = await file.read(block)) !== null;) {
+    for (let sent = 0; sent < count;) sent += await conn.write(block.subarray(sent, count));
   }
 }
 
@@ -222,6 +265,6 @@ export function forgetPeak({ pid }: Running): void {
 
 if (import.meta.main) {
   const [name, port, root = "."] = Deno.args;
-  if (name === "bare loop") await serveBare(Number(port));
+  if (name === "bare loop") await serveBare(Number(port), root);
   else serveWithDeno(Number(port), root);
 }

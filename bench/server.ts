@@ -9,14 +9,16 @@
  *
  * All serve one temporary folder on loopback, on the first core; the load, wrk's, has the second.
  * Rounds are interleaved, so that what else the machine does hits all alike: a ratio is taken
- * within a round, and shown as the median of the rounds. Linux only; it ends by itself.
+ * within a round, and shown as the median of the rounds. The limit of a row is the bare loop: what
+ * Deno's sockets allow a server that understands nothing. Linux only; it ends by itself.
  *
  * @module
  */
 import { option, print, run, shutdownSignal, text, wholeNumber } from "../cli.ts";
 import { Fields, Wire } from "../protocol.ts";
-import { find, forgetPeak, memory, type Peer, peersOf, processorTime } from "./peers.ts";
+import { find, forgetPeak, memory, mixedSize, type Peer, peersOf, processorTime } from "./peers.ts";
 import { type Running, start } from "./peers.ts";
+import type { BusyJob } from "../tests/busy_client.ts";
 
 // ---- Terms -------------------------------------------------------------
 
@@ -38,7 +40,7 @@ interface Scenario {
 interface Measure {
   /** Requests, or megabytes, a second. */
   rate: number;
-  /** The 99th percentile of the latency, in milliseconds. */
+  /** 99th percentile of the latency (ms); of small requests meanwhile, where a large file is sent. */
   p99: number;
   /** Processor time of the server for a request, in microseconds. */
   cost: number;
@@ -81,29 +83,30 @@ const BROWSER = [
   "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
 ];
 
-const ALL = ["http_server", "nginx", "lighttpd", "Deno.serve", "Node", "Python", "bare loop"];
+const BARE = "bare loop";
+const ALL = ["http_server", "nginx", "lighttpd", "Deno.serve", "Node", "Python", BARE];
 const SERVERS = ALL.slice(0, -1);
 const TWO = ALL.slice(0, 2);
+const THREE = [...TWO, BARE];
 const SMALL = "/small.html";
+/** Connections of a Worker that counts shares: fewer than a turn of an event loop serves. */
+const WORKER_CONNECTIONS = 100;
 
 // deno-fmt-ignore (a table)
 const SCENARIOS: Scenario[] = [
-  { name: "kept", label: "1 KiB, kept connections", wanted: 1.3, path: SMALL, peers: ALL },
-  { name: "browser", label: "  a browser's 12 fields", wanted: 1.1, path: SMALL, peers: ALL,
-    fields: BROWSER },
-  { name: "close", label: "  a connection a request", wanted: 0.9, path: SMALL,
+  { name: "kept", label: "1 KiB, kept connections", wanted: 1.3, path: SMALL },
+  { name: "browser", label: "  a browser's 12 fields", wanted: 1.1, path: SMALL, fields: BROWSER },
+  { name: "close", label: "  a connection a request", wanted: 0.9, path: "/closed.html",
     fields: ["Connection: close"] },
-  { name: "304", label: "  304 Not Modified", wanted: 1.3, path: "/unchanged.html", status: 304,
-    peers: ALL },
-  { name: "404", label: "  404 Not Found", wanted: 1.1, path: "/missing.html", status: 404,
-    peers: ALL },
-  { name: "mixed", label: "1,000 files, 1 to 100 KiB", wanted: 0.8, path: "/mixed/" },
+  { name: "304", label: "  304 Not Modified", wanted: 1.3, path: "/unchanged.html", status: 304 },
+  { name: "404", label: "  404 Not Found", wanted: 1.1, path: "/missing.html", status: 404 },
+  { name: "mixed", label: "1,000 files, 1 to 100 KiB", wanted: 1.0, path: "/mixed/" },
   { name: "big", label: "100 MB file, in MB", wanted: 0.9, path: "/big.bin" },
-  ...[1, 10, 100, 1_000].map((connections) => ({ name: "connections", path: SMALL, connections,
-    label: `1 KiB, ${connections.toLocaleString("en")} connections`, peers: [...TWO, "bare loop"] })),
-  { name: "folders", label: "a file among 10", path: "/ten/file.html", peers: TWO },
-  { name: "folders", label: "a file among 100,000", path: "/many/file.html", peers: TWO },
-  { name: "threads", label: "not pinned, 1 thread", path: SMALL, peers: TWO, threads: 1 },
+  ...[1, 10, 100, 300, 1_000, 4_000].map((connections) => ({ name: "connections", path: SMALL,
+    connections, label: `1 KiB, ${connections.toLocaleString("en")} connections`, peers: THREE })),
+  { name: "folders", label: "a file among 10", path: "/ten/file.html", peers: THREE },
+  { name: "folders", label: "a file among 100,000", path: "/many/file.html", peers: THREE },
+  { name: "threads", label: "not pinned, 1 thread", path: SMALL, peers: THREE, threads: 1 },
   { name: "threads", label: "not pinned, 2 threads", path: SMALL, peers: TWO, threads: 2 },
 ];
 
@@ -187,16 +190,77 @@ async function load(server: Running, scenario: Scenario, { seconds, etc }: Task)
   return { rate: requests / time * 1e6, p99: p99 / 1_000, cost: spent / requests, errors };
 }
 
-/** Takes the big file, one after the other. */
-async function download(
-  { port }: Running,
-  { path }: Scenario,
-  { seconds }: Task,
-): Promise<Measure> {
+/** Takes the big file, one after the other; asks for a small file every 5 ms meanwhile. */
+async function download(server: Running, { path }: Scenario, { seconds }: Task): Promise<Measure> {
+  const { port } = server;
+  const before = processorTime(server);
   const began = performance.now();
   let octets = 0;
-  while (performance.now() - began < seconds * 1_000) octets += (await ask(port, path)).length;
-  return { rate: octets / (performance.now() - began) / 1_000, p99: NaN, cost: NaN, errors: 0 };
+  let count = 0;
+  let isOver = false;
+  const probing = probe(port, () => isOver);
+  while (performance.now() - began < seconds * 1_000) {
+    octets += (await ask(port, path)).length;
+    count++;
+  }
+  isOver = true;
+  const rate = octets / (performance.now() - began) / 1_000;
+  const cost = (processorTime(server) - before) / count;
+  return { rate, p99: percentile(await probing, 0.99), cost, errors: 0 };
+}
+
+/** Asks for a small file every 5 ms until it is over; returns the times (ms). */
+async function probe(port: number, isOver: () => boolean): Promise<number[]> {
+  const times: number[] = [];
+  while (!isOver()) {
+    const began = performance.now();
+    await ask(port, SMALL);
+    times.push(performance.now() - began);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return times;
+}
+
+/** Keeps connections busy for a while; returns the numbers of responses of each, sorted. */
+async function shares(server: Running, connections: number, seconds: number) {
+  const { port } = server;
+  const length = await responseLength(port);
+  const responses = new Int32Array(new SharedArrayBuffer(4 * (connections + 1)));
+  const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+  const workers: Worker[] = [];
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => {});
+  try {
+    for (let first = 0; first < connections; first += WORKER_CONNECTIONS) {
+      const worker = new Worker(new URL("../tests/busy_client.ts", import.meta.url), {
+        type: "module",
+      });
+      worker.onerror = (event) => {
+        event.preventDefault();
+        failure.reject(new Error(event.message));
+      };
+      workers.push(worker);
+      const count = Math.min(WORKER_CONNECTIONS, connections - first);
+      const job: BusyJob = { port, target: SMALL, responses, first, count, length };
+      worker.postMessage(job);
+    }
+    const open = async () => {
+      while ((responses[connections] ?? 0) < connections) await pause(10);
+    };
+    await Promise.race([open(), failure.promise]);
+    for (const worker of workers) worker.postMessage("go");
+    await Promise.race([pause(seconds * 1_000), failure.promise]);
+    return [...responses.slice(0, connections)].sort((a, b) => a - b);
+  } finally {
+    for (const worker of workers) worker.terminate();
+  }
+}
+
+/** Returns the length of a response with its header (octets). */
+async function responseLength(port: number): Promise<number> {
+  using wire = await connect(port);
+  await exchange(wire, SMALL);
+  return wire.received;
 }
 
 // ---- What is not a rate ------------------------------------------------
@@ -262,6 +326,12 @@ async function staleness({ port }: Running, root: string): Promise<number> {
 
 // ---- The tables --------------------------------------------------------
 
+/** Returns the number below which a part of all numbers lies. */
+function percentile(numbers: readonly number[], part: number): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? NaN;
+}
+
 function median(numbers: readonly number[]): number {
   const sorted = numbers.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -283,9 +353,9 @@ function row(label: string, cells: readonly string[], widths: readonly number[])
   return `${(label.padEnd(27) + padded.join("")).trimEnd()}\n`;
 }
 
-const RATIOS = [16, 8, 10, 12, 7, 8, 11];
-const PLAIN = [28, 20, 20];
-const REST = [12, 8, 10, 12, 8, 8, 10];
+const RATIOS = [16, 8, 11, 10, 12, 7, 8];
+const PLAIN = [28, 22, 28, 38];
+const REST = [12, 8, 10, 12, 8, 8, 11, 10];
 
 /** The server that ratios are taken to: nginx, or else ours. */
 function baseOf(servers: readonly { name: string }[]): string {
@@ -317,16 +387,39 @@ async function compare(scenario: Scenario, servers: readonly Running[], task: Ta
     count: all(name, "errors").reduce((sum, each) => sum + each, 0),
   })).filter(({ count }) => count > 0);
   const numbers = (key: keyof Measure) =>
-    [...TWO, ...found.has("bare loop") ? ["bare loop"] : []]
+    [...TWO, ...found.has(BARE) ? [BARE] : []]
       .map((name) => show(median(all(name, key)))).join(" / ");
+  const cells = [numbers("rate"), numbers("p99"), numbers("cost")];
+  if (scenario.name === "connections" && (scenario.connections ?? 0) > 1) {
+    cells.push(await formatShares(scenario, servers, task));
+  }
+  const others = SERVERS.slice(2);
   return {
     ratios: row(scenario.label, [
       `${median(ours).toFixed(2)} ${spread}`,
       against === "nginx" ? scenario.wanted?.toFixed(1) ?? "" : "",
-      ...ALL.slice(2).map((name) => found.has(name) ? show(median(ratios(name))) : ""),
+      ...[BARE, ...others].map((name) => found.has(name) ? show(median(ratios(name))) : ""),
     ], RATIOS) + errors.map(({ name, count }) => `    ${count} errors of ${name}\n`).join(""),
-    plain: row(scenario.label, [numbers("rate"), numbers("p99"), numbers("cost")], PLAIN),
+    plain: row(scenario.label, cells, PLAIN),
   };
+}
+
+/** Formats the least, the median and the most responses of a connection, in per cent of the mean. */
+async function formatShares(
+  { connections = 0 }: Scenario,
+  servers: readonly Running[],
+  { seconds, signal }: Task,
+): Promise<string> {
+  const texts: string[] = [];
+  for (const name of THREE) {
+    const server = servers.find((server) => server.name === name);
+    if (!server || signal.aborted) continue;
+    const counts = await shares(server, connections, seconds).catch(() => []);
+    const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+    const per = (count = 0) => Math.round(100 * count / mean);
+    texts.push([counts[0], median(counts), counts.at(-1)].map(per).join(" "));
+  }
+  return texts.join(" / ");
 }
 
 async function printRates(task: Task, peers: readonly Peer[], servers: readonly Running[]) {
@@ -335,12 +428,17 @@ async function printRates(task: Task, peers: readonly Peer[], servers: readonly 
   if (chosen.length === 0) return;
   const rated = `Requests a second, ${baseOf(peers)} = 1`;
   print(`${rated}: median of ${rounds} rounds of ${seconds} s, least–most\n\n`);
-  print(row("", ["http_server", "wanted", ...ALL.slice(2)], RATIOS));
-  const plain = ["http_server / nginx / bare", "p99 in ms", "CPU in µs"];
+  print(row("", ["http_server", "wanted", "the limit", ...SERVERS.slice(2)], RATIOS));
+  const plain = [
+    "http_server / nginx / bare",
+    "p99 in ms",
+    "CPU in µs",
+    "shares of connections, %",
+  ];
   const asides = [`\n${row("In numbers, a second", plain, PLAIN)}`];
   for (const scenario of chosen) {
     await using own = new AsyncDisposableStack();
-    const { threads, peers: names = SERVERS } = scenario;
+    const { threads, peers: names = ALL } = scenario;
     const taking = servers.filter(({ name }) => !threads && names.includes(name));
     for (const peer of peers) {
       if (!threads || !names.includes(peer.name)) continue;
@@ -356,7 +454,8 @@ async function printRates(task: Task, peers: readonly Peer[], servers: readonly 
 
 async function printRest(task: Task, peers: readonly Peer[], servers: readonly Running[]) {
   const { only, rounds, root, signal } = task;
-  const looked = servers.filter(({ name }) => SERVERS.includes(name));
+  const isBare = ({ name }: { name: string }) => name === BARE;
+  const looked = servers;
   const each = async <T>(name: string, look: (server: Running) => Promise<T>): Promise<T[]> => {
     const found: T[] = [];
     for (const server of looked) {
@@ -371,9 +470,16 @@ async function printRest(task: Task, peers: readonly Peer[], servers: readonly R
     heading = "";
   };
   printRow("100 MB: memory grows, MB", await each("memory", growth), "constant");
-  printRow("changed file is old, ms", await each("fresh", (one) => staleness(one, root)), "1,000");
+  printRow(
+    "changed file is old, ms",
+    await each(
+      "fresh",
+      async (one) => isBare(one) ? NaN : await staleness(one, root),
+    ),
+    "20",
+  );
   const idlers = await each("idle", idle);
-  printRow("10,000 idle: memory, MB", idlers.map(([megabytes]) => megabytes), "200");
+  printRow("10,000 idle: memory, MB", idlers.map(([megabytes]) => megabytes), "1.25 x bare");
   printRow("10,000 idle: a request, ms", idlers.map(([, ms]) => ms), "5");
   const times = new Map<string, number[]>();
   for (let round = 0; round < rounds; round++) {
@@ -385,7 +491,7 @@ async function printRest(task: Task, peers: readonly Peer[], servers: readonly R
       times.set(name, [...times.get(name) ?? [], performance.now() - began]);
     });
   }
-  printRow("start to first answer, ms", [...times.values()].map(median), "80");
+  printRow("start to first answer, ms", [...times.values()].map(median), "25");
 }
 
 // ---- Command line ------------------------------------------------------
@@ -413,11 +519,13 @@ function layOut(root: string): void {
   const create = (path: string, octets: number) =>
     Deno.writeFileSync(`${root}/${path}`, new Uint8Array(octets).fill(0x61));
   for (const name of ["mixed", "ten", "many"]) Deno.mkdirSync(`${root}/${name}`);
-  for (const name of ["small", "unchanged", "ten/file", "many/file"]) create(`${name}.html`, 1_024);
+  for (const name of ["small", "closed", "unchanged", "ten/file", "many/file"]) {
+    create(`${name}.html`, 1_024);
+  }
   for (let each = 1; each < 10; each++) create(`ten/${each}`, 0);
   for (let each = 1; each < 100_000; each++) create(`many/${each}`, 0);
   for (let each = 0; each < MIXED_FILES; each++) {
-    create(`mixed/${each}.html`, 1_024 * (1 + (each * 37) % 100)); // 1 to 100 KiB, in no order
+    create(`mixed/${each}.html`, mixedSize(each));
   }
   create("big.bin", BIG_OCTETS);
 }

@@ -9,6 +9,8 @@
 export interface BusyJob {
   /** Where the server listens on 127.0.0.1. */
   port: number;
+  /** What they ask for. */
+  target: string;
   /** Number of responses of each connection, then the number of open connections; shared. */
   responses: Int32Array;
   /** Connections of this Worker: the indices from `first`, `count` of them. */
@@ -19,8 +21,9 @@ export interface BusyJob {
 }
 
 /** Opens the connections, with a response for each; begins at a message; ends when terminated. */
-async function work({ port, responses, first, count, length }: BusyJob): Promise<void> {
-  const request = new TextEncoder().encode("GET /end.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+async function work(job: BusyJob): Promise<void> {
+  const { port, target, responses, first, count, length } = job;
+  const request = new TextEncoder().encode(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   const buffer = new Uint8Array(4_096);
   const exchange = async (conn: Deno.Conn) => {
     await conn.write(request);

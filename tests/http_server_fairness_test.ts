@@ -30,7 +30,7 @@ async function shares(port: number): Promise<Int32Array> {
     for (let first = 0; first < CONNECTIONS; first += EACH) {
       const worker = new Worker(new URL("busy_client.ts", import.meta.url), { type: "module" });
       workers.push(worker);
-      const job: BusyJob = { port, responses, first, count: EACH, length };
+      const job: BusyJob = { port, target: "/end.txt", responses, first, count: EACH, length };
       worker.postMessage(job);
     }
     await until(() => open() === CONNECTIONS);
