@@ -58,7 +58,7 @@ import {
 
 /** How to ping. Times are in milliseconds. */
 export interface PingOptions {
-  /** Number of probes, or of replies where there is a deadline. Infinity: until the signal aborts. */
+  /** Number of probes, with a deadline of replies. Infinity: until the signal aborts. */
   count: number;
   /** Time from probe to probe. Default: the next probe waits for the reply or the timeout. */
   interval?: number | undefined;
@@ -212,7 +212,7 @@ const MAX_PROBE_OCTETS = 64 * 1024 * 1024;
 const STALL_MS = 5;
 /** Time for reading the socket after a stall (ms). */
 const DRAIN_MS = 20;
-/** Delay up to which a probe is still sent (ms). After a longer one, the missed probes are skipped. */
+/** Longest delay of a probe (ms). After a longer one, the probes that were missed are skipped. */
 const MAX_LAG = 50;
 /** Number of probes in flight with `-f`. */
 const FLOOD_WINDOW = 64;
@@ -332,7 +332,7 @@ export class Statistics {
 
   /**
    * Adds the times of a reply: sent (t1), received by the server (t2), sent by the server (t3),
-   * received (t4). The server's clock differs from ours.
+   * received (t4). The server has another clock than the pinger.
    *
    * @param reached Number of probes that the server counted since the reply before.
    */
@@ -534,7 +534,7 @@ function differences(reply: Uint8Array, probe: Uint8Array, oneWay: boolean, limi
   return found;
 }
 
-/** Reads the number at the start of a reply; NaN if there is none. */
+/** Reads the sequence number of a reply; NaN without one. */
 function readSequence(reply: Uint8Array): number {
   return Number(/^sequence=(\d{1,15})(?:\t|$)/i.exec(toByteString(reply.subarray(0, 32)))?.[1]);
 }
@@ -672,7 +672,7 @@ export class Pinger {
   }
 
   /**
-   * Pings until all probes are answered or lost (with a deadline: until so many are answered), the
+   * Pings until all probes are answered or lost (with a deadline: until `count` are answered), the
    * deadline, or the signal. Then closes the socket.
    */
   async run(): Promise<void> {
@@ -897,7 +897,7 @@ export class Pinger {
     this.#wake();
   }
 
-  /** Takes the times and the count of the server, except where a damaged digit made them wrong. */
+  /** Adds the times and the count of the server. Impossible ones have a damaged digit: ignored. */
   #takeServerFields(probe: Probe, octets: Uint8Array, receivedAt: number): void {
     const fields = readServerFields(octets);
     if (!fields) return;
@@ -914,7 +914,7 @@ export class Pinger {
 
   // Counting
 
-  /** Statistics that a probe counts in: those of the run, and of its window if there is one. */
+  /** Returns the statistics in which a probe counts: of the run, and of its window. */
   #statisticsOf(probe: Probe | undefined): Statistics[] {
     return probe?.window ? [this.statistics, probe.window] : [this.statistics];
   }
@@ -1132,7 +1132,7 @@ class HeartbeatSender {
 
 /**
  * Sends heartbeats on a fixed schedule. Without a count, numbers start at 1, and the last beat is a
- * farewell in three copies, so that a planned end is no alarm. With a count (for cron) the number
+ * farewell in three copies, so that a planned end raises no alarm. With a count (for cron) the number
  * of a beat is the time in seconds, so it grows from run to run; each beat goes out in three copies,
  * and there is no farewell.
  */
@@ -1313,7 +1313,7 @@ const BLOCKS = "▁▂▃▄▅▆▇█";
 
 /**
  * Draws the line of `--live`: loss and percentiles, then one character for each probe, the newest at
- * the right. A bar of half height is the median; a lost probe is a red block, without colours a "x".
+ * the right. A bar of half height is the median. A lost probe is a red block, or "x" without colours.
  *
  * @param width Number of columns; the line never has more.
  */
@@ -1603,7 +1603,7 @@ function parseAddress(host: string): string | null {
   return normal === "::" ? "::1" : normal + (isLinkLocal ? zone : "");
 }
 
-/** What the pinger tells about a run in which something was lost. */
+/** Finds the likely cause of losses from the events of a run. */
 export class Advisor {
   readonly #server: string;
   readonly #localPort: number;
@@ -1660,7 +1660,7 @@ export class Advisor {
       return "all lost: answered by another address, start the server with --host";
     }
     if (corrupted > 0) return "all lost: the server answers, but not with what it was sent";
-    if (this.#hasJunk) return "all lost: what the server sends is no echo of the probes";
+    if (this.#hasJunk) return "all lost: the server answers, but does not echo the probes";
     if (errors === transmitted) return this.#adviseOnErrors(size, isIpv6);
     return `all lost: ${this.#adviseOnSilence(size)}`;
   }
@@ -1731,7 +1731,8 @@ class Reporter {
     const from = roundToMicros(window.from / 1000);
     const to = roundToMicros(window.to / 1000);
     const summary = window.statistics.summary();
-    this.say(describeWindow(window), { event: "window", from, to, ...summary });
+    const prefix = this.#options.timestamps ? `[${timeOfDay()}] ` : "";
+    this.say(prefix + describeWindow(window), { event: "window", from, to, ...summary });
   }
 
   /** Prints the statistics so far: text to standard error as ping(8) does, JSON with the rest. */

@@ -220,7 +220,7 @@ for (const host of ["127.1", "::ffff:127.0.0.1", "0.0.0.0", "localhost"]) {
   });
 }
 
-Deno.test("command line: lines and summary are those of ping(8)", async () => {
+Deno.test("command line: lines and summary follow ping(8)", async () => {
   const { code, stdout, stderr, port } = await runPinger(["-c2", "-W.1"], [echo, drop]);
   const shape = stdout.replaceAll(String(port), "P").replace(/\d+\.\d{3}/g, "D")
     .replace(/\d+ms/, "Tms").replace(/--delay [\d.]+/, "--delay D");
@@ -281,7 +281,11 @@ const HINTS: { what: string; actions: Action[]; args?: string[]; hint: RegExp; c
     actions: [drop],
     hint: /^all lost: nothing answers on port \d+, or UDP is filtered, or the server drops /,
   },
-  { what: "junk", actions: [say("hello")], hint: /^all lost: what the server sends is no echo/ },
+  {
+    what: "junk",
+    actions: [say("hello")],
+    hint: /^all lost: the server answers, but does not echo/,
+  },
   {
     what: "corrupted replies",
     actions: [flip(17)],

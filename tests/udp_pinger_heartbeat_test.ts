@@ -19,7 +19,7 @@ Deno.test("heartbeat: beats are numbered from 1, and three copies of a farewell 
   assertEquals(result, { sent: 3, errors: 0 });
 });
 
-Deno.test("heartbeat: without --name there is no name field", async () => {
+Deno.test("heartbeat: without --name a beat has no name field", async () => {
   const { heard } = await beats({}, 1);
   assertEquals(heard[0], "sequence=1 time=T interval=0.02");
 });

@@ -255,7 +255,7 @@ export const hasScript: boolean = Deno.build.os === "linux" &&
  * Runs the pinger in a terminal of 100 columns, made by util-linux's `script`. Returns what the
  * terminal got.
  *
- * @param meanwhile Shell command that runs beside the pinger.
+ * @param meanwhile Shell command that runs at the same time.
  */
 export async function inTerminal(args: string[], meanwhile = "true"): Promise<string> {
   const server = udp();

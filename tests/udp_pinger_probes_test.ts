@@ -296,7 +296,7 @@ testScripts([
     counts: "1 packet transmitted, 1 received, 0% packet loss",
   },
   {
-    rule: "with a deadline, lost probes are replaced until so many are answered",
+    rule: "with a deadline, further probes replace lost ones until -c are answered",
     actions: [drop, echo, drop, echo],
     options: { count: 2, timeout: 60, deadline: 30_000 },
     lines: ["seq=1 timeout", "seq=2 OK", "seq=3 timeout", "seq=4 OK"],
@@ -457,7 +457,7 @@ const ONE_WAY = [
     down: 1,
   },
   {
-    rule: "a count that stays behind is never more than what was lost",
+    rule: "a count that stands still while nothing is lost",
     actions: [stamp(1), stamp(1), stamp(1), stamp(1)],
     up: 0,
     down: 0,
@@ -466,7 +466,7 @@ const ONE_WAY = [
 ];
 for (const { rule, actions, up, down } of ONE_WAY) {
   Deno.test(`Pinger -T: ${rule}`, async () => {
-    const { summary } = await runScript(actions, { oneWay: true });
+    const { summary } = await runScript(actions, { oneWay: true, timeout: 80 });
     assertEquals([summary.oneWay?.lostUp, summary.oneWay?.lostDown], [up, down]);
   });
 }
@@ -477,7 +477,7 @@ const DAMAGED_PLACES = [
   { rule: "the count", place: /n=0/, put: "n=4" },
 ];
 for (const { rule, place, put } of DAMAGED_PLACES) {
-  Deno.test(`Pinger -T: a damaged digit in ${rule} is no measurement`, async () => {
+  Deno.test(`Pinger -T: a damaged digit in ${rule} is ignored`, async () => {
     const damage: Action = (visit) => {
       const reply = (octets: Uint8Array) =>
         visit.reply(octetsOf(toByteString(octets).replace(place, put)));

@@ -73,7 +73,7 @@ async function run(action: Action, [min, max]: [number, number], count = 2) {
   return { results, summary: statistics.summary(), before: responder.before };
 }
 
-Deno.test("walk: each size is sent so many times, with increasing sequence numbers", async () => {
+Deno.test("walk: each size is sent -c times, with increasing sequence numbers", async () => {
   const { results, summary, before } = await run(echo, [60, 62], 3);
   assertEquals(results, [60, 61, 62].map((size) => ({ size, transmitted: 3, received: 3 })));
   assertEquals([summary.transmitted, summary.received], [9, 9]);

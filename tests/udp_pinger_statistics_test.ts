@@ -142,7 +142,7 @@ const STATISTICS: Numbers[] = [
     ],
   },
   {
-    rule: "replay raises --burst to the shortest that can lose so much",
+    rule: "replay raises --burst to the shortest that can lose this share",
     rtts: [null, 1, null, 1, null],
     want: [
       "5 packets transmitted, 2 received, 60% packet loss, time 0ms",
