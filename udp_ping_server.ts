@@ -1226,7 +1226,7 @@ export class EventCommand {
     const { signal } = this.#stop;
     if (signal.aborted) return;
     const [program = "", ...args] = this.#command.trim().split(/\s+/);
-    const child = new Deno.Command(program, { args, stdin: "piped", stdout, signal }).spawn();
+    const child = spawn(program, { args, stdin: "piped", stdout, signal });
     const writer = child.stdin.getWriter();
     const line = encoder.encode(`${JSON.stringify(event)}\n`);
     await writer.write(line).then(() => writer.close()).catch(() => {}); // it need not read
@@ -1234,6 +1234,19 @@ export class EventCommand {
     if (code !== 0 && !signal.aborted) {
       throw new Error(`"${this.#command}" ended with status ${code}`);
     }
+  }
+}
+
+/** Starts a command. */
+function spawn(program: string, options: Deno.CommandOptions): Deno.ChildProcess {
+  try {
+    return new Deno.Command(program, options).spawn();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    let reason = reasonOf(error);
+    if (error instanceof Deno.errors.NotFound) reason = "no such command";
+    if (error instanceof Deno.errors.PermissionDenied) reason = "not executable";
+    throw new Error(`Cannot run "${program}": ${reason}`, { cause: error });
   }
 }
 

@@ -827,14 +827,19 @@ Deno.test("--exec runs one at a time, without a shell, the event on standard inp
   await Deno.remove(folder, { recursive: true });
 });
 
-for (const command of ["false", "/no/such/command"]) {
-  Deno.test(`--exec ${command}: a command that fails is a message`, async () => {
-    const warnings: unknown[] = [];
-    const warn = (error: unknown) => warnings.push(error);
+const FAILING: [command: string, message: string][] = [
+  ["false", '"false" ended with status 1'],
+  ["/no/such/command -x", 'Cannot run "/no/such/command": no such command'],
+  ["/etc/passwd", 'Cannot run "/etc/passwd": not executable'],
+];
+for (const [command, message] of FAILING) {
+  Deno.test(`--exec ${JSON.stringify(command)}: a command that fails is a message`, async () => {
+    const messages: string[] = [];
+    const warn = (error: unknown) => messages.push(error instanceof Error ? error.message : "");
     const runner = new EventCommand(command, { stdout: "null", warn });
     runner.onEvent(eventAt("started"));
     await runner.end(10_000);
-    assertEquals(warnings.length, 1);
+    assertEquals(messages, [message]);
   });
 }
 
