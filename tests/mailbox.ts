@@ -147,7 +147,7 @@ class Session {
   }
 
   #begin(name: string): void {
-    this.#hello = name || "somebody";
+    this.#hello = name || "client";
     this.#reset();
   }
 
@@ -171,7 +171,7 @@ class Session {
     if (!tls || this.#isSecure) return "503 5.5.1 No STARTTLS here";
     if (inject === undefined) await this.#reply("220 2.0.0 Begin TLS");
     else {
-      this.options.trace?.("*", `somebody on the path adds "${inject}"`);
+      this.options.trace?.("*", `an attacker on the path adds "${inject}"`);
       await this.#wire.write(`220 2.0.0 Begin TLS\r\n${inject}\r\n`);
     }
     const conn = await acceptTls(this.#wire.release(), "selfsigned");
