@@ -474,8 +474,8 @@ class Session {
       lines.push(text);
       if (mark === "-") continue;
       if (code === "421") this.#isOver = true; // the server closes now (RFC 5321 §3.8)
-      const text_ = `${code} ${lines.map(decodeUtf8).join(" ")}`.trimEnd();
-      return { code: Number(code), lines, text: this.#conceal(text_) };
+      const shown = `${code} ${lines.map(decodeUtf8).join(" ")}`.trimEnd();
+      return { code: Number(code), lines, text: this.#conceal(shown) };
     }
     throw new LimitError(`Reply has more than ${MAX_REPLY_LINES} lines or ${MAX_REPLY} octets`);
   }

@@ -10,7 +10,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { toByteString } from "../protocol.ts";
-import { LOCAL, type Outcome, runProgram, TLS } from "./helpers.ts";
+import { LOCAL, type Outcome, ROOT, runProgram, TLS } from "./helpers.ts";
 
 const USER = "ann@example.org";
 const PASSWORD = "pässwörd, 100%";
@@ -126,7 +126,11 @@ Deno.test("Postfix with Dovecot's SASL", async (t) => {
   for (const name of ["config", "queue", "queue/private", "data", "dovecot"]) {
     await Deno.mkdir(`${folder}/${name}`);
   }
-  await Deno.writeTextFile(`${folder}/users`, `${USER}:{PLAIN}${PASSWORD}::::::\n`);
+  const hashed = crypto.subtle.digest("SHA-256", new TextEncoder().encode(PASSWORD));
+  const users = `${USER}:{PLAIN}${PASSWORD}::::::\nhashed@example.org:{SHA256.hex}${
+    new Uint8Array(await hashed).toHex()
+  }::::::\n`;
+  await Deno.writeTextFile(`${folder}/users`, users);
   await Deno.writeTextFile(`${folder}/dovecot.conf`, dovecotConf(folder));
   const id = new TextDecoder().decode(
     (await new Deno.Command("id", { args: ["-u", "postfix"] }).output()).stdout,
@@ -219,6 +223,49 @@ async function talkToPostfix(
     const message = await delivered("bob", outcome);
     assert(message.endsWith(`\n\n${body}`), "the body has changed");
     assert(!message.includes("Bcc"));
+  });
+  await t.step("a hashed password: SCRAM is refused before a proof, PLAIN works", async () => {
+    const args = ["-f", USER, "-u", "hashed@example.org", "-t", "bob@example.org", "-m", "x"];
+    const outcome = await send(starttls, [...args, "-v"]);
+    await delivered("bob", outcome);
+    assertStringIncludes(outcome.stderr, "> AUTH SCRAM-SHA-256");
+    assertStringIncludes(outcome.stderr, "> AUTH PLAIN");
+  });
+  await t.step("DSN is offered, and --notify accepted", async () => {
+    const args = ["-t", "bob@example.org", "-m", "x", "--notify", "failure,delay", "-v"];
+    const outcome = await send(starttls, args);
+    await delivered("bob", outcome);
+    assertStringIncludes(outcome.stderr, "> RCPT TO:<bob@example.org> NOTIFY=FAILURE,DELAY");
+  });
+  await t.step("--eml without recipients: those of the header get it, Bcc unseen", async () => {
+    const stdin = `From: ${USER}\nTo: bob@example.org\nBcc: carol@example.org\n\nx\n`;
+    const env = { SMTP_PASSWORD: PASSWORD };
+    const outcome = await send(implicit, ["--eml", "-"], { env, stdin });
+    for (const name of ["bob", "carol"]) assert(!/^Bcc/m.test(await delivered(name, outcome)));
+  });
+  await t.step("git send-email, with a Bcc", async () => {
+    if (!await sh("git", "send-email", "--dump-aliases")) {
+      return console.log("skipped: needs apt-get install git-email libmailtools-perl");
+    }
+    const shell = async (command: string) =>
+      assert(await sh("sh", "-c", `cd ${folder} && ${command}`));
+    await shell(
+      "git init -q repo && cd repo && git config user.name Ann && git config user.email " +
+        `${USER} && echo a > a && git add a && git commit -qm 'add a' && git format-patch -q --root`,
+    );
+    const options = [`--ca=${TLS}ca.pem`, "--eml=-"]
+      .map((option) => `-c sendemail.smtpServerOption=${option}`).join(" ");
+    await shell(
+      `cd repo && SMTP_SERVER=localhost:${starttls} SMTP_USER=${USER} ` +
+        `SMTP_PASSWORD='${PASSWORD}' git -c sendemail.smtpServer=${ROOT}smtp_client.ts ${options} ` +
+        "send-email --quiet --confirm=never --suppress-cc=all --to=bob@example.org " +
+        "--bcc=carol@example.org 0001-add-a.patch",
+    );
+    for (const name of ["bob", "carol"]) {
+      const message = await delivered(name, { code: 0, stdout: "", stderr: "" });
+      assertStringIncludes(message, "Subject: [PATCH] add a\n");
+      assert(!/^Bcc/m.test(message));
+    }
   });
   await t.step("one of two is refused", async () => {
     const args = ["-t", "bob@example.org", "-t", "nobody@example.org", "-m", "x"];
