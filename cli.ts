@@ -548,10 +548,12 @@ export function plural(count: number, noun: string, nouns = `${noun}s`): string 
   return `${count} ${count === 1 ? noun : nouns}`;
 }
 
-/** Formats a part of the whole (0 to 1) for people: `66.7%`, `0.012%`. */
+/** Formats a part of the whole (0 to 1) for people: `66.7%`, `0.012%`; never rounds to 0% or 100%. */
 export function formatPercent(part: number): string {
   const percent = 100 * (part || 0); // nothing of nothing is 0
-  return `${Number(percent < 1 ? percent.toPrecision(2) : percent.toFixed(1))}%`;
+  const round = (value: number) => Number(value < 1 ? value.toPrecision(2) : value.toFixed(1));
+  const isAlmostAll = percent > 99.9 && percent < 100;
+  return `${isAlmostAll ? Number((100 - round(100 - percent)).toFixed(9)) : round(percent)}%`;
 }
 
 /** Settings of a {@linkcode LineWriter}. */

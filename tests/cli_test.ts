@@ -245,6 +245,11 @@ Deno.test("formatPercent: one decimal, below one per cent two digits", () => {
   assertEquals(shown, ["0%", "66.7%", "36.4%", "30%", "100%", "0.012%", "0%"]);
 });
 
+Deno.test("formatPercent: what is almost all is not 100%", () => {
+  const shown = [0.999, 0.9995, 0.9999, 0.9999877].map(formatPercent);
+  assertEquals(shown, ["99.9%", "99.95%", "99.99%", "99.9988%"]);
+});
+
 Deno.test("version: cli.ts and deno.json agree", () => assertEquals(VERSION, deno.version));
 
 for (
