@@ -208,6 +208,17 @@ async function follow(steps: Step[], t: Deno.TestContext): Promise<void> {
   }
 }
 
+Deno.test("README.md: the numbers of lines of the programs are right to a tenth", async () => {
+  const text = await Deno.readTextFile(`${ROOT}README.md`);
+  const rows = text.matchAll(/^\| `(\w+\.ts)`.*\| ([\d,]+) +\|$/gm).toArray();
+  assertEquals(rows.length, 5);
+  for (const [, file = "", number = ""] of rows) {
+    const lines = (await Deno.readTextFile(`${ROOT}${file}`)).split("\n").length - 1;
+    const ratio = Number(number.replace(",", "")) / lines;
+    assert(ratio > 0.9 && ratio < 1.1, `${file} has ${lines} lines, not ${number}`);
+  }
+});
+
 for (const document of DOCUMENTS) {
   const text = await Deno.readTextFile(`${ROOT}${document}`).catch(() => "");
   const options = { sanitizeOps: false, sanitizeResources: false };
