@@ -200,7 +200,7 @@ interface Slice {
 interface Representation {
   /** All of it, if it is small; else it comes from the file. */
   octets?: Uint8Array<ArrayBuffer>;
-  file?: Deno.FsFile;
+  file?: SourceFile;
   size: number;
   type: string;
   etag: string;
@@ -212,8 +212,11 @@ interface Representation {
   basis: Omit<Basis, "path">;
 }
 
-/** The part of it that octets alone decide. */
-type Held = Pick<Representation, "octets" | "size" | "etag">;
+/** What the octets of a representation decide. */
+interface Content extends Pick<Representation, "octets" | "size" | "etag"> {
+  /** True if they are text in UTF-8. */
+  isText: boolean;
+}
 
 /** What a response was made from, to find out later whether that has changed. */
 interface Basis {
@@ -230,7 +233,7 @@ interface Response {
   status: number;
   fields: readonly Field[];
   content: readonly Piece[];
-  file?: Deno.FsFile | undefined;
+  file?: SourceFile | undefined;
   /** Undefined if no file or folder decides. */
   basis?: Basis | undefined;
   /** Chunks (RFC 9112 §7.1) that are made while they are sent, instead of content. */
@@ -245,7 +248,7 @@ type Chunks = (connection: Connection) => AsyncIterable<Uint8Array<ArrayBuffer>>
 /** A response as it goes out: octets in one write, then perhaps the rest piece by piece. */
 interface Answer {
   octets: Uint8Array<ArrayBuffer>;
-  file: Deno.FsFile | undefined;
+  file: SourceFile | undefined;
   rest: Chunks | undefined;
   persists: boolean;
   /** Whether unread input may be waiting, so that a plain close could destroy the answer. */
@@ -294,7 +297,7 @@ const MAX_EMPTY_LINES = 4;
 /** More ranges, or more overlaps of two, than these are an attack (RFC 9110 §17.15). */
 const MAX_RANGES = 16;
 const MAX_OVERLAPS = 2;
-/** The most entries that a listing shows. */
+/** Entries that a listing shows at most. */
 const MAX_LISTED = 10_000;
 const MAX_CONNECTIONS = 1_000;
 /** How often a waiting connection looks for an idle one to take the place of (ms). */
@@ -303,10 +306,16 @@ const EVICTION_INTERVAL = 100;
 const MAX_WITHOUT_ROUNDS = 256;
 /** Answers in a turn of the event loop that used it up: 128 operations, less a few others. */
 const FULL_TURN = 120;
-/** A file up to this size is sent with its header in one write, in octets. */
-const SMALL = 131_072;
-/** Up to this size an entity-tag is made of the octets, in octets; above it, of the times. */
+/** A file up to this size is sent with its header in one write (octets). */
+const MAX_INLINE = 131_072;
+/** Size up to which an entity-tag is a hash of the octets; above, it is made of size and time. */
 const MAX_HASHED = 8_388_608;
+/** Octets at the beginning of a larger file that show whether it is text. */
+const MAX_SAMPLE = 65_536;
+/** Longest time for which a listing keeps other connections waiting (ms). */
+const MAX_SLICE = 5;
+/** Time after the start at which node:fs is loaded (ms). */
+const NODE_FS_DELAY = 50;
 /** How much of a larger file is read at once, in octets. */
 const BLOCK = 524_288;
 /** Above this total, transfers read less at once, and how little at least (octets). */
@@ -349,11 +358,13 @@ interface Site extends ServeOptions {
   timeouts: Readonly<Timeouts>;
   responses: ResponseCache;
   /** What small files held when they looked like this: device, inode, size and times. */
-  contents: BoundedMap<Held>;
+  contents: BoundedMap<Content>;
   connections: Set<Connection>;
   summary: Summary;
   /** Lets many busy connections take turns. */
   rounds: Rounds;
+  /** Makes listings, one after the other. */
+  listings: SlicedWork;
   /** Responses from files that are being sent. */
   transfers: number;
   /** The longest request that is looked up in the cache (octets): none while its lines are shown. */
@@ -397,12 +408,14 @@ export async function serve(
     connections: new Set(),
     summary: { requests: 0, sent: 0 },
     rounds: new Rounds(),
+    listings: new SlicedWork(),
     transfers: 0,
     maxKey: options.trace ? 0 : MAX_KEY,
     accepted: 0,
     view: options.wireToken === undefined ? undefined : new WireView(options.wireToken),
     freed: Promise.withResolvers(),
   };
+  const loaded = loadNodeFs();
   let patience: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     for (const listener of listeners) listener.close();
@@ -422,6 +435,7 @@ export async function serve(
   await Promise.all(listeners.map((listener) => acceptFrom(listener, site)));
   while (site.connections.size > 0) await site.freed.promise;
   clearTimeout(patience);
+  await loaded;
   return site.summary;
 }
 
@@ -684,14 +698,14 @@ function isUnchanged(basis: Basis | undefined): boolean {
   if (basis === undefined) return true;
   if (basis.sources.length === 0) return false;
   try {
-    return basis.version === basis.sources.map((path) => looksOf(Deno.statSync(path))).join(" ");
+    return basis.version === basis.sources.map((path) => fileKey(Deno.statSync(path))).join(" ");
   } catch {
     return false;
   }
 }
 
 /** Returns what tells one version of a file or folder from another. */
-function looksOf({ dev, ino, size, mtime, ctime }: Deno.FileInfo): string {
+function fileKey({ dev, ino, size, mtime, ctime }: FileState): string {
   return `${dev},${ino},${size},${mtime?.getTime()},${ctime?.getTime()}`;
 }
 
@@ -886,7 +900,7 @@ const AUTHORITY = new RegExp(
   "i",
 );
 /** A path and a query, RFC 3986 §3.3 and §3.4, and the few more signs that browsers send there. */
-const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|[\]]|%[\dA-Fa-f]{2})*)*)(\?[!$-;=?-~]*)?$/;
+const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|^[\]]|%[\dA-Fa-f]{2})*)*)(\?[!$-;=?-~]*)?$/;
 
 /**
  * Makes sense of the lines of a header section.
@@ -1086,9 +1100,11 @@ async function respond(request: Request, site: Site): Promise<Response> {
 async function respondWithFile(request: Request, site: Site): Promise<Response> {
   const { path } = request;
   try {
-    const found = await locate(request, site);
+    const found = await resolve(request, site);
     if (found) return { ...select(request, found), basis: { path, ...found.basis } };
-    const page = site.only === undefined ? await represent(request, ["404.html"], site) : null;
+    const page = site.only === undefined
+      ? await openRepresentation(request, ["404.html"], site)
+      : null;
     const response = page ? { ...whole(page), status: 404 } : refuse(404);
     return { ...response, basis: { path, sources: [], version: `404 ${page?.etag}` } };
   } catch (error) {
@@ -1130,52 +1146,67 @@ function preflight(fields: Fields): Field[] {
 }
 
 /** Finds what a target names. The file system is asked synchronously: 2 µs a call, not 36. */
-async function locate(request: Request, site: Site): Promise<Representation | null> {
-  const segments = decodePath(request.path);
-  const slash = request.path.endsWith("/");
+async function resolve(request: Request, site: Site): Promise<Representation | null> {
+  const { segments, isFolder } = decodePath(request.path);
   if (site.only !== undefined) {
-    const named = segments.length === 0 || (site.only.names.includes(segments.join("/")) && !slash);
-    return named ? await represent(request, [site.only.file], site) : null;
+    const { names, file } = site.only;
+    const isNamed = segments.length === 0 || (names.includes(segments.join("/")) && !isFolder);
+    return isNamed ? await openRepresentation(request, [file], site) : null;
   }
-  if (hides(segments, site)) return null;
-  const info = attempt(() => Deno.statSync(join(site.root, segments)));
+  if (isHidden(segments, site)) return null;
+  const info = orNull(() => Deno.statSync(join(site.root, segments)));
   let found: Representation | null = null;
   if (info?.isDirectory) {
-    if (confine(segments, site) === null) return null;
-    if (!slash) redirectToFolder(segments, request.query);
-    found = await represent(request, [...segments, "index.html"], site);
+    if (resolveInside(segments, site) === null) return null;
+    if (!isFolder) redirectToFolder(segments, request.query);
+    found = await openRepresentation(request, [...segments, "index.html"], site);
     if (!found && (site.listing ?? true)) found = await listFolder(request, segments, site);
-  } else if (!slash) {
-    found = await represent(request, info ? segments : extend(segments, ".html"), site);
+  } else if (!isFolder) {
+    found = await openRepresentation(request, info ? segments : extend(segments, ".html"), site);
   }
   if (found || !site.spa || segments.at(-1)?.includes(".")) return found;
-  const navigates = weigh(request.fields.get("Accept"), ["text/html"]);
-  const page = navigates ? await represent(request, ["index.html"], site) : null;
+  const isNavigation = qvalue(request.fields.get("Accept"), ["text/html"]);
+  const page = isNavigation ? await openRepresentation(request, ["index.html"], site) : null;
   // Not its times, but those of a file of this name would tell that the response has changed.
   return page && { ...page, basis: { sources: [], version: page.etag } };
 }
 
 /**
- * Splits a path at its slashes, then decodes each segment, once (RFC 3986 §2.4). What no file of
- * ours can be called is 404: "." and "..", a slash within, octets that are not UTF-8.
+ * Splits a path at its slashes, decodes each segment once (RFC 3986 §2.4), and removes the dot
+ * segments (§5.2.4). A path that climbs above the root gets 404, and so does a segment that no file
+ * can be called: with a slash within, or with octets that are not UTF-8.
  */
-function decodePath(path: string): string[] {
-  const foreign = Deno.build.os === "windows" ? /[/\\:]|^\.\.?$|[. ]$/ : /\/|^\.\.?$/;
-  return path.split("/").filter((segment) => segment !== "").map((segment) => {
-    let name = "..";
-    try {
-      name = decodeURIComponent(segment);
-    } catch {
-      // not UTF-8: no name that we could open
-    }
-    if (name.includes("\0")) throw new StatusError(400);
-    if (foreign.test(name)) throw new StatusError(404);
-    return name;
-  });
+function decodePath(path: string): { segments: string[]; isFolder: boolean } {
+  const names = path.split("/").slice(1).map(decodeSegment);
+  const last = names.at(-1);
+  const segments: string[] = [];
+  for (const name of names) {
+    if (name !== "..") segments.push(name);
+    else if (segments.pop() === undefined) throw new StatusError(404);
+  }
+  return {
+    segments: segments.filter((name) => name !== "" && name !== "."),
+    isFolder: last === "" || last === "." || last === "..",
+  };
 }
 
-/** Whether a name begins with a dot, but for /.well-known/, which is there to be found (RFC 8615). */
-function hides(segments: readonly string[], { dotfiles }: Site): boolean {
+/** What no name may hold, because it would be read as more than one name or as another one. */
+const FOREIGN = Deno.build.os === "windows" ? /[/\\:]|[^.][. ]+$|^ +$|\.{3}/ : /\//;
+
+function decodeSegment(segment: string): string {
+  let name: string;
+  try {
+    name = decodeURIComponent(segment);
+  } catch {
+    throw new StatusError(404); // not UTF-8
+  }
+  if (name.includes("\0")) throw new StatusError(400);
+  if (FOREIGN.test(name)) throw new StatusError(404);
+  return name;
+}
+
+/** True for a name that begins with a dot, except /.well-known/ (RFC 8615). */
+function isHidden(segments: readonly string[], { dotfiles }: Site): boolean {
   return !dotfiles &&
     segments.some((name, at) => name.startsWith(".") && !(at === 0 && name === ".well-known"));
 }
@@ -1186,122 +1217,216 @@ function join(root: string, segments: readonly string[]): string {
   return [root.replace(/[/\\]$/, ""), ...segments].join(SEPARATOR);
 }
 
-/** The name beside this one that has something more at its end. */
+/** Adds a suffix to the last name. */
 function extend(segments: readonly string[], suffix: string): string[] {
   return [...segments.slice(0, -1), `${segments.at(-1)}${suffix}`];
 }
 
 /**
  * Follows every link on the way to a name and returns the segments that it really has; null if
- * they lead out of the folder, or to a hidden name within.
+ * they lead out of the root, or to a hidden name inside.
  */
-function confine(segments: readonly string[], site: Site): string[] | null {
-  const real = attempt(() => Deno.realPathSync(join(site.root, segments)));
-  const realRoot = site.only ? site.root : attempt(() => Deno.realPathSync(site.root));
+function resolveInside(segments: readonly string[], site: Site): string[] | null {
+  const real = orNull(() => Deno.realPathSync(join(site.root, segments)));
+  const realRoot = site.only ? site.root : orNull(() => Deno.realPathSync(site.root));
   if (real === null || realRoot === null) return null;
   const root = join(realRoot, []);
+  // With the final slash, so that a link to /root-evil does not pass for one inside /root.
   if (!`${real}${SEPARATOR}`.startsWith(`${root}${SEPARATOR}`)) return null;
   const names = real.slice(root.length).split(SEPARATOR).filter((name) => name !== "");
-  return hides(names, site) ? null : names;
+  return isHidden(names, site) ? null : names;
 }
 
-/** Asks the file system; null for what is not there, 403 for what we may not read. */
-function attempt<T>(ask: () => T): T | null {
+/** System errors that mean that there is no such file. */
+const MISSING = ["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "ENXIO"];
+
+/** Asks the file system; null if there is no such file. */
+function orNull<T>(ask: () => T): T | null {
   try {
     return ask();
   } catch (error) {
-    const { NotFound, NotADirectory, FilesystemLoop, PermissionDenied, NotCapable } = Deno.errors;
-    const code = error instanceof Error && "code" in error ? error.code : "";
-    const gone = [NotFound, NotADirectory, FilesystemLoop].some((kind) => error instanceof kind);
-    if (gone || code === "ENAMETOOLONG" || code === "ENXIO") return null;
-    if (code === "EMFILE" || code === "ENFILE") throw new StatusError(503, [["Retry-After", "1"]]);
-    if (error instanceof PermissionDenied || error instanceof NotCapable) {
-      throw new StatusError(403);
-    }
-    throw error;
+    return nullIfMissing(error);
   }
 }
 
-/** An open file, and what its handle says of it. */
-interface OpenFile {
-  file: Deno.FsFile;
-  info: Deno.FileInfo;
+/**
+ * Returns null for an error that means that there is no such file.
+ *
+ * @throws {StatusError} 403 if it may not be read, 503 if the process has no descriptor left.
+ */
+function nullIfMissing(error: unknown): null {
+  const { NotFound, NotADirectory, FilesystemLoop, PermissionDenied, NotCapable } = Deno.errors;
+  const isOne = (...kinds: (new () => Error)[]) => kinds.some((kind) => error instanceof kind);
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (MISSING.includes(code) || isOne(NotFound, NotADirectory, FilesystemLoop)) return null;
+  if (code === "EMFILE" || code === "ENFILE") throw new StatusError(503, [["Retry-After", "1"]]);
+  if (code === "EACCES" || isOne(PermissionDenied, NotCapable)) throw new StatusError(403);
+  throw error;
+}
+
+/** What tells one state of a file from another. */
+type FileState = Pick<Deno.FileInfo, "dev" | "ino" | "size" | "mtime" | "ctime">;
+
+/** node:fs, once it is loaded. */
+let nodeFs: typeof import("node:fs") | undefined;
+
+/**
+ * Loads node:fs, which can open without blocking. It takes 20 ms, so the first responses do without
+ * it, and a FIFO that is put in the place of a file blocks the service in its first moments only.
+ */
+async function loadNodeFs(): Promise<void> {
+  if (nodeFs !== undefined) return;
+  await new Promise((resolve) => setTimeout(resolve, NODE_FS_DELAY));
+  nodeFs = await import("node:fs");
+}
+
+/** An open file, read at positions. */
+interface SourceFile {
+  /** Its state when it was opened. */
+  state: FileState;
+  /** Reads into the octets, and returns how many were read; 0 at the end of the file. */
+  readSync(octets: Uint8Array, position: number): number;
+  read(octets: Uint8Array, position: number): Promise<number>;
+  /** Closes the file; a second call does nothing. */
+  close(): void;
+}
+
+/** Opens a file; null if it is not a regular one. A FIFO or a device does not block. */
+function openSource(path: string): SourceFile | null {
+  const source = nodeFs === undefined ? openWithDeno(path) : openWithNode(path, nodeFs);
+  if (source.isFile) return source;
+  source.close();
+  return null;
+}
+
+function openWithDeno(path: string): SourceFile & { isFile: boolean } {
+  const file = Deno.openSync(path);
+  const info = file.statSync();
+  const seek = (position: number) => file.seekSync(position, Deno.SeekMode.Start);
+  return {
+    isFile: info.isFile,
+    state: info,
+    readSync: (octets, position) => seek(position) < 0 ? 0 : file.readSync(octets) ?? 0,
+    read: async (octets, position) => seek(position) < 0 ? 0 : await file.read(octets) ?? 0,
+    close: () => file[Symbol.dispose](),
+  };
+}
+
+function openWithNode(
+  path: string,
+  fs: typeof import("node:fs"),
+): SourceFile & { isFile: boolean } {
+  const { O_RDONLY, O_NONBLOCK = 0 } = fs.constants; // Windows has neither FIFOs nor O_NONBLOCK
+  const fd = fs.openSync(path, O_RDONLY | O_NONBLOCK);
+  const info = fs.fstatSync(fd);
+  let isOpen = true;
+  return {
+    isFile: info.isFile(),
+    state: info,
+    readSync: (octets, position) => fs.readSync(fd, octets, 0, octets.length, position),
+    read: (octets, position) =>
+      new Promise((resolve, reject) => {
+        fs.read(fd, octets, 0, octets.length, position, (error, count) => {
+          if (error) reject(error);
+          else resolve(count);
+        });
+      }),
+    close: () => {
+      if (isOpen) fs.closeSync(fd);
+      isOpen = false;
+    },
+  };
 }
 
 /**
- * Opens a regular file; null if there is none. The name is asked first, for to open a fifo is to
- * wait for ever. The open handle is asked last, whether it is what lies inside the folder: a link
- * that was changed in between has changed too late.
+ * Opens a regular file inside the root; null if there is none. Stats before opening, because to
+ * open some devices has effects. After opening, checks that the handle is the file that the path
+ * resolves to inside the root; a symlink swapped in between is refused.
  */
-function openFile(segments: readonly string[], site: Site, tries = 3): OpenFile | null {
+function openFile(segments: readonly string[], site: Site, tries = 3): SourceFile | null {
   const path = join(site.root, segments);
-  const named = attempt(() => Deno.statSync(path));
+  const named = orNull(() => Deno.statSync(path));
   if (named === null || named.isDirectory) return null;
-  if (!named.isFile) throw new StatusError(403);
-  const file = attempt(() => Deno.openSync(path));
+  if (!named.isFile) throw new StatusError(resolveInside(segments, site) === null ? 404 : 403);
+  const file = orNull(() => openSource(path));
   if (file === null) return null;
   let inside: Deno.FileInfo | null = null;
   try {
-    const info = file.statSync();
-    const real = confine(segments, site);
-    inside = real && attempt(() => Deno.lstatSync(join(site.root, real)));
-    if (inside?.isFile && inside.ino === info.ino && inside.dev === info.dev) return { file, info };
+    const real = resolveInside(segments, site);
+    inside = real && orNull(() => Deno.lstatSync(join(site.root, real)));
+    if (inside?.isFile && isSame(inside, file.state)) return file;
   } catch (error) {
     file.close();
     throw error;
   }
   file.close();
-  // It lies inside but is another: it was replaced at this very moment, and the new one will do.
+  // Another file inside: it was replaced just now, and the new one will do.
   return inside && tries > 1 ? openFile(segments, site, tries - 1) : null;
 }
 
-/** The content codings (RFC 9110 §8.4.1) of files beside a file, the one we like best last. */
-const SIBLINGS = [["gzip", ".gz"], ["br", ".br"]] as const;
+/** True if two answers of the file system are about the same file. */
+function isSame(a: Pick<FileState, "dev" | "ino">, b: Pick<FileState, "dev" | "ino">): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
+}
 
-/** Opens a file or a sibling of it, whichever the client likes best; null if there is no file. */
-function openCoded(fields: Fields, segments: readonly string[], site: Site) {
-  const original = openFile(segments, site);
-  if (original === null) return null;
+/** Content codings (RFC 9110 §8.4.1) and the suffixes of siblings; the preferred one last. */
+const SIBLINGS = [["gzip", ".gz"], ["zstd", ".zst"], ["br", ".br"]] as const;
+
+/** A file, or the sibling of it that the client prefers. */
+interface CodedFile {
+  file: SourceFile;
+  /** Its content coding; "" for the file itself. */
+  coding: string;
+  /** True if another Accept-Encoding might get another file. */
+  varies: boolean;
+  /** The file and its siblings. */
+  seen: Seen[];
+}
+
+/** Opens the sibling of a file that the client prefers to it, if there is one. */
+function openCoded(
+  fields: Fields,
+  segments: readonly string[],
+  original: SourceFile,
+  site: Site,
+): CodedFile {
   const accepted = fields.get("Accept-Encoding");
-  let best = { ...original, weight: weigh(accepted, ["identity"]) ?? 0.001, coding: "" };
-  let varies = false;
-  const seen: Seen[] = [[join(site.root, segments), original.info]];
-  for (const [coding, suffix] of SIBLINGS) {
-    const name = extend(segments, suffix);
-    const path = join(site.root, name);
-    const sibling = attempt(() => Deno.statSync(path));
-    if (sibling) seen.push([path, sibling]);
-    if (!sibling?.isFile || (sibling.mtime ?? 0) < (original.info.mtime ?? 0)) continue;
+  let [file, coding, varies] = [original, "", false];
+  let best = qvalue(accepted, ["identity"]) ?? 0.001;
+  const seen: Seen[] = [[join(site.root, segments), original.state]];
+  for (const [name, suffix] of SIBLINGS) {
+    const sibling = extend(segments, suffix);
+    const path = join(site.root, sibling);
+    const info = orNull(() => Deno.statSync(path));
+    if (info) seen.push([path, info]);
+    if (!info?.isFile || (info.mtime ?? 0) < (original.state.mtime ?? 0)) continue; // stale
     varies = true;
-    const weight = weigh(accepted, [coding, "*"]) ?? 0;
-    const opened = weight >= best.weight && weight > 0 ? openSibling(name, site) : null;
+    const weight = qvalue(accepted, [name, "*"]) ?? 0;
+    const opened = weight >= best && weight > 0 ? openSibling(sibling, site) : null;
     if (opened === null) continue;
-    best.file.close();
-    best = { ...opened, weight, coding };
+    if (file !== original) file.close();
+    [file, coding, best] = [opened, name, weight];
   }
-  const own: Field[] = [["Accept-Ranges", "bytes"]];
-  if (varies) own.push(["Vary", "Accept-Encoding"]);
-  if (best.coding) own.push(["Content-Encoding", best.coding]);
-  return { file: best.file, info: best.info, own, seen };
+  return { file, coding, varies, seen };
 }
 
 /** A path, and what the file system said of it. */
-type Seen = [path: string, info: Deno.FileInfo];
+type Seen = [path: string, state: FileState];
 
 /**
  * Returns how to find out whether something has changed. What changed less than `settle` ms ago may
  * change again without new times, so then the times tell nothing.
  */
 function basisOf(seen: readonly Seen[], etag: string, settle: number): Representation["basis"] {
-  const times = seen.flatMap(([, { mtime, ctime }]) => [mtime?.getTime(), ctime?.getTime()]);
-  const isSettled = Date.now() - Math.max(...times.map((time) => time ?? 0)) > settle;
-  const version = seen.map(([, info]) => looksOf(info)).join(" ");
+  const times = seen.flatMap(([, { mtime, ctime }]) => [timeOf(mtime), timeOf(ctime)]);
+  const isSettled = Date.now() - Math.max(...times) > settle;
+  const version = seen.map(([, state]) => fileKey(state)).join(" ");
   if (!isSettled) return { sources: [], version: `${version} ${etag}` };
   return { sources: seen.map(([path]) => path), version };
 }
 
 /** Opens a sibling; one that may not be read is passed over. */
-function openSibling(segments: readonly string[], site: Site): OpenFile | null {
+function openSibling(segments: readonly string[], site: Site): SourceFile | null {
   try {
     return openFile(segments, site);
   } catch {
@@ -1309,72 +1434,132 @@ function openSibling(segments: readonly string[], site: Site): OpenFile | null {
   }
 }
 
-/** Represents a file, in the coding that the client likes best; null if there is no such file. */
-async function represent(
+/** Represents a file, in the coding that the client prefers; null if there is no such file. */
+async function openRepresentation(
   { fields }: Request,
   segments: readonly string[],
   site: Site,
 ): Promise<Representation | null> {
   // Siblings come and go with the times of the folder, so these are read first.
   const folder = join(site.root, segments.slice(0, -1));
-  const folderInfo = attempt(() => Deno.statSync(folder));
-  const opened = openCoded(fields, segments, site);
-  if (opened === null || folderInfo === null) return null;
-  const { file, info, own } = opened;
-  const { settle } = site.timeouts;
-  const seen: Seen[] = [...opened.seen, [folder, folderInfo]];
+  const folderState = orNull(() => Deno.statSync(folder));
+  const original = openFile(segments, site);
+  if (original === null) return null;
+  let sent: SourceFile | undefined;
   try {
-    const { dev, ino, size } = info;
-    const [time, change] = [info.mtime?.getTime() ?? 0, info.ctime?.getTime() ?? 0];
-    const kind = mediaType(segments.at(-1) ?? "") ?? "application/octet-stream";
-    const type = kind.startsWith("text/") ? `${kind}; charset=utf-8` : kind;
-    const modified = Math.floor(Math.min(time, Date.now()) / 1_000); // RFC 9110 §8.8.2.1
-    const common = { type, modified, fields: own };
-    const looks = [dev, ino, size, time, change].join();
-    if (size > MAX_HASHED) {
-      const { etag } = await hold(encoder.encode(looks)); // an inode is nobody's business
-      return { file, size, etag, ...common, basis: basisOf(seen, etag, settle) };
-    }
-    let held = site.contents.get(looks);
-    if (!held) {
-      const { octets, ...rest } = await hold(readWhole(file, size));
-      held = size > SMALL ? rest : { octets, ...rest };
-      // What had rested for a while cannot have changed again within a tick of the clock.
-      const rested = Date.now() - Math.max(time, change) > settle;
-      if (rested) site.contents.set(looks, held, held.octets?.length ?? 64);
-    }
-    const basis = basisOf(seen, held.etag, settle);
-    if (!held.octets) return { file, ...held, ...common, basis };
-    file.close();
-    return { ...held, ...common, basis };
+    const { file, coding, varies, seen } = openCoded(fields, segments, original, site);
+    sent = file;
+    if (folderState !== null) seen.push([folder, folderState]);
+    const content = await loadContent(file, site);
+    const { isText } = file === original ? content : await loadContent(original, site);
+    const own: Field[] = [["Accept-Ranges", "bytes"]];
+    if (varies) own.push(["Vary", "Accept-Encoding"]);
+    if (coding !== "") own.push(["Content-Encoding", coding]);
+    if (file !== original) original.close();
+    if (content.octets) file.close();
+    return {
+      ...content,
+      ...content.octets ? {} : { file },
+      type: contentType(segments.at(-1) ?? "", isText),
+      // RFC 9110 §8.8.2.1: never later than the Date.
+      modified: Math.floor(Math.min(timeOf(file.state.mtime), Date.now()) / 1_000),
+      fields: own,
+      basis: basisOf(seen, content.etag, site.timeouts.settle),
+    };
   } catch (error) {
-    file.close();
+    original.close();
+    sent?.close();
     throw error;
   }
 }
 
-/**
- * Represents octets. Their strong entity-tag (RFC 9110 §8.8.3) is made of the octets themselves:
- * it changes when they do, however fast, and is the same on every server.
- */
-async function hold(octets: Uint8Array<ArrayBuffer>): Promise<Held> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-1", octets));
-  const etag = `"${digest.toBase64({ alphabet: "base64url", omitPadding: true })}"`;
-  return { octets, size: octets.length, etag };
+function timeOf(date: Date | null): number {
+  return date?.getTime() ?? 0;
 }
 
-function readWhole(file: Deno.FsFile, size: number): Uint8Array<ArrayBuffer> {
+/** Returns the Content-Type of a file. A charset is given only if the octets are UTF-8. */
+function contentType(name: string, isText: boolean): string {
+  const type = mediaType(name) ?? (isText ? "text/plain" : "application/octet-stream");
+  return type.startsWith("text/") && isText ? `${type}; charset=utf-8` : type;
+}
+
+/** Describes what a file holds, from the cache if its state is a known one. */
+async function loadContent(file: SourceFile, site: Site): Promise<Content> {
+  const { size, mtime, ctime } = file.state;
+  const key = fileKey(file.state);
+  const { settle } = site.timeouts;
+  const known = site.contents.get(key);
+  if (known) return known;
+  const content = size > MAX_HASHED
+    ? sampleContent(file, settle)
+    : await hashContent(readWhole(file, size));
+  if (size > MAX_INLINE) delete content.octets; // it is sent from the file
+  // A file that changed within the last ticks of the clock may change again and look the same.
+  const isSettled = Date.now() - Math.max(timeOf(mtime), timeOf(ctime)) > settle;
+  if (isSettled) site.contents.set(key, content, content.octets?.length ?? 64);
+  return content;
+}
+
+/**
+ * Describes octets. Their strong entity-tag (RFC 9110 §8.8.3) is a hash of the octets: it changes
+ * when they do, however fast, and is the same on every server.
+ */
+async function hashContent(octets: Uint8Array<ArrayBuffer>): Promise<Content> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-1", octets));
+  const etag = `"${digest.toBase64({ alphabet: "base64url", omitPadding: true })}"`;
+  return { octets, size: octets.length, etag, isText: isText(octets) };
+}
+
+/**
+ * Describes a large file by its beginning. Its entity-tag is made of size and modification time, so
+ * that copies of it have the same; weak while the time is so new that another change may not move
+ * it, as Apache's.
+ */
+function sampleContent(file: SourceFile, settle: number): Content {
+  const { size } = file.state;
+  const mtime = timeOf(file.state.mtime);
+  const etag = `"${size.toString(16)}-${mtime.toString(16)}"`;
+  const isSettled = Date.now() - mtime > settle;
+  const isPart = true;
+  return {
+    size,
+    etag: isSettled ? etag : `W/${etag}`,
+    isText: isText(readWhole(file, MAX_SAMPLE), isPart),
+  };
+}
+
+/** Control characters that no text has. */
+// deno-lint-ignore no-control-regex
+const BINARY = /[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]/;
+
+/** True if octets are text in UTF-8; of a part the last character may be cut. */
+function isText(octets: Uint8Array, isPart = false): boolean {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  try {
+    for (let at = 0; at < octets.length; at += MAX_SAMPLE) { // most binary files end this at once
+      const piece = octets.subarray(at, at + MAX_SAMPLE);
+      if (BINARY.test(decoder.decode(piece, { stream: true }))) return false;
+    }
+    if (!isPart) decoder.decode();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Reads a file from its beginning, up to a size (octets). */
+function readWhole(file: SourceFile, size: number): Uint8Array<ArrayBuffer> {
   const octets = new Uint8Array(size);
   let length = 0;
-  for (let count; length < size && (count = file.readSync(octets.subarray(length)));) {
+  for (let count; length < size && (count = file.readSync(octets.subarray(length), length));) {
     length += count;
   }
   return octets.subarray(0, length);
 }
 
-/** The weight (RFC 9110 §12.4.2) that a field gives to the first of the names that it holds. */
-function weigh(field: string | undefined, names: readonly string[]): number | undefined {
-  const members = (field ?? "").toLowerCase().split(",").map((member) =>
+/** Returns the quality value (RFC 9110 §12.4.2) of the first of some names that a field has. */
+function qvalue(field: string | undefined, names: readonly string[]): number | undefined {
+  const members = listMembers((field ?? "").toLowerCase()).map((member) =>
     member.split(";").map(trimOws)
   );
   for (const name of names) {
@@ -1386,119 +1571,273 @@ function weigh(field: string | undefined, names: readonly string[]): number | un
   return undefined;
 }
 
-/** Sends a client on to the name with a slash: a path of ours, never another host. */
+/** Redirects to the name with a slash: always a path, never another host (RFC 3986 §4.2). */
 function redirectToFolder(segments: readonly string[], query: string): never {
-  const path = segments.map((name) => `/${encodeURIComponent(name)}`).join("");
+  const path = segments.map((name) => `/${encodeSegment(name)}`).join("");
   throw new StatusError(307, [["Location", `${path}/${query}`]]);
+}
+
+/** Encodes a name as a path segment. An apostrophe, too: lftp takes it for the end of a link. */
+function encodeSegment(name: string): string {
+  return encodeURIComponent(name).replaceAll("'", "%27");
 }
 
 // ---- Engine: listings --------------------------------------------------
 
+/** An entry of a listing. */
 interface Entry {
   name: string;
-  folder: boolean;
-  /** In octets; null if the name is not UTF-8: such a file can be shown, but not be opened. */
+  isFolder: boolean;
+  /** In octets; null if the name is not UTF-8: such a file can be shown, but not opened. */
   size: number | null;
   modified: Date | null;
+  /** Name in the form that sorts it. */
+  key: string;
 }
 
-/** Lists a folder as HTML, or as JSON for those who like it better. */
-async function listFolder({ fields }: Request, segments: readonly string[], site: Site) {
-  const accepted = fields.get("Accept");
-  const json = weigh(accepted, ["application/json", "application/*"]) ?? 0;
-  const html = weigh(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
-  const { entries, more } = readEntries(segments, site);
-  const own: Field[] = [["Vary", "Accept"]];
-  if (json > html) {
-    const held = await hold(encoder.encode(listAsJson(entries)));
-    const basis = { sources: [], version: held.etag };
-    return { ...held, type: "application/json", fields: own, basis };
+/** The entries of a folder, and how many more there are. */
+interface Listing {
+  entries: Entry[];
+  more: number;
+}
+
+/**
+ * Divides long work into slices, so that other connections wait no longer than one slice. One job
+ * at a time, because the event loop runs the next slices of all jobs without a pause.
+ */
+class SlicedWork {
+  #begun = 0; // of this slice, in the time of performance.now()
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** Runs a job after those before it. */
+  run<T>(job: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(() => {
+      this.#begun = performance.now();
+      return job();
+    });
+    this.#last = done.catch(() => {});
+    return done;
   }
-  own.push(["Content-Security-Policy", LISTING_POLICY]);
-  const held = await hold(encoder.encode(listAsHtml(segments, entries, more)));
-  const basis = { sources: [], version: held.etag };
-  return { ...held, type: "text/html; charset=utf-8", fields: own, basis };
+
+  /** True if it is time to `rest`. */
+  get isOver(): boolean {
+    return performance.now() - this.#begun > MAX_SLICE;
+  }
+
+  /** Lets other work go first. */
+  async rest(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#begun = performance.now();
+  }
 }
 
-/** The entries that we would serve, folders first, numbers in the order of their value. */
-function readEntries(segments: readonly string[], site: Site): { entries: Entry[]; more: number } {
-  const names: Record<"folders" | "files", string[]> = { folders: [], files: [] };
-  for (const entry of attempt(() => Deno.readDirSync(join(site.root, segments))) ?? []) {
-    if (!hides([...segments, entry.name], site)) {
-      names[isFolder(entry, segments, site) ? "folders" : "files"].push(entry.name);
+/** Lists a folder as HTML, or as JSON if Accept prefers it; null if it is no longer inside. */
+function listFolder(request: Request, segments: readonly string[], site: Site) {
+  return site.listings.run(async (): Promise<Representation | null> => {
+    const accepted = request.fields.get("Accept");
+    const json = qvalue(accepted, ["application/json", "application/*"]) ?? 0;
+    const html = qvalue(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
+    const listing = await readListing(segments, site);
+    if (listing === null) return null;
+    const order = sortListing(listing, request.query);
+    const own: Field[] = [["Vary", "Accept"]];
+    if (json > html) {
+      const text = await listAsJson(listing, site);
+      const content = await hashContent(encoder.encode(text));
+      const basis = { sources: [], version: content.etag };
+      return { ...content, type: "application/json", fields: own, basis };
     }
+    own.push(["Content-Security-Policy", LISTING_POLICY]);
+    const text = await listAsHtml(segments, listing, order, site);
+    const content = await hashContent(encoder.encode(text));
+    const basis = { sources: [], version: content.etag };
+    return { ...content, type: "text/html; charset=utf-8", fields: own, basis };
+  });
+}
+
+/**
+ * Reads the entries that the service would serve; null if the folder is not inside the root. The
+ * resolved path is listed, and checked again afterwards: a link swapped meanwhile shows nothing.
+ */
+async function readListing(segments: readonly string[], site: Site): Promise<Listing | null> {
+  for (let tries = 3; tries > 0; tries--) {
+    const real = resolveInside(segments, site);
+    if (real === null) return null;
+    const state = () => orNull(() => Deno.statSync(join(site.root, real)));
+    const before = state();
+    if (!before?.isDirectory) continue;
+    const listing = await readEntries(real, site).catch(nullIfMissing);
+    const after = state();
+    const isInside = resolveInside(real, site)?.join("/") === real.join("/");
+    if (isInside && after?.isDirectory && isSame(before, after)) return listing;
   }
-  // Millions of names cost little in the order of their octets; the better order is for the few.
-  const all = [...names.folders.sort(), ...names.files.sort()];
-  const { compare } = new Intl.Collator("en", { numeric: true });
-  const entries = all.slice(0, MAX_LISTED)
-    .map((name) => describeEntry(name, segments, site)).filter((entry) => entry !== null)
-    .sort((a, b) => Number(b.folder) - Number(a.folder) || compare(a.name, b.name));
+  return null;
+}
+
+async function readEntries(segments: readonly string[], site: Site): Promise<Listing> {
+  const folders: string[] = [];
+  const files: string[] = [];
+  for await (const entry of Deno.readDir(join(site.root, segments))) {
+    if (site.listings.isOver) await site.listings.rest();
+    if (isHidden([...segments, entry.name], site)) continue;
+    (isFolder(entry, segments, site) ? folders : files).push(entry.name);
+  }
+  // Sorts all names by their octets, which is cheap, and only those that are shown by their keys.
+  const all = [...folders.sort(), ...files.sort()];
+  const entries: Entry[] = [];
+  for (const name of all.slice(0, MAX_LISTED)) {
+    if (site.listings.isOver) await site.listings.rest();
+    const entry = describeEntry(name, segments, site);
+    if (entry !== null) entries.push(entry);
+  }
   return { entries, more: Math.max(all.length - MAX_LISTED, 0) };
 }
 
 function isFolder(entry: Deno.DirEntry, segments: readonly string[], site: Site): boolean {
   if (!entry.isSymlink) return entry.isDirectory;
-  return describeEntry(entry.name, segments, site)?.folder ?? false;
+  return describeEntry(entry.name, segments, site)?.isFolder ?? false;
 }
 
-/** An entry that we would show; null for a broken link, one that leads out, a fifo. */
+/** Describes an entry; null for a broken link, a link that leads out, a FIFO. */
 function describeEntry(name: string, segments: readonly string[], site: Site): Entry | null {
   const path = [...segments, name];
+  const key = sortKey(name);
   try {
-    const info = Deno.lstatSync(join(site.root, path));
-    if (info.isSymlink && confine(path, site) === null) return null;
-    const { isFile, isDirectory, size, mtime } = info.isSymlink
-      ? Deno.statSync(join(site.root, path))
-      : info;
-    return isFile || isDirectory ? { name, folder: isDirectory, size, modified: mtime } : null;
+    const link = Deno.lstatSync(join(site.root, path));
+    if (link.isSymlink && resolveInside(path, site) === null) return null;
+    const info = link.isSymlink ? Deno.statSync(join(site.root, path)) : link;
+    const { isFile, isDirectory, size, mtime } = info;
+    if (!isFile && !isDirectory) return null;
+    return { name, isFolder: isDirectory, size, modified: mtime, key };
   } catch {
-    const decoded = name.includes("\ufffd"); // from octets that are not UTF-8, or it would open
-    return decoded ? { name, folder: false, size: null, modified: null } : null;
+    const isUnreadable = name.includes("\ufffd"); // not UTF-8, otherwise it would open
+    return isUnreadable ? { name, isFolder: false, size: null, modified: null, key } : null;
   }
 }
 
-function listAsJson(entries: readonly Entry[]): string {
-  const rows = entries.filter(({ size }) => size !== null).map((entry) => {
-    const { name, folder, size, modified } = entry;
-    return { name, type: folder ? "directory" : "file", size: folder ? undefined : size, modified };
+/** Makes a key that sorts names without case and accents, and numbers by their value. */
+function sortKey(name: string): string {
+  const letters = name.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+  return letters.replace(/\d+/g, (digits) => {
+    const number = digits.replace(/^0+/, "");
+    return `0${String(number.length).padStart(3, "0")}${number}`;
   });
-  return `${JSON.stringify(rows, null, 1)}\n`;
+}
+
+/** The columns of a listing, by the names of `?sort=`. */
+const COLUMNS = { name: "Name", size: "Size", modified: "Modified" } as const;
+
+/** Order of a listing. */
+interface Order {
+  sort: keyof typeof COLUMNS;
+  isDescending: boolean;
+}
+
+/** Sorts a listing as a query asks: `?sort=size&desc`. Folders come first in any order. */
+function sortListing({ entries }: Listing, query: string): Order {
+  const parameters = new URLSearchParams(query);
+  const asked = parameters.get("sort");
+  const sort = asked === "size" || asked === "modified" ? asked : "name";
+  const isDescending = parameters.has("desc");
+  const sign = isDescending ? -1 : 1;
+  const number = ({ isFolder, size, modified }: Entry) =>
+    sort === "modified" ? modified?.getTime() ?? 0 : isFolder ? 0 : size ?? 0;
+  const byNumber = (a: Entry, b: Entry) => sort === "name" ? 0 : number(a) - number(b);
+  const byName = (a: Entry, b: Entry) =>
+    a.key < b.key ? -1 : a.key > b.key ? 1 : a.name < b.name ? -1 : 1;
+  entries.sort((a, b) =>
+    Number(b.isFolder) - Number(a.isFolder) || sign * (byNumber(a, b) || byName(a, b))
+  );
+  return { sort, isDescending };
+}
+
+async function listAsJson({ entries }: Listing, { listings }: Site): Promise<string> {
+  const rows: string[] = [];
+  for (const { name, isFolder, size, modified } of entries) {
+    if (listings.isOver) await listings.rest();
+    if (size === null) continue;
+    const type = isFolder ? "directory" : "file";
+    rows.push(JSON.stringify({ name, type, size: isFolder ? undefined : size, modified }));
+  }
+  return `[\n${rows.join(",\n")}\n]\n`;
 }
 
 /** No script, nothing from elsewhere: names are chosen by whoever can write into the folder. */
 const LISTING_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
-const LISTING_STYLE = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
+const LISTING_STYLE =
+  `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif;--dim:#595959}
+@media(prefers-color-scheme:dark){:root{--dim:#b3b3b3}}
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}
+h1{font-size:1.25rem;font-weight:600;overflow-wrap:break-word}
 table{border-collapse:collapse;width:100%}
-td,th{padding:.3rem .5rem;text-align:left;border-bottom:1px solid #8883;overflow-wrap:anywhere}
-td+td,th+th{text-align:right;white-space:nowrap;color:#888;font-variant-numeric:tabular-nums}
-a{text-decoration:none}a:hover{text-decoration:underline}`;
+tr{position:relative;border-bottom:1px solid #8884}
+tbody tr:hover{background:#8882}
+td,th{padding:.4rem .5rem;text-align:left;font-weight:inherit;vertical-align:top}
+td:first-child{overflow-wrap:anywhere}
+td+td,th+th{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+td+td,p{color:var(--dim)}
+a{text-decoration:none}a:hover,a:focus-visible{text-decoration:underline}
+td a::after{content:"";position:absolute;inset:0}
+@media(max-width:40rem){tr{display:flex;flex-wrap:wrap}td:first-child{flex:1 0 100%;padding-bottom:0}
+td+td{padding-top:0;font-size:.875rem}td+td:empty{display:none}}`;
 
-function listAsHtml(segments: readonly string[], entries: readonly Entry[], more: number) {
-  const title = escapeHtml(printable(`/${segments.map((name) => `${name}/`).join("")}`));
-  const rows = entries.map(({ name, folder, size, modified }) => {
-    const slash = folder ? "/" : "";
-    // "./", or a name with a colon would pass for a scheme (RFC 3986 §4.2)
-    const link = `./${escapeHtml(encodeURIComponent(name))}${slash}`;
-    const time = modified?.toISOString().slice(0, 16).replace("T", " ") ?? "";
-    const text = `${escapeHtml(printable(name))}${slash}`;
-    const shown = size === null ? text : `<a href="${link}">${text}</a>`;
-    const amount = folder || size === null ? "" : formatOctets(size);
-    return `<tr><td>${shown}<td>${amount}<td>${time}\n`;
-  });
+/** Formats a listing as a page. */
+async function listAsHtml(
+  segments: readonly string[],
+  { entries, more }: Listing,
+  order: Order,
+  { listings }: Site,
+): Promise<string> {
+  const title = escapeHtml(escapeText(`/${segments.map((name) => `${name}/`).join("")}`));
+  const rows: string[] = [];
+  for (const entry of entries) {
+    if (listings.isOver) await listings.rest();
+    rows.push(formatEntry(entry));
+  }
+  const folders = entries.filter(({ isFolder }) => isFolder).length;
+  const counts = `${plural(folders, "folder")}, ${plural(entries.length - folders, "file")}`;
   const up = segments.length > 0 ? '<tr><td><a href="../">../</a><td><td>\n' : "";
   return `<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>${title}</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <style>${LISTING_STYLE}</style>
-<h1>${title}</h1>
-<table><tr><th>Name<th>Size<th>Modified (UTC)
-${up}${rows.join("")}</table>${more > 0 ? `<p>and ${more} more, not shown` : ""}
+<h1>${formatPath(segments)}</h1>
+<table><thead><tr>${formatColumns(order)}<tbody>
+${up}${rows.join("")}</table>
+<p>${counts}${more > 0 ? `, and ${more} more, not shown` : ""}. Times are UTC.
 `;
+}
+
+/** Formats the path of a folder, each folder above a link; relative, for a proxy with a prefix. */
+function formatPath(segments: readonly string[]): string {
+  const names = ["", ...segments].map((name) => `${escapeHtml(escapeText(name))}/`);
+  return names.map((name, at) => {
+    const levels = segments.length - at;
+    return levels === 0 ? name : `<a href="${"../".repeat(levels)}">${name}</a>`;
+  }).join("<wbr>");
+}
+
+/** Formats the head of the table: a link for each column, which sorts by it or turns the order. */
+function formatColumns({ sort, isDescending }: Order): string {
+  return Object.entries(COLUMNS).map(([name, title]) => {
+    if (name !== sort) return `<th><a href="?sort=${name}">${title}</a>`;
+    const [state, arrow] = isDescending ? ["descending", "↓"] : ["ascending", "↑"];
+    const turned = isDescending ? "" : "&amp;desc";
+    return `<th aria-sort="${state}"><a href="?sort=${name}${turned}">${title} ${arrow}</a>`;
+  }).join("");
+}
+
+function formatEntry({ name, isFolder, size, modified }: Entry): string {
+  const slash = isFolder ? "/" : "";
+  // "./", because a name with a colon would pass for a scheme (RFC 3986 §4.2)
+  const link = `./${encodeSegment(name.toWellFormed())}${slash}`;
+  const time = modified?.toISOString().slice(0, 16).replace("T", " ") ?? "";
+  const text = `${escapeHtml(escapeText(name))}${slash}`;
+  const shown = size === null ? text : `<a href="${link}">${text}</a>`;
+  const amount = isFolder || size === null ? "" : formatOctets(size);
+  return `<tr><td>${shown}<td>${amount}<td>${time}\n`;
 }
 
 function escapeHtml(text: string): string {
@@ -1554,17 +1893,20 @@ function evaluatePreconditions(fields: Fields, { etag, modified }: Representatio
   return modifiedSince !== null && modified !== undefined && modified <= modifiedSince ? 304 : 200;
 }
 
-/** Whether "*" or an entity-tag of the list matches ours (RFC 9110 §8.8.3.2), which is strong. */
+/** True if `*` or an entity-tag of a list matches (RFC 9110 §8.8.3.2). */
 function matches(list: string, etag: string, comparison: "strong" | "weak"): boolean {
   const members = list.match(/(?:[^",]|"[^"]*")+/g)?.map(trimOws) ?? [];
-  if (members.includes("*") || members.includes(etag)) return true;
-  return comparison === "weak" && members.includes(`W/${etag}`);
+  if (members.includes("*")) return true;
+  if (comparison === "strong") return !etag.startsWith("W/") && members.includes(etag);
+  const opaque = etag.replace(/^W\//, "");
+  return members.includes(opaque) || members.includes(`W/${opaque}`);
 }
 
 /** Whether If-Range, if there is one, still holds (RFC 9110 §13.1.5): the same tag, or date. */
 function rangeApplies(fields: Fields, { etag, modified }: Representation): boolean {
   const validator = fields.get("If-Range");
-  if (validator === undefined || validator === etag) return true;
+  if (validator === undefined) return true;
+  if (validator === etag) return !etag.startsWith("W/"); // a weak tag never selects a range
   const date = parseDate(validator);
   // A date is no strong validator within its own second (§8.8.2.2).
   return date !== null && date === modified && date < Math.floor(Date.now() / 1_000);
@@ -1734,7 +2076,7 @@ function compose(
  * costs a tenth of the speed, and lets the others have their turn: without it three fast readers
  * made a small answer take 145 ms, not 2.
  */
-async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[], site: Site) {
+async function* readPieces(file: SourceFile, pieces: readonly Piece[], site: Site) {
   site.transfers++;
   try {
     const block = new Uint8Array(blockSize(site.transfers));
@@ -1743,12 +2085,12 @@ async function* readPieces(file: Deno.FsFile, pieces: readonly Piece[], site: Si
         yield piece;
         continue;
       }
-      await file.seek(piece.first, Deno.SeekMode.Start);
-      for (let left = lengthOf([piece]); left > 0;) {
-        const count = await file.read(block.subarray(0, Math.min(left, block.length)));
-        if (count === null) throw new Error("A file became shorter while it was sent");
+      for (let { first, last } = piece; first <= last;) {
+        const wanted = Math.min(last - first + 1, block.length);
+        const count = await file.read(block.subarray(0, wanted), first);
+        if (count === 0) throw new Error("A file became shorter while it was sent");
         yield block.subarray(0, count);
-        left -= count;
+        first += count;
       }
     }
   } finally {

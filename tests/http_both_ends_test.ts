@@ -65,7 +65,7 @@ const ROWS: [what: string, args: string[], code: number, stdout: string | RegExp
   ["a method that nobody knows", ["-i", "-X", "BREW", "URL/digits"], 0, /^HTTP\/1\.1 501 /],
   ["a folder without its slash", ["URL/folder"], 0, /^307 /],
   ["a folder, redirected", ["-L", "URL/folder"], 0, /<a href="\.\/in%20it\.txt">/],
-  ["a folder as JSON", ["-H", "Accept: application/json", "URL/folder/"], 0, /"name": "in it.txt"/],
+  ["a folder as JSON", ["-H", "Accept: application/json", "URL/folder/"], 0, /"name":"in it.txt"/],
   ["another host's name", ["-i", "-H", "Host: evil.example", "URL/"], 0, /^HTTP\/1\.1 421 /],
   ["a name that leads out", ["-i", "URL/..%2f..%2fetc/passwd"], 0, /^HTTP\/1\.1 404 /],
   ["a kept connection", ["-H", "Connection: keep-alive", "-m", "9", "URL/digits"], 0, "0123456789"],

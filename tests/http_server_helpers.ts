@@ -400,3 +400,19 @@ export const UNIX = Deno.build.os !== "windows";
 export function startServer(args: string[], options: StartOptions = {}): Promise<Running> {
   return startProgram("http_server.ts", args, /at https?:\/\/\S+:(\d+)\//, options);
 }
+
+/** Runs a script in a folder, in a process of its own, until it is stopped. */
+export async function runMeanwhile(script: string, cwd: string) {
+  const ready = 'console.log("ready");';
+  const args = ["eval", ready + script];
+  const child = new Deno.Command(Deno.execPath(), { args, cwd, stdout: "piped" }).spawn();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  return {
+    async stop(): Promise<void> {
+      child.kill("SIGKILL");
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}

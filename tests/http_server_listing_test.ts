@@ -5,7 +5,16 @@
  */
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import { octetsOf } from "./helpers.ts";
-import { type Answer, ask, Folder, readAnswers, start, talk, UNIX } from "./http_server_helpers.ts";
+import {
+  type Answer,
+  ask,
+  Folder,
+  readAnswers,
+  runMeanwhile,
+  start,
+  talk,
+  UNIX,
+} from "./http_server_helpers.ts";
 
 /** Where a client is sent on to: always a path, never another host. */
 const REDIRECTS: readonly [target: string, location: string][] = [
@@ -14,21 +23,23 @@ const REDIRECTS: readonly [target: string, location: string][] = [
   ["/dir?", "/dir/\\??"],
   ["/dir/sub", "/dir/sub/"],
   ["/%64ir", "/dir/"],
+  ["/a%20b/../dir/sub", "/dir/sub/"],
+  ["/it's", "/it%27s/"],
   ["/a%20b", "/a%20b/"],
   ["/%c3%a4", "/%C3%A4/"],
   ["/q%3F%23%25", "/q%3F%23%25/"],
-  ["//dir", "/dir/|404"],
-  ["//evil.test", "/evil.test/|404"],
-  ["////evil.test", "/evil.test/|404"],
-  ["/.//evil.test", "/evil.test/|40[04]"],
-  ["//evil.test/%2e%2e", "40[04]"],
-  ["//evil.test/..", "40[04]"],
-  ["/%5cevil.test", "/%5Cevil.test/|40[04]"],
+  ["//dir", "/dir/"],
+  ["//evil.test", "/evil.test/"],
+  ["////evil.test", "/evil.test/"],
+  ["/.//evil.test", "/evil.test/"],
+  ["//evil.test/%2e%2e", "200"],
+  ["//evil.test/..", "200"],
+  ["/%5cevil.test", "/%5Cevil.test/"],
   ["/\\evil.test", "400"],
-  ["/dir%0d%0aX-Forged:%20y", "40[04]"],
-  ["/line%0d%0aX-Forged:%20y", "/line%0D%0AX-Forged%3A%20y/|40[04]"],
+  ["/dir%0d%0aX-Forged:%20y", "404"],
+  ["/line%0d%0aX-Forged:%20y", "/line%0D%0AX-Forged%3A%20y/"],
   ["http://evil.test/dir", "/dir/"],
-  ["http://evil.test//evil.test", "/evil.test/|404"],
+  ["http://evil.test//evil.test", "/evil.test/"],
 ];
 
 for (const [target, want] of REDIRECTS) {
@@ -38,6 +49,7 @@ for (const [target, want] of REDIRECTS) {
       using folder = new Folder({
         "dir/sub/": "",
         "a b/": "",
+        "it's/": "",
         "ä/": "",
         "q?#%/": "",
         "evil.test/": "",
@@ -48,7 +60,7 @@ for (const [target, want] of REDIRECTS) {
       const text = `${method} ${target} HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n`;
       const [answer] = readAnswers(await talk(service.port, [text]), [method]);
       const location = answer?.fields.get("Location");
-      if (location !== undefined) assertMatch(`${answer?.status}`, /^30[1278]$/);
+      if (location !== undefined) assertEquals(answer?.status, 307);
       assertMatch(location ?? `${answer?.status}`, new RegExp(`^(?:${want})$`));
       assertEquals(answer?.fields.get("X-Forged"), undefined);
     });
@@ -77,7 +89,9 @@ const NAMES = [
   "~tilde",
   " blanks ",
   "a+b",
+  "a^b",
   "ä",
+  "Ã©.txt",
   "a\u0308",
   "日本語.txt",
   "\u202egnp.txt",
@@ -183,6 +197,19 @@ testListing("a name that is not UTF-8 is shown without a link", (page) => {
   assertMatch(page.body, /<td>dir\xef\xbf\xbd<td>/);
 });
 
+testListing("a name that looks like UTF-8 in Latin-1 is shown as it is", (page) => {
+  const text = new TextDecoder().decode(octetsOf(page.body));
+  assertMatch(text, /<a href="\.\/%C3%83%C2%A9\.txt">Ã©\.txt<\/a>/);
+});
+
+testListing("an apostrophe in a link is %27", (page) => {
+  assertMatch(page.body, /<a href="\.\/%27single%27">&#39;single&#39;<\/a>/);
+});
+
+testListing("a count of folders and files", (page) => {
+  assertMatch(page.body, new RegExp(`<p>3 folders, ${NAMES.length + 5} files\\. Times are UTC`));
+});
+
 testListing("HEAD has the same fields", async (page, port) => {
   const head = await ask(port, "/", [], "HEAD");
   const shown = ({ fields }: Answer) => [...fields].filter(([name]) => name !== "Date");
@@ -226,13 +253,80 @@ testListing("a folder with an awkward name has one too", async (_page, port) => 
   assert(!body.includes("<b>"));
 });
 
-Deno.test("listings: a sub-folder links up, the root does not", async () => {
+Deno.test("listings: a path of links, each to a folder above", async () => {
   await using service = start();
-  assertMatch((await ask(service.port, "/bare/")).body, /href="\.\.\/"/);
+  const { body } = await ask(service.port, "/bare/deep/");
+  const path = '<h1><a href="../../">/</a><wbr><a href="../">bare/</a><wbr>deep/</h1>';
+  assert(body.includes(path), body);
+  assertMatch(body, /<td><a href="\.\.\/">\.\.\/<\/a>/);
+  assertMatch(body, /<title>\/bare\/deep\/<\/title>/);
   using folder = new Folder({ "a.txt": "" });
   await using other = start({ root: folder.root });
-  assert(!(await ask(other.port, "/")).body.includes('"../"'));
+  const root = (await ask(other.port, "/")).body;
+  assert(root.includes("<h1>/</h1>") && !root.includes("../"), root);
+  assertMatch(root, /<p>0 folders, 1 file\./);
 });
+
+/** Queries, the names in their order, and the link of the sorted column. */
+const ORDERS: readonly [query: string, names: string, column: string][] = [
+  ["", "B/ c/ A9.txt a10.txt \u00e4z.txt z.bin", '"ascending"><a href="?sort=name&amp;desc">Name'],
+  [
+    "?sort=name&desc",
+    "c/ B/ z.bin \u00e4z.txt a10.txt A9.txt",
+    '"descending"><a href="?sort=name">',
+  ],
+  [
+    "?sort=size",
+    "B/ c/ z.bin a10.txt \u00e4z.txt A9.txt",
+    '"ascending"><a href="?sort=size&amp;desc">',
+  ],
+  [
+    "?sort=size&desc",
+    "c/ B/ A9.txt \u00e4z.txt a10.txt z.bin",
+    '"descending"><a href="?sort=size">',
+  ],
+  [
+    "?sort=modified",
+    "c/ B/ a10.txt A9.txt z.bin \u00e4z.txt",
+    '"ascending"><a href="?sort=modified&amp;',
+  ],
+  [
+    "?sort=modified&desc",
+    "B/ c/ \u00e4z.txt z.bin A9.txt a10.txt",
+    '"descending"><a href="?sort=modif',
+  ],
+  [
+    "?sort=nothing",
+    "B/ c/ A9.txt a10.txt \u00e4z.txt z.bin",
+    '"ascending"><a href="?sort=name&amp;desc">',
+  ],
+  ["?desc", "c/ B/ z.bin \u00e4z.txt a10.txt A9.txt", '"descending"><a href="?sort=name">'],
+];
+
+for (const [query, names, column] of ORDERS) {
+  for (const accept of ["text/html", "application/json"]) {
+    Deno.test(`listings: the order of ${query || "no query"} as ${accept}`, async () => {
+      using folder = new Folder({ "B/": "", "c/": "" });
+      const day = (date: number) => new Date(Date.UTC(2020, 0, date));
+      folder.write("A9.txt", "xxx", day(3));
+      folder.write("a10.txt", "x", day(2));
+      folder.write("\u00e4z.txt", "xx", day(5));
+      folder.write("z.bin", "", day(4));
+      Deno.utimeSync(folder.path("B"), day(9), day(9));
+      Deno.utimeSync(folder.path("c"), day(8), day(8));
+      await using service = start({ root: folder.root });
+      const { body } = await ask(service.port, `/${query}`, [`Accept: ${accept}`]);
+      const text = new TextDecoder().decode(octetsOf(body));
+      const pattern = accept === "text/html"
+        ? /<tr><td><a href="[^"]+">([^<]+)/g
+        : /"name":"([^"]+)"/g;
+      const found = [...text.matchAll(pattern)].map(([, name]) => name);
+      const wanted = accept === "text/html" ? names : names.replaceAll("/", "");
+      assertEquals(found.join(" "), wanted);
+      if (accept === "text/html") assert(text.includes(column), text);
+    });
+  }
+}
 
 Deno.test("listings: an index.html, none, or none at all", async () => {
   await using service = start();
@@ -248,7 +342,29 @@ Deno.test("listings: an index.html, none, or none at all", async () => {
   assertMatch(body, /\.dir\/[^]*\.hidden[^]*shown\.txt/);
 });
 
-Deno.test("listings: 10,000 entries are quick, the rest is told", async () => {
+Deno.test(
+  { name: "listings: a link swapped meanwhile never shows names outside", ignore: !UNIX },
+  async () => {
+    using folder = new Folder({ "in/inside.txt": "", "../out/secret.txt": "" });
+    folder.link("in", "link");
+    const swap = `for (let out = false;; out = !out) {
+    Deno.symlinkSync(out ? "../out" : "in", ".next");
+    Deno.renameSync(".next", "link");
+  }`;
+    const { stop } = await runMeanwhile(swap, folder.root);
+    await using service = start({ root: folder.root });
+    const came = new Set<string>();
+    for (let round = 0; round < 300; round++) {
+      const { status, body } = await ask(service.port, `/link/?${round}`);
+      assert(!body.includes("secret"), body);
+      came.add(status === 200 && body.includes("inside.txt") ? "inside" : `${status}`);
+    }
+    await stop();
+    assert([...came].every((each) => ["inside", "404"].includes(each)), [...came].join());
+  },
+);
+
+Deno.test("listings: 10,000 entries, others are served meanwhile, more are counted", async () => {
   using folder = new Folder();
   for (let count = 0; count < 10_000; count++) {
     const path = folder.path(`a file of a usual length ${count}.txt`);
@@ -257,13 +373,22 @@ Deno.test("listings: 10,000 entries are quick, the rest is told", async () => {
     else Deno.linkSync(folder.path(`a file of a usual length ${count - count % 1_000}.txt`), path);
   }
   await using service = start({ root: folder.root });
-  const begun = performance.now();
   const { status, body } = await ask(service.port, "/");
-  assert(performance.now() - begun < 600, "0.2 s are wanted");
   assertEquals(status, 200);
   assert(body.length < 1_500_000, `${body.length} octets`);
-  assertEquals(body.match(/<a href="/g)?.length, 10_000);
+  assertEquals(body.match(/<a href="\.\//g)?.length, 10_000);
+  // Other clients get their responses while a listing is made.
+  let isListed = false;
+  let answered = 0;
+  const listing = ask(service.port, "/?again").then(() => isListed = true);
+  while (!isListed) {
+    await ask(service.port, "/a%20file%20of%20a%20usual%20length%200.txt");
+    answered++;
+  }
+  await listing;
+  assert(answered >= 5, `${answered} responses`);
   for (let count = 0; count < 7; count++) folder.write(`more ${count}`);
   const more = await ask(service.port, "/?more");
-  assertMatch(more.body, /\b7 more\b/);
+  assertMatch(more.body, /, and 7 more, not shown\./);
+  assertEquals(more.body.match(/<a href="\.\//g)?.length, 10_000);
 });

@@ -11,7 +11,6 @@ import {
   ask,
   Client,
   Folder,
-  HUGE,
   LARGE,
   nameOf,
   octets,
@@ -458,11 +457,47 @@ for (const size of [1_000, 300_000]) {
   });
 }
 
-Deno.test("RFC 9110 §8.8.3: the tag of a huge file tells nothing of the disk", async () => {
-  using folder = new Folder({ "huge.bin": new Uint8Array(HUGE) });
+Deno.test("RFC 9110 §8.8.3: a file of 8 MiB has a hash, above it size and time", async () => {
+  using folder = new Folder({ "hashed.bin": new Uint8Array(8_388_608) });
+  folder.write("timed.bin", new Uint8Array(8_388_609));
   await using service = start({ root: folder.root });
-  const { fields } = await ask(service.port, "/huge.bin", [], "HEAD");
-  assertMatch(fields.get("ETag") ?? "", /^"[\w-]{27}"$/);
+  const etag = async (name: string) =>
+    (await ask(service.port, `/${name}`, [], "HEAD")).fields.get("ETag") ?? "";
+  assertMatch(await etag("hashed.bin"), /^"[\w-]{27}"$/);
+  assertEquals(await etag("timed.bin"), `"800001-${WRITTEN.getTime().toString(16)}"`);
+});
+
+Deno.test(
+  { name: "RFC 9110 §8.8.3: chmod and a link keep the tag of a huge file", ignore: !UNIX },
+  async () => {
+    using folder = new Folder({ "huge.bin": new Uint8Array(8_388_609) });
+    await using service = start({ root: folder.root });
+    let round = 0;
+    const etag = async () =>
+      (await ask(service.port, `/huge.bin?${round++}`, [], "HEAD")).fields.get("ETag");
+    const before = await etag();
+    Deno.chmodSync(folder.path("huge.bin"), 0o600);
+    Deno.linkSync(folder.path("huge.bin"), folder.path("again.bin"));
+    assertEquals(await etag(), before);
+  },
+);
+
+Deno.test("RFC 9110 §8.8.1: the tag of a huge file is weak while its time is new", async () => {
+  using folder = new Folder();
+  folder.write("huge.bin", new Uint8Array(8_388_609).fill(0x61), new Date(Date.now() + 5_000));
+  await using service = start({ root: folder.root });
+  const head = async (fields: string[], method = "HEAD") =>
+    await ask(service.port, "/huge.bin", fields, method);
+  const etag = (await head([])).fields.get("ETag") ?? "";
+  assertMatch(etag, /^W\/"800001-[0-9a-f]+"$/);
+  const strong = etag.slice(2);
+  assertEquals((await head([`If-None-Match: ${etag}`])).status, 304);
+  assertEquals((await head([`If-None-Match: ${strong}`])).status, 304);
+  assertEquals((await head([`If-Match: ${etag}`])).status, 412, "§13.1.1: compares strongly");
+  assertEquals((await head([`If-Match: ${strong}`])).status, 412);
+  const ranged = ["Range: bytes=0-1", `If-Range: ${etag}`];
+  assertEquals((await head(ranged, "GET")).status, 200, "§13.1.5: a weak tag selects no range");
+  assertEquals((await head(["Range: bytes=0-1"], "GET")).status, 206);
 });
 
 Deno.test("RFC 9110 §8.8.2.1: Last-Modified is never later than Date", async () => {
@@ -495,12 +530,17 @@ Deno.test("RFC 9110 §8.8.2.2: a date within its own second is no strong validat
 
 // ---- Meaning: codings --------------------------------------------------
 
-/** What is accepted, and which of "style.css", ".br" and ".gz" comes. */
+/** What is accepted, and which of "style.css", ".br", ".gz" and ".zst" comes. */
 const CODINGS: readonly [accepted: string | null, want: string][] = [
   [null, "identity"],
   ["", "identity"],
   ["identity", "identity"],
-  ["deflate, zstd", "identity"],
+  ["deflate", "identity"],
+  ["zstd", "zstd"],
+  ["gzip, zstd", "zstd"],
+  ["zstd, br", "br"],
+  ["zstd;q=0.5, gzip", "gzip"],
+  ["zstd;q=0, *", "br"],
   ["gzip", "gzip"],
   ["GZip", "gzip"],
   ["br", "br"],
@@ -519,7 +559,7 @@ const CODINGS: readonly [accepted: string | null, want: string][] = [
   ["gzip;q=0.0", "identity"],
   ["gzip;q=0.000, br;q=0", "identity"],
   ["br;q=0, gzip", "gzip"],
-  ["br;q=0, *", "gzip"],
+  ["br;q=0, *", "zstd"],
   ["*;q=0", "identity"],
   ["gzip;q=0.5, identity", "identity"],
   ["gzip;q=0.5, identity;q=0.1", "gzip"],
@@ -529,7 +569,12 @@ const CODINGS: readonly [accepted: string | null, want: string][] = [
 ];
 
 /** A style sheet with a sibling in each coding. */
-const STYLES = { "style.css": "plain", "style.css.br": "brotli", "style.css.gz": "gz" };
+const STYLES = {
+  "style.css": "plain",
+  "style.css.br": "brotli",
+  "style.css.gz": "gz",
+  "style.css.zst": "zst",
+};
 
 for (const [accepted, want] of CODINGS) {
   Deno.test(`RFC 9110 §12.5.3: Accept-Encoding: ${accepted} gets ${want}`, async () => {
@@ -538,7 +583,7 @@ for (const [accepted, want] of CODINGS) {
     const fields = accepted === null ? [] : [`Accept-Encoding: ${accepted}`];
     const answer = await ask(service.port, "/style.css", fields);
     assertEquals(answer.fields.get("Content-Encoding") ?? "identity", want);
-    assertEquals(answer.body, { identity: "plain", br: "brotli", gzip: "gz" }[want]);
+    assertEquals(answer.body, { identity: "plain", br: "brotli", gzip: "gz", zstd: "zst" }[want]);
     assertEquals(answer.fields.get("Content-Type"), "text/css; charset=utf-8");
     assertMatch(answer.fields.get("Vary") ?? "", /Accept-Encoding/i, "§12.5.5");
     const etag = answer.fields.get("ETag") ?? "";
@@ -557,11 +602,11 @@ Deno.test("RFC 9110 §8.8.3.3: each coding has a tag of its own", async () => {
   using folder = new Folder(STYLES);
   await using service = start({ root: folder.root });
   const tags = new Set<string | undefined>();
-  for (const accepted of ["identity", "br", "gzip"]) {
+  for (const accepted of ["identity", "br", "gzip", "zstd"]) {
     const { fields } = await ask(service.port, "/style.css", [`Accept-Encoding: ${accepted}`]);
     tags.add(fields.get("ETag"));
   }
-  assertEquals(tags.size, 3);
+  assertEquals(tags.size, 4);
 });
 
 const TEXT = "text/plain; charset=utf-8";
