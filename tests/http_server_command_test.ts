@@ -226,7 +226,7 @@ Deno.test({ name: "program: the second signal ends it at once", ignore: !UNIX },
   const begun = performance.now();
   program.stop("SIGINT");
   const { code } = await ended;
-  assert(performance.now() - begun < 1_500);
+  assert(performance.now() - begun < 4_000, "not the 5 s of an orderly end");
   assertEquals(code, 130);
 });
 
