@@ -1,6 +1,7 @@
 /**
- * A bounded flood on the echo server: floods of probes, junk of every size, many short-lived clients.
- * At the end its summary must add up, its memory be flat, and its exit status 0.
+ * Floods the echo server for a limited time: with probes, with junk of every size, and from many
+ * short-lived clients. At the end its summary must add up, its memory must not have grown, and its
+ * exit status must be 0.
  *
  * ```sh
  * deno run -A --unstable-net tests/udp_load.ts [seconds]
@@ -15,14 +16,14 @@ const PORT = 20_000 + Math.floor(Math.random() * 20_000);
 const target = { transport: "udp", hostname: "127.0.0.1", port: PORT } as const;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The memory of a process in MB. */
+/** Returns the memory of a process (MB). */
 function memoryOf(pid: number): number {
   const [, kilobytes = "0"] = /VmRSS:\s+(\d+)/.exec(Deno.readTextFileSync(`/proc/${pid}/status`)) ??
     [];
   return Math.round(Number(kilobytes) / 1024);
 }
 
-/** Sends junk of every size from one socket after the other, each a client of its own. */
+/** Sends junk of every size, 20 datagrams from each of many sockets. */
 async function sendJunk(until: number): Promise<void> {
   while (performance.now() < until) {
     const socket = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
@@ -35,7 +36,7 @@ async function sendJunk(until: number): Promise<void> {
   }
 }
 
-/** Floods with probes for some seconds; how many were sent and answered, as the pinger counts. */
+/** Floods with probes. Returns the counts of the pinger. */
 async function flood(seconds: number): Promise<string> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--unstable-net", "-A", `${ROOT}udp_pinger.ts`]

@@ -10,7 +10,16 @@ import { parseCommandLine } from "../cli.ts";
 import { UsageError } from "../protocol.ts";
 import { checkOptions, COMMAND } from "../udp_ping_server.ts";
 import { ROOT, runProgram } from "./helpers.ts";
-import { addressOf, Client, running, sleep, udp, web } from "./udp_ping_server_helpers.ts";
+import {
+  addressOf,
+  Client,
+  numbers,
+  running,
+  settled,
+  sleep,
+  udp,
+  web,
+} from "./udp_ping_server_helpers.ts";
 
 const REFUSED = [
   {
@@ -152,6 +161,32 @@ for (const { args, says } of LOSSES) {
     );
   });
 }
+
+/** Returns which of 40 requests of a new client are answered. */
+async function answeredOf(port: number): Promise<string> {
+  const client = new Client({ hostname: "127.0.0.1", port, transport: "udp" });
+  for (let index = 0; index < 40; index++) {
+    await client.send(`number ${index}`);
+    await sleep(1);
+  }
+  await settled(() => client.received.length);
+  const answered = numbers(client.received).join(" ");
+  await client.close();
+  return answered;
+}
+
+Deno.test("--seed: without it clients differ, with the printed seed the first run is repeated", async () => {
+  const runs: string[] = [];
+  const use = async (port: number) => {
+    runs.push(await answeredOf(port), await answeredOf(port));
+  };
+  const { stderr } = await running([], use);
+  const seed = /\(seed (\d+)\)/.exec(stderr)?.[1] ?? "";
+  await running(["--seed", seed], use);
+  const [first, second, third, fourth] = runs;
+  assert(first !== second, first);
+  assertEquals([third, fourth], [first, first]);
+});
 
 Deno.test("command line: SIGQUIT prints the summary and goes on, SIGTERM prints it and ends", async () => {
   const { code, stdout } = await running(["--loss", "0"], async (port, program) => {

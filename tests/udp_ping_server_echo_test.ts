@@ -10,6 +10,7 @@ import {
   PERFECT,
   sendMany,
   serving,
+  settled,
   sleep,
   udp,
   until,
@@ -256,16 +257,10 @@ async function loop(options: Partial<EchoOptions>): Promise<number> {
   // A server sends this itself, as if its address had been forged.
   await one?.send(octetsOf("loop"), addressOf(other ?? udp()));
   const received = () => servers.reduce((sum, { counts }) => sum + counts.received, 0);
-  let before = -1;
-  const isOver = () => {
-    const isQuiet = received() === before;
-    before = received();
-    return isQuiet;
-  };
-  assert(await until(() => sleep(150).then(isOver)), `still running after ${before} datagrams`);
+  assert(await settled(received), `still running after ${received()} datagrams`);
   stop.abort();
   await Promise.all(done);
-  return before;
+  return received();
 }
 
 const LOOPS: Record<string, Partial<EchoOptions>> = {

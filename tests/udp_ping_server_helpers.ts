@@ -36,6 +36,17 @@ export async function until(isTrue: () => boolean | Promise<boolean>): Promise<b
   return false;
 }
 
+/** Waits until a number does not change for 150 ms, for 10 s at most. Returns whether it settled. */
+export function settled(count: () => number): Promise<boolean> {
+  let before = -1;
+  return until(async () => {
+    await sleep(150);
+    const isSettled = count() === before;
+    before = count();
+    return isSettled;
+  });
+}
+
 /** An echo without faults. */
 export const PERFECT: EchoOptions = {
   ...{ loss: 0, delay: 0, jitter: 0, duplicate: 0, corrupt: 0, reorder: 0 },
