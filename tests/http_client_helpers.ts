@@ -62,6 +62,8 @@ export class ScriptedServer implements AsyncDisposable {
     readonly sends: Step[][],
     readonly cut: (text: string) => string[],
     listener: Deno.Listener,
+    /** Makes the response to each request, instead of a script. */
+    readonly respond?: (request: string, count: number) => string,
   ) {
     this.#listener = listener;
     this.#accept();
@@ -76,19 +78,20 @@ export class ScriptedServer implements AsyncDisposable {
       for (let count = 0;; count++) {
         const conn = await this.#listener.accept();
         const script = this.sends[Math.min(count, this.sends.length - 1)] ?? [];
-        this.#conns.push(this.#play(conn, script).catch(() => {}));
+        this.#conns.push(this.#play(conn, script, count).catch(() => {}));
       }
     } catch {
       // the end of the test
     }
   }
 
-  async #play(conn: Deno.Conn, script: Step[]): Promise<void> {
+  async #play(conn: Deno.Conn, script: Step[], count: number): Promise<void> {
     this.#open.add(conn);
     try {
       if ("setNoDelay" in conn && typeof conn.setNoDelay === "function") conn.setNoDelay();
       if (script[0] !== BLIND) this.requests.push(await readRequest(conn));
-      for (const step of script) {
+      const response = this.respond?.(this.requests.at(-1) ?? "", count);
+      for (const step of response === undefined ? script : [response]) {
         if (step === RESET) return;
         if (step === BLIND) continue;
         if (step === STAY) await conn.read(new Uint8Array(1));
