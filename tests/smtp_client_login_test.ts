@@ -298,6 +298,14 @@ const LOGINS: Dialogue[] = [
     says: "535 no [credentials], no [credentials]",
   },
   {
+    rule: "an echoed password of four letters is hidden",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: "q7x!" },
+    talk: `C: AUTH PLAIN ${b64("\0ann\0q7x!")}\nS: 535 no q7x!\n${BYE}`,
+    code: 77,
+    says: "535 no [credentials]",
+  },
+  {
     rule: "an echoed password with control characters is hidden",
     offers: ["AUTH PLAIN"],
     env: { SMTP_PASSWORD: "s3\tcr\u202eet" },
@@ -538,3 +546,10 @@ for (const [rule, reply, advice] of ADVICE) {
     assertStringIncludes(stderr.split("\n")[1] ?? "", advice);
   });
 }
+
+Deno.test("an echoed password of three letters is not hidden: it would be in every line", async () => {
+  const talk = `C: AUTH PLAIN ${b64("\0ann\0in ")}\nS: 535 no in there\n${BYE}`;
+  const env = { SMTP_PASSWORD: "in " };
+  const dialogue = { rule: "", talk, offers: ["AUTH PLAIN"], args: USER, env, code: 77 };
+  await converse({ ...dialogue, says: "535 no in there" }, "implicit", (text) => [text]);
+});

@@ -8,8 +8,10 @@ import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0
 import { Wire } from "../protocol.ts";
 import { LOCAL } from "./helpers.ts";
 import {
+  BOB,
   BYE,
   CLEAR,
+  converse,
   DATA,
   type Dialogue,
   DONE,
@@ -583,3 +585,58 @@ Deno.test("Ctrl-C: the connection is closed at once, without QUIT", async () => 
   assertEquals((await run(args, { signal: stop.signal })).code, 130);
   assertEquals(await serving, null);
 });
+
+/** Refusals of the message, and the advice. */
+const ADVICE: [rule: string, reply: string, code: number, advice: string][] = [
+  [
+    "Exchange, another sender",
+    "550 5.7.60 SMTP; Client does not have permissions to send as this sender",
+    69,
+    "may not send as --from",
+  ],
+  [
+    "Exchange Online, another sender",
+    "554 5.2.252 SendAsDenied; ann@example.org not allowed to send as bob@example.org",
+    69,
+    "may not send as --from",
+  ],
+  [
+    "Amazon SES, an unverified sender",
+    "554 Message rejected: Email address is not verified.",
+    69,
+    "Verify the --from address",
+  ],
+  [
+    "SendGrid, an unverified sender",
+    "550 The from address does not match a verified Sender Identity.",
+    69,
+    "Verify the --from address",
+  ],
+  ["a login is missing", "530 5.7.0 Authentication required", 69, "wants a login (--user)"],
+];
+
+for (const [rule, reply, code, advice] of ADVICE) {
+  Deno.test(`advice: ${rule}`, async () => {
+    const talk = `${MAIL}\n${RCPT}\n${DATA}\nS: ${reply}\n${BYE}`;
+    const { stderr } = await converse({ rule, talk, code, args: BOB }, "none", (text) => [text]);
+    assertEquals(stderr.trim().split("\n").length, 2, stderr);
+    assertStringIncludes(stderr.split("\n")[1] ?? "", advice);
+  });
+}
+
+for (const char of [" ", "\t", ",", "=", "?", "-", "%", '"', "(", ".", "<", "3", "\x1b", "\xff"]) {
+  Deno.test(`long replies of ${JSON.stringify(char)} are read in linear time`, async () => {
+    const lines = `250-X${char.repeat(60_000)}x\r\n`.repeat(3);
+    const talk = `RAW: ${
+      JSON.stringify(`220 ${char.repeat(60_000)}x\r\n`)
+    }\nC: EHLO [127.0.0.1]\nRAW: ${
+      JSON.stringify(`250-mx\r\n${lines}250 AUTH=${char.repeat(60_000)}x\r\n`)
+    }\nC: MAIL FROM:<ann@example.org>\nRAW: ${
+      JSON.stringify(`550 ${char.repeat(60_000)}x\r\n`)
+    }\n${BYE}`;
+    const start = performance.now();
+    await converse({ rule: "", talk, code: 69, args: [...CLEAR, "-v"] }, null, (text) => [text]);
+    const elapsed = performance.now() - start;
+    assert(elapsed < 2000, `${elapsed} ms`); // 20 ms where nothing else runs
+  });
+}

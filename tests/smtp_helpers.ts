@@ -219,6 +219,7 @@ export const MINIMAL = [
   "x",
 ];
 export const DRY_RUN = ["--dry-run", "-f", "ann@example.org", "-m", "x"];
+export const BOB = ["-t", "bob@example.org"];
 export const CLEAR = ["-t", "bob@example.org", "--tls", "none"];
 export const TRY = ["-t", "bob@example.org", "--tls", "try"];
 export const HI = "S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250 STARTTLS\n";
