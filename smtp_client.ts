@@ -978,7 +978,7 @@ function multipart(subtype: string, parts: BodyPart[][]): BodyPart[] {
   ];
 }
 
-/** Encodes a text as 7bit if possible, else in the shorter of quoted-printable and base64. */
+/** Encodes a text as 7bit if possible, else as quoted-printable, or base64 if that is far shorter. */
 function textPart(subtype: string, text: string): BodyPart[] {
   const lines = text.replace(/(?:\r\n|\r|\n)$/, "").split(/\r\n|\r|\n/);
   const whole = lines.map((line) => `${line}\r\n`).join("");
