@@ -79,8 +79,15 @@ export type Field = readonly [name: string, value: string];
 /** Octets in memory. */
 export type Octets = Uint8Array<ArrayBuffer>;
 
-/** A URL without its user and password; those, one char an octet; and the zone of RFC 6874. */
-type Target = { url: URL; userinfo: string | null; zone: string };
+/** A URL, taken apart. */
+interface Target {
+  /** The URL without user, password and fragment. */
+  readonly url: URL;
+  /** User and password, `user:password`, one char an octet. */
+  readonly userinfo: string | null;
+  /** Zone of a link-local address (RFC 6874). */
+  readonly zone: string;
+}
 
 /** A request; the credentials, `user:password`, are for the origin of its target alone. */
 interface HttpRequest {
@@ -351,9 +358,9 @@ const encoder = new TextEncoder();
 
 // ---- Engine: the URL ---------------------------------------------------
 
-/** Reads what a user calls a URL: `http://h/p`, `h/p`, `h:8000/p`, `[::1]:8000/p`, `:8000/p`. */
+/** Reads a URL as users type it: `http://h/p`, `h/p`, `h:8000/p`, `[::1]:8000/p`, `:8000/p`. */
 function parseTarget(text: string): Target {
-  // `new URL` drops TAB, CR and LF in silence.
+  // `new URL` ignores TAB, CR and LF.
   // deno-lint-ignore no-control-regex
   if (/[\x00-\x20\x7f]/.test(text)) throw badUrl(text, "it holds a blank or a control character");
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return toTarget(text);
@@ -361,8 +368,8 @@ function parseTarget(text: string): Target {
 }
 
 /**
- * Resolves a Location against the URL it came from (RFC 9110 §10.2.2). What a URL cannot hold is
- * percent-encoded octet by octet, which is right for UTF-8 and for Latin-1.
+ * Resolves a Location against the URL of its response (RFC 9110 §10.2.2). Characters that a URL
+ * cannot hold are percent-encoded octet by octet, which is right for UTF-8 and for Latin-1.
  */
 function resolveLocation(base: Target, location: string): Target {
   const encoded = location.replace(
@@ -371,13 +378,17 @@ function resolveLocation(base: Target, location: string): Target {
   );
   if (/^[a-z][a-z0-9+.-]*:/i.test(encoded)) return toTarget(encoded);
   if (encoded.startsWith("//")) return toTarget(base.url.protocol + encoded);
-  return { url: stripped(new URL(encoded, base.url)), zone: base.zone, userinfo: null };
+  return { url: withoutUserinfo(new URL(encoded, base.url)), zone: base.zone, userinfo: null };
 }
 
 /** `"[" IPv6address "%25" ZoneID "]" [ ":" port ]` (RFC 6874 §2); a lone "%" is taken as well. */
 const ZONED_HOST = /^\[([^\]%]*)%(?:25)?([^\]]+)\](:\d*)?$/;
 
-/** Takes an absolute URL apart: exit 1 for another scheme, 3 if it is no URL. */
+/**
+ * Takes an absolute URL apart.
+ *
+ * @throws {ExitError} With status 1 for another scheme, 3 if it is not a URL.
+ */
 function toTarget(text: string): Target {
   const [, scheme = "", slashes, authority = "", rest = ""] =
     /^([^:]*):(\/\/)?([^/?#]*)(.*)$/s.exec(text) ?? [];
@@ -392,14 +403,15 @@ function toTarget(text: string): Target {
     const url = new URL(`${scheme}://${host}${rest.replaceAll("\\", "%5C")}`);
     const isNamed = url.username !== "" || url.password !== "";
     const userinfo = isNamed ? percentDecode(`${url.username}:${url.password}`) : null;
-    return { url: stripped(url), zone: url.hostname.startsWith("[fe80:") ? zone : "", userinfo };
+    const isLinkLocal = url.hostname.startsWith("[fe80:");
+    return { url: withoutUserinfo(url), zone: isLinkLocal ? zone : "", userinfo };
   } catch {
-    throw badUrl(text, "host or port make no sense");
+    throw badUrl(text, "the host or the port is malformed");
   }
 }
 
-/** Takes out of a URL what does not go into a request. */
-function stripped(url: URL): URL {
+/** Removes from a URL what a request does not contain: user, password and fragment. */
+function withoutUserinfo(url: URL): URL {
   url.username = url.password = url.hash = "";
   return url;
 }
@@ -409,22 +421,24 @@ function badUrl(text: string, why: string): ExitError {
   return new ExitError(3, `Cannot use URL "${shown}": ${why}`);
 }
 
-/** Turns %XX into octets, one char each. */
+/** Decodes %XX into octets, one char each. */
 function percentDecode(text: string): string {
   return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number(`0x${hex}`)));
 }
 
 // ---- Engine: the connection --------------------------------------------
 
-/** What to connect to: a host without brackets, a port, and the addresses if they are known. */
+/** What to connect to. */
 interface Place {
-  host: string;
-  port: number;
-  addresses?: readonly string[] | undefined;
-  isProxy?: boolean;
+  /** Name or address, without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** Addresses that need no look-up. */
+  readonly addresses?: readonly string[] | undefined;
+  readonly isProxy?: boolean;
 }
 
-/** Opens a connection to a server: name, TCP and TLS, all within `--connect-timeout`. */
+/** Connects to a server within `--connect-timeout`: name, TCP, proxy and TLS. */
 async function connect(target: Target, attempt: Attempt, times: Times): Promise<Deno.Conn> {
   const { connectTimeout } = attempt.options;
   const timeout = AbortSignal.timeout(connectTimeout);
@@ -450,7 +464,7 @@ async function openConnection(
   const port = Number(url.port || (isTls ? 443 : 80));
   const fixed = resolve.find((other) => other.host === host && other.port === port);
   const open = async () => {
-    // The proxy looks the name up.
+    // The proxy resolves the name of the server.
     const place = proxy ? { ...proxy, isProxy: true } : { host, port, addresses: fixed?.addresses };
     const conn = await openTcp(place, attempt, times);
     if (!proxy || !isTls) return conn;
@@ -470,7 +484,7 @@ async function openTcp(place: Place, attempt: Attempt, times: Times): Promise<De
   return conn;
 }
 
-/** Adds the time that some work takes to its phase. */
+/** Adds the duration of some work to a phase. */
 async function timed<T>(times: Times, phase: keyof Times, work: () => Promise<T>): Promise<T> {
   const began = performance.now();
   try {
@@ -480,7 +494,7 @@ async function timed<T>(times: Times, phase: keyof Times, work: () => Promise<T>
   }
 }
 
-/** Waits no longer than the signal allows for what cannot be called off. */
+/** Waits for work that cannot be cancelled, but only until the signal aborts. */
 async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);
@@ -494,9 +508,10 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 /**
- * Returns what to connect to: addresses, or the name itself. `Deno.connect` looks a name up and
- * tries its addresses as RFC 8305 says. To do that here takes 20 ms to load node:dns, so it is done
- * only where the addresses matter, and where Deno allows each of them.
+ * Returns the addresses of a place, or its name. `Deno.connect` resolves a name and tries its
+ * addresses by itself (RFC 8305). Loading node:dns costs 20 ms, so the name is resolved here only
+ * if a family is given or the addresses are shown. Without permission for each address, the name
+ * is returned, because permission may be given for the name alone.
  */
 async function resolveHost(place: Place, attempt: Attempt, times: Times): Promise<string[]> {
   const { options: { family, timing }, io: { trace } } = attempt;
@@ -517,7 +532,7 @@ async function resolveHost(place: Place, attempt: Attempt, times: Times): Promis
   return isAllowed ? addresses : [isLocal ? "localhost" : host];
 }
 
-/** Looks a name up with getaddrinfo, and keeps its order (RFC 6724). */
+/** Resolves a name with getaddrinfo and keeps its order (RFC 6724). */
 async function lookUp(place: Place, { options, io }: Attempt, times: Times): Promise<string[]> {
   const { family } = options;
   const { host } = place;
@@ -527,18 +542,19 @@ async function lookUp(place: Place, { options, io }: Attempt, times: Times): Pro
       io.trace("*", `${domainToUnicode(host)} is ${host} to the DNS`);
     }
     const { lookup } = await import("node:dns/promises");
-    await lookup("127.0.0.1"); // loads the rest of the resolver, which must not count as "dns"
+    await lookup("127.0.0.1"); // loads the rest of the resolver, which is not a part of "dns"
     const settings = { all: true, family: family ?? 0, verbatim: true } as const;
     const found = await timed(times, "dns", () => lookup(host, settings));
-    return takeTurns([...new Set(found.map(({ address }) => address))]);
+    return alternateFamilies([...new Set(found.map(({ address }) => address))]);
   } catch (error) {
-    if (error instanceof Error && error.message.includes("EPERM")) return [host]; // Deno says it
+    // Deno.connect then names the missing permission.
+    if (error instanceof Error && error.message.includes("EPERM")) return [host];
     throw noAddress(place, family);
   }
 }
 
-/** Lets the families take turns, each in its order (RFC 8305 §4). */
-function takeTurns(addresses: string[]): string[] {
+/** Alternates the families; the order within each stays (RFC 8305 §4). */
+function alternateFamilies(addresses: string[]): string[] {
   const rank = (address: string) => {
     const before = addresses.slice(0, addresses.indexOf(address));
     return before.filter((other) => familyOf(other) === familyOf(address)).length;
@@ -559,8 +575,8 @@ function noAddress({ host, isProxy }: Place, family: 4 | 6 | null): ExitError {
 }
 
 /**
- * Connects to the first address that answers. Each has a head start over the next (RFC 8305 §5), so
- * that one that does not answer costs a moment, and not all the time there is.
+ * Connects to the first address that answers. Each has a head start over the next one (RFC 8305
+ * §5), so an address that does not answer costs 250 ms instead of the whole timeout.
  */
 async function dial(
   place: Place,
@@ -577,7 +593,8 @@ async function dial(
       attempts.push(attempt);
       if (hostname === addresses.at(-1)) break;
       const isAnyOpen = Promise.any(attempts).then(() => true, () => false);
-      const isOpen = attempt.then(() => true, () => false); // its failure starts the next, too
+      // A failure of this attempt starts the next one at once.
+      const isOpen = attempt.then(() => true, () => false);
       if (await Promise.race([isAnyOpen, isOpen, pause(HEAD_START, ended)])) break;
     }
     const conn = await Promise.any(attempts);
@@ -596,7 +613,7 @@ async function dial(
 function noConnection(place: Place, addresses: string[], error: unknown): ExitError {
   const { host, port, isProxy } = place;
   const why = reasonOf(error);
-  // Deno has neither a class nor a code for these two.
+  // Neither error has a class or a code of its own.
   if (error instanceof URIError || why.startsWith("failed to lookup")) {
     return noAddress(place, null);
   }
@@ -609,9 +626,9 @@ function noConnection(place: Place, addresses: string[], error: unknown): ExitEr
 }
 
 /**
- * Asks the proxy for a tunnel to an origin (RFC 9110 §9.3.6). A 2xx has no body, whatever its
- * fields say, and what follows it comes from the origin, which speaks second: octets here are not
- * its own.
+ * Asks the proxy for a tunnel to a server (RFC 9110 §9.3.6). A 2xx has no body, whatever its fields
+ * say. In TLS the client sends first, so octets after the 2xx are not the server's: `release`
+ * refuses them.
  */
 async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attempt): Promise<void> {
   const { options: { agent, proxy, times: { readTimeout } }, io, signal } = attempt;
@@ -630,7 +647,7 @@ async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attemp
   } catch (error) {
     wire.close();
     if (signal.aborted || error instanceof RetryError || error instanceof FinalError) throw error;
-    const failure = failureOf(error, { malformed: 56, limit: 56, closed: 56 }, readTimeout);
+    const failure = exitErrorOf(error, { malformed: 56, limit: 56, closed: 56 }, readTimeout);
     if (!(failure instanceof ExitError) || failure.status === 28) throw failure;
     throw new ExitError(56, `No tunnel through the proxy: ${failure.message}`);
   } finally {
@@ -648,7 +665,7 @@ function tunnelRefusal(authority: string, response: HttpResponse, attempt: Attem
   return new FinalError(56, `${answer}; ${remedy}`);
 }
 
-/** Opens connections until one has TLS and a certificate that is trusted. */
+/** Opens a connection with TLS, or two if the first check of the certificate fails. */
 async function startTls(
   open: () => Promise<Deno.TcpConn>,
   hostname: string,
@@ -673,7 +690,7 @@ async function startTls(
   }
 }
 
-/** Makes exit 60 of a fault of the certificate, 35 of another fault of TLS. */
+/** Maps a fault of the certificate to exit 60, any other fault of TLS to exit 35. */
 function tlsError(hostname: string, error: unknown): ExitError {
   const { isCertificate, why } = describeTlsFault(error, "--cacert FILE");
   if (!isCertificate) return new ExitError(35, `No TLS with ${hostname}: ${why}`);
@@ -682,7 +699,7 @@ function tlsError(hostname: string, error: unknown): ExitError {
 
 // ---- Engine: the request -----------------------------------------------
 
-/** Puts the first request together; what the user gives as a field replaces ours. */
+/** Makes the first request. A field of the user replaces the client's own. */
 function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
   const { method, body, upload, range } = options;
   const ours: Field[] = [
@@ -696,7 +713,7 @@ function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
   ];
   const given = [...options.removed, ...options.fields.map(([name]) => name.toLowerCase())];
   const kept = ours.filter(([name, value]) => value !== "" && !given.includes(name.toLowerCase()));
-  // RFC 9110 §8.6: a length, be it of nothing, where the method foresees content.
+  // RFC 9110 §8.6: these methods expect content, so its absence is stated as well.
   const empty = /^(POST|PUT|PATCH)$/.test(method) ? 0 : null;
   const length = upload ? upload.size : body?.length ?? empty;
   if (length !== null) kept.push(["Content-Length", String(length)]);
@@ -732,7 +749,7 @@ async function exchange(
       answered.abort();
     }
   })();
-  // If the upload cannot be read, there is no answer to wait for; if it cannot be sent, there may be.
+  // If the upload cannot be read, no response will come. If it cannot be sent, one may be there.
   const rejected = sending.then(() => reading, (error) => {
     if (error instanceof ExitError) throw error;
     return reading;
@@ -740,10 +757,10 @@ async function exchange(
   try {
     return { wire, request, sending, response: await Promise.race([reading, rejected]) };
   } catch (error) {
-    // A reset is reported once: if the write gets it, the read sees a plain end.
+    // The system reports a reset once: if the write gets it, the read sees a normal end.
     const isSilent = error instanceof ExitError && error.status === 52;
     if (isSent || !(isSilent || error instanceof ClosedError)) {
-      throw failureOf(error, { malformed: 8, limit: 100, closed: 8 }, readTimeout);
+      throw exitErrorOf(error, { malformed: 8, limit: 100, closed: 8 }, readTimeout);
     }
     const status = request.body?.length || request.upload ? 55 : 56;
     throw new ExitError(status, "The server closed before it had the whole request");
@@ -845,7 +862,7 @@ function traceRequest(lines: readonly string[], trace: Trace | undefined): void 
 }
 
 /** Maps a WireError to an exit status; returns any other error unchanged. */
-function failureOf(
+function exitErrorOf(
   error: unknown,
   at: { malformed: number; limit: number; closed: number },
   readTimeout: number,
@@ -1783,7 +1800,7 @@ async function copyBody(
       io.progress?.(output.size, codings.length === 0 ? total : null);
     }
   } catch (error) {
-    throw failureOf(error, { malformed: 56, limit: 56, closed: 18 }, options.times.readTimeout);
+    throw exitErrorOf(error, { malformed: 56, limit: 56, closed: 18 }, options.times.readTimeout);
   }
 }
 
@@ -1967,6 +1984,8 @@ export const COMMAND: Command<typeof OPTIONS> = {
   options: OPTIONS,
   notes: [
     "URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)",
+    "Certificates are checked with Mozilla's CAs. DENO_TLS_CA_STORE=system takes the CAs of the " +
+    "system, DENO_CERT=FILE adds one.",
     `A server that sends nothing for ${TIMES.readTimeout / 1000} s is given up. -m and ` +
     "--connect-timeout: 0 is no limit.",
     "Certificates: the roots of Mozilla, as Deno brings them; DENO_TLS_CA_STORE=system takes those " +

@@ -199,16 +199,161 @@ for (const server of SERVERS) {
       assertEquals(code, 0);
       await assertSameFile(saved, `${folder}/www/1m`);
     });
-    await t.step("-C - goes on, or starts again", async () => {
+    await t.step("-C - goes on, or leaves the file as it is", async () => {
       const half = await Deno.open(saved, { write: true, create: true, truncate: true });
       await half.write((await Deno.readFile(`${folder}/www/1m`)).subarray(0, 12_345));
       half.close();
       const { code, stderr } = await client("-v", "-C", "-", "-o", saved, `${url}/1m`);
-      assertEquals(code, 0, stderr);
+      assertEquals(code, server.ranges ? 0 : 33, stderr);
       assertEquals(/^< HTTP\/1\.[01] 206 /m.test(stderr), server.ranges);
-      await assertSameFile(saved, `${folder}/www/1m`);
+      if (server.ranges) await assertSameFile(saved, `${folder}/www/1m`);
+      else assertEquals((await Deno.stat(saved)).size, 12_345);
     });
     child.kill("SIGTERM");
     await child.status;
+  });
+}
+
+// ---- Proxies and uploads -----------------------------------------------
+
+/** A port that was free a moment ago. */
+function freePort(): number {
+  using probe = Deno.listen(LOCAL);
+  return probe.addr.port;
+}
+
+/** Starts a program that listens on that port; undefined, and a line, if it is not installed. */
+async function startOn(port: number, program: string, args: string[], get: string) {
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(program, { args, stdout: "null", stderr: "null" }).spawn();
+  } catch {
+    console.log(`skipped: ${program} is missing: apt-get install ${get}`);
+    return;
+  }
+  for (let tries = 0; tries < 200; tries++) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      break;
+    } catch {
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await child.status;
+    },
+  };
+}
+
+/** Proxies that want user and password, and make tunnels to one port. */
+const PROXIES: Record<string, (port: number, origin: number) => [path: string, text: string]> = {
+  tinyproxy: (port, origin) => [
+    `${folder}/tinyproxy.conf`,
+    `Port ${port}\nListen 127.0.0.1\nTimeout 60\nLogFile "${folder}/tinyproxy.log"\n` +
+    `Allow 127.0.0.1\nBasicAuth proxy secret\nConnectPort ${origin}\n`,
+  ],
+  squid: (port, origin) => [
+    `${folder}/squid.conf`,
+    `http_port 127.0.0.1:${port}\npid_filename ${folder}/squid.pid\n` +
+    `shutdown_lifetime 0\ncache_log ${folder}/squid.log\naccess_log none\ncache deny all\ncoredump_dir ${folder}\n` +
+    "netdb_filename none\nauth_param basic program /usr/lib/squid/basic_fake_auth\n" +
+    `acl users proxy_auth REQUIRED\nacl origin port ${origin}\n` +
+    "http_access deny CONNECT !origin\nhttp_access allow users\nhttp_access deny all\n",
+  ],
+};
+const PROXY_COMMANDS: Record<string, (config: string) => string[]> = {
+  tinyproxy: (config) => ["-d", "-c", config],
+  squid: (config) => ["-N", "-f", config],
+};
+
+for (const [name, configure] of Object.entries(PROXIES)) {
+  for (const scheme of ["http", "https"]) {
+    Deno.test(`${name}, ${scheme}`, async () => {
+      const [port, origin] = [freePort(), freePort()];
+      const [config, text] = configure(port, origin);
+      await Deno.writeTextFile(config, text);
+      const command = PROXY_COMMANDS[name]?.(config) ?? [];
+      await using proxy = await startOn(port, name, command, name);
+      if (proxy === undefined) return;
+      const secure = ["--cert", `${TLS}localhost.pem`, "--key", `${TLS}localhost.key`];
+      const server = ours(folder, origin, scheme === "https" ? secure : []);
+      await using _server = await startOn(origin, Deno.execPath(), server, "");
+      const saved = `${folder}/saved`;
+      const url = `${scheme}://localhost:${origin}`;
+      const args = ["-x", `127.0.0.1:${port}`, "--cacert", `${TLS}ca.pem`, "-s", "-o", saved];
+      const client = (...more: string[]) => runProgram("http_client.ts", [...args, ...more]);
+      const { code, stderr } = await client("-U", "proxy:secret", `${url}/100m`);
+      assertEquals(code, 0, stderr);
+      await assertSameFile(saved, `${folder}/www/100m`);
+      const refused = await client("-f", `${url}/1m`);
+      assertEquals(refused.code, scheme === "https" ? 56 : 22, refused.stderr);
+      assert(/407/.test(refused.stderr), refused.stderr);
+      if (scheme === "http") return;
+      const forbidden = await client("-U", "proxy:secret", "https://localhost:1/");
+      assertEquals(forbidden.code, 56);
+      assert(/refused a tunnel to localhost:1: 403/.test(forbidden.stderr), forbidden.stderr);
+    });
+  }
+}
+
+/** Web servers that take uploads into `dav/`, up to 1 MB into `dav/small/`. */
+const DAV: Record<string, { get: string; configure: (port: number) => string }> = {
+  nginx: {
+    get: "nginx",
+    configure: (port) =>
+      `daemon off; pid ${folder}/dav.pid; error_log ${folder}/dav.log; events {}
+       http { access_log off; client_body_temp_path ${folder}/client_body;
+         ${
+        ["proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${folder}/${kind};`)
+          .join(" ")
+      }
+         server { listen 127.0.0.1:${port}; root ${folder}; dav_methods PUT;
+           client_max_body_size 2g; location /moved { return 307 /dav/moved; }
+           location /dav/small/ { client_max_body_size 1m; } } }`,
+  },
+  apache2: {
+    get: "apache2",
+    configure: (port) =>
+      `ServerName localhost\nListen 127.0.0.1:${port}\nPidFile ${folder}/apache.pid\n` +
+      `ErrorLog ${folder}/apache.log\nDocumentRoot ${folder}\nUser www-data\nGroup www-data\n` +
+      ["mpm_event", "authz_core", "dav", "dav_fs", "alias"].map((module) =>
+        `LoadModule ${module}_module /usr/lib/apache2/modules/mod_${module}.so\n`
+      ).join("") +
+      `DavLockDB ${folder}/lock\n<Directory ${folder}>\nDav On\nRequire all granted\n` +
+      "</Directory>\n<Location /dav/small>\nLimitRequestBody 1000000\n</Location>\n" +
+      "Redirect 307 /moved /dav/moved\n",
+  },
+};
+
+for (const [name, { get, configure }] of Object.entries(DAV)) {
+  Deno.test(`${name}: uploads`, async () => {
+    const port = freePort();
+    const config = `${folder}/${name}-dav.conf`;
+    await Deno.writeTextFile(config, configure(port));
+    await Deno.mkdir(`${folder}/dav/small`, { recursive: true });
+    for (const path of ["", "dav", "dav/small"]) await Deno.chmod(`${folder}/${path}`, 0o777);
+    const command = name === "nginx" ? ["-c", config] : ["-f", config, "-DFOREGROUND"];
+    await using server = await startOn(port, name, command, get);
+    if (server === undefined) return;
+    const url = `http://127.0.0.1:${port}`;
+    const client = (...args: string[]) => runProgram("http_client.ts", ["-sf", ...args]);
+    for (const size of ["1", "1m", "1g"]) {
+      const { code, stderr } = await client("-T", `${folder}/www/${size}`, `${url}/dav/`);
+      assertEquals(code, 0, stderr);
+      await assertSameFile(`${folder}/dav/${size}`, `${folder}/www/${size}`);
+    }
+    const piped = await runProgram("http_client.ts", ["-T", "-", `${url}/dav/piped`], {
+      stdin: "hello".repeat(100_000),
+    });
+    assertEquals(piped.code, 0, piped.stderr);
+    assertEquals((await Deno.readTextFile(`${folder}/dav/piped`)).length, 500_000);
+    const moved = await client("-L", "-T", `${folder}/www/100m`, `${url}/moved`);
+    assertEquals(moved.code, 0, moved.stderr);
+    await assertSameFile(`${folder}/dav/moved`, `${folder}/www/100m`);
+    const refused = await client("-T", `${folder}/www/100m`, `${url}/dav/small/x`);
+    assertEquals(refused.code, 22, refused.stderr);
+    assert(/413/.test(refused.stderr), refused.stderr);
   });
 }

@@ -69,6 +69,19 @@ const ROWS: Row[] = [
     args: `-C - -o FILE ${URL}`,
     needs: ["net=127.0.0.1:PORT", "read=FILE", "write=FILE"],
   },
+  { ...CLIENT, args: `-T FILE ${URL}`, needs: ["net=127.0.0.1:PORT", "read=FILE"], says: "hello" },
+  {
+    ...CLIENT,
+    args: "-x 127.0.0.1:PORT http://a.invalid/",
+    needs: ["net=127.0.0.1:PORT"],
+    says: "hello",
+  },
+  {
+    ...CLIENT,
+    args: "--resolve a.invalid:PORT:127.0.0.1 http://a.invalid:PORT/",
+    needs: ["net=127.0.0.1:PORT"],
+    says: "hello",
+  },
   { ...CLIENT, args: `--cacert ${CERT} ${URL}`, needs: ["net=127.0.0.1:PORT", `read=${CERT}`] },
 
   { program: "udp_ping_server.ts", args: "-p PORT", needs: ["net"] },
