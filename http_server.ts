@@ -255,6 +255,8 @@ interface Answer {
   lingers: boolean;
   /** The part of the content that is in the octets. */
   content: number;
+  /** Where in the octets the value of our Date begins; -1 if the user gives that field. */
+  dateAt: number;
   basis: Basis | undefined;
   exchange: Pick<Exchange, "line" | "fields" | "status" | "due">;
 }
@@ -325,7 +327,7 @@ const MIN_BLOCK = 16_384;
 const CACHE_MS = 20;
 /** Number of times that a response is made before one is given that may be too old. */
 const MAX_TRIES = 3;
-/** Lifetime of the contents that are kept: a change through mmap may leave the times alone (ms). */
+/** Lifetime of contents and responses that are kept: a change through mmap may leave the times alone (ms). */
 const CONTENTS_MS = 10_000;
 /** Memory that a kept value costs beyond its octets and its key, measured (octets). */
 const ENTRY_COST = 1_200;
@@ -373,8 +375,8 @@ interface Site extends ServeOptions {
   accepted: number;
   /** Shows the wire in the browser; undefined without --wire. */
   view: WireView | undefined;
-  /** Resolves, and is made anew, when a connection has ended. */
-  freed: PromiseWithResolvers<void>;
+  /** Resolves when a connection has ended; undefined while nothing waits for that. */
+  freed: PromiseWithResolvers<void> | undefined;
 }
 
 /** A connection. It answers from the first octet of a request to the end of its response. */
@@ -413,7 +415,7 @@ export async function serve(
     maxKey: options.trace ? 0 : MAX_KEY,
     accepted: 0,
     view: options.wireToken === undefined ? undefined : new WireView(options.wireToken),
-    freed: Promise.withResolvers(),
+    freed: undefined,
   };
   const loaded = loadNodeFs();
   let patience: ReturnType<typeof setTimeout> | undefined;
@@ -433,7 +435,7 @@ export async function serve(
   if (options.signal.aborted) stop();
   else options.signal.addEventListener("abort", stop, { once: true });
   await Promise.all(listeners.map((listener) => acceptFrom(listener, site)));
-  while (site.connections.size > 0) await site.freed.promise;
+  while (site.connections.size > 0) await nextFreed(site);
   clearTimeout(patience);
   await loaded;
   return site.summary;
@@ -441,9 +443,13 @@ export async function serve(
 
 /** Lets those go on who wait for a connection to end. */
 function wake(site: Site): void {
-  const { resolve } = site.freed;
-  site.freed = Promise.withResolvers();
-  resolve();
+  site.freed?.resolve();
+  site.freed = undefined;
+}
+
+/** Waits for a connection to end. */
+function nextFreed(site: Site): Promise<void> {
+  return (site.freed ??= Promise.withResolvers()).promise;
 }
 
 /** Accepts until the listener is closed; neither a reset nor want of descriptors ends it. */
@@ -455,7 +461,7 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
       while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
         closeLongestIdle(site);
         const again = setTimeout(() => wake(site), EVICTION_INTERVAL);
-        await site.freed.promise;
+        await nextFreed(site);
         clearTimeout(again);
       }
       if (site.signal.aborted) conn[Symbol.dispose]();
@@ -589,36 +595,39 @@ interface CacheEntry {
   checked: number;
   /** Number of changes that the service had seen then. */
   changes: number;
+  /** Its Date field. */
+  date: string;
 }
 
 /**
  * Keeps responses under all the octets of their requests, because requests on kept connections repeat
- * octet for octet: a hit costs one read, one look-up and one write. An entry lasts until the second
- * ends, since the Date changes then.
+ * octet for octet: a hit costs one read, one look-up and one write.
  *
  * A change is seen after CACHE_MS at the latest: then an entry is used only if its files and folders
- * still have the same times. And no older version follows a newer one: as soon as one response shows a
+ * still have the same times, and it gets a new Date. And no older version follows a newer one: as soon as one response shows a
  * change, every entry is checked before it is used again, and every response in the making as well.
  */
 class ResponseCache {
+  #changes = 0;
   #second = 0; // ms since 1970
   #date = "";
-  #changes = 0;
-  readonly #entries = new BoundedMap<CacheEntry>();
+  readonly #entries = new BoundedMap<CacheEntry>(CONTENTS_MS);
   readonly #making = new Map<string, Promise<Answer>>();
   /** The version that was given last for a path. */
   readonly #versions = new BoundedMap<string>(Infinity, MAX_KEPT / 4);
 
   /** Returns the response to exactly these octets, if there is one that is still true. */
   get(key: string): Answer | undefined {
-    const now = this.#tick();
-    const entry = this.#entries.get(key);
+    const now = Date.now();
+    const entry = this.#entries.get(key, now);
     if (entry === undefined) return undefined;
-    if (now - entry.checked >= CACHE_MS || entry.changes !== this.#changes) {
-      if (!isUnchanged(entry.answer.basis)) return undefined;
-      entry.checked = now;
-      entry.changes = this.#changes;
-    }
+    const age = now - entry.checked; // negative after the clock was set back
+    if (age >= 0 && age < CACHE_MS && entry.changes === this.#changes) return entry.answer;
+    if (!isUnchanged(entry.answer.basis)) return undefined;
+    entry.checked = now;
+    entry.changes = this.#changes;
+    if (entry.date !== this.date) entry.answer = withDate(entry.answer, this.date);
+    entry.date = this.date;
     return entry.answer;
   }
 
@@ -633,17 +642,16 @@ class ResponseCache {
       await making.catch(() => {});
       return this.get(key) ?? await this.make(make);
     }
-    const checked = this.#tick();
-    const second = this.#second;
+    const checked = Date.now();
+    const { date } = this;
     try {
       const made = this.make(make);
       this.#making.set(key, made);
       const answer = await made;
-      this.#tick();
-      if (second === this.#second && isRepeatable(key, answer)) {
+      if (date === this.date && isRepeatable(key, answer)) {
         // The fields of a request, which the log may want, take some eight times its octets.
         const size = 8 * key.length + answer.octets.length;
-        this.#entries.set(key, { answer, checked, changes: this.#changes }, size);
+        this.#entries.set(key, { answer, checked, changes: this.#changes, date }, size);
       }
       return answer;
     } finally {
@@ -676,21 +684,20 @@ class ResponseCache {
 
   /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
   get date(): string {
-    this.#tick();
-    return this.#date;
-  }
-
-  /** Reads the clock; empties the cache when a new second has begun. */
-  #tick(): number {
     const now = Date.now();
     const second = now - now % 1_000;
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#date = new Date(now).toUTCString();
-      this.#entries.clear();
-    }
-    return now;
+    if (second !== this.#second) this.#date = new Date(second).toUTCString();
+    this.#second = second;
+    return this.#date;
   }
+}
+
+/** Returns a copy with another Date; the octets of the first may be on their way to a client. */
+function withDate(answer: Answer, date: string): Answer {
+  if (answer.dateAt < 0) return answer;
+  const octets = answer.octets.slice();
+  encoder.encodeInto(date, octets.subarray(answer.dateAt));
+  return { ...answer, octets };
 }
 
 /** True if the files and folders of a response look as they did; false if they cannot tell. */
@@ -727,16 +734,19 @@ class BoundedMap<T> {
     return this.#kept.size;
   }
 
-  get(key: string): T | undefined {
-    if (this.maxAge < Infinity && Date.now() - this.#since > this.maxAge) this.clear();
+  get(key: string, now: number = Date.now()): T | undefined {
+    if (Math.abs(now - this.#since) > this.maxAge) this.clear(); // also if the clock was set back
     return this.#kept.get(key);
   }
 
-  /** Keeps a value that has so many octets; everything older goes if there is no room for it. */
+  /**
+   * Keeps a value that has so many octets; everything older goes if there is no room for it. A value
+   * that is replaced stays in the count, because it may be in use still.
+   */
   set(key: string, value: T, octets: number): void {
     const cost = octets + 2 * key.length + ENTRY_COST;
     if (this.#octets + cost > this.maxOctets) this.clear();
-    if (!this.#kept.has(key)) this.#octets += cost;
+    this.#octets += cost;
     this.#kept.set(key, value);
   }
 
@@ -2054,6 +2064,7 @@ function compose(
   return {
     octets: concat(pieces),
     content: lengthOf(pieces.slice(1)),
+    dateAt: replaced.includes("date") ? -1 : `${lines[0]}\r\nDate: `.length,
     rest: fromFile ? () => readPieces(fromFile, due, site) : chunks,
     file: fromFile,
     persists,
