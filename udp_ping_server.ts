@@ -1138,8 +1138,8 @@ export interface EventCommandOptions {
   stdout: "inherit" | "null";
   /** Events that the command is run for. Default: all. */
   on?: readonly MonitorEvent["event"][] | undefined;
-  /** Time between two runs for one name and event (ms). Default: a minute. */
-  minInterval?: number | undefined;
+  /** Limits that differ from {@linkcode EXEC_LIMITS}. */
+  limits?: Partial<typeof EXEC_LIMITS> | undefined;
   /** Gets the error of a command that fails. */
   warn: (error: unknown) => void;
 }
@@ -1199,8 +1199,9 @@ export class EventCommand {
   }
 
   #enqueue(event: MonitorEvent, subject: string): void {
-    const { minInterval = EXEC_LIMITS.interval, warn } = this.#options;
-    if (this.#queued === EXEC_LIMITS.waiting) {
+    const { interval, waiting } = { ...EXEC_LIMITS, ...this.#options.limits };
+    const { warn } = this.#options;
+    if (this.#queued === waiting) {
       if (!this.#isOverrun) warn(new Error(`"${this.#command}" is too slow: events are skipped`));
       this.#isOverrun = true;
       return;
@@ -1212,7 +1213,7 @@ export class EventCommand {
       if (next === undefined || keyOf(next) !== key) return;
       this.#deferred.delete(subject);
       this.#enqueue(next, subject);
-    }, minInterval);
+    }, interval);
     this.#recent.set(key, timer);
     this.#queued++;
     this.#last = this.#last.then(() => this.#run(event)).catch(warn).finally(() => {

@@ -9,7 +9,7 @@ import {
 import { parseCommandLine } from "../cli.ts";
 import { UsageError } from "../protocol.ts";
 import { checkOptions, COMMAND } from "../udp_ping_server.ts";
-import { ROOT, runProgram } from "./helpers.ts";
+import { ROOT, runProgram, startProgram } from "./helpers.ts";
 import {
   addressOf,
   Client,
@@ -240,6 +240,24 @@ Deno.test("-v: a stuck reader of standard error does not stop the echo", async (
   child.kill("SIGINT");
   assertEquals((await child.status).code, 0);
   await reader.cancel();
+});
+
+Deno.test("--heartbeat: a full disk costs lines, with one message, and not the service", async () => {
+  const by = ["sh", "-c", 'exec "$@" > /dev/full', "sh"];
+  const program = await startProgram("udp_ping_server.ts", ["-p0", "--heartbeat"], / port (\d+)/, {
+    by,
+  });
+  const client = new Client({ hostname: "127.0.0.1", port: program.port, transport: "udp" });
+  for (const sequence of [1, 3, 5]) {
+    await client.send(web(sequence));
+    await sleep(50);
+  }
+  await client.close();
+  const { code, stderr } = await program.stop("SIGINT");
+  const [, line, end] = stderr.split("\n");
+  const reason = "lines are lost: no space left on device";
+  assertEquals(line, `udp_ping_server: Cannot write to standard output, ${reason}`);
+  assertEquals([code, end], [0, ""]);
 });
 
 Deno.test("--heartbeat: standard output closed by its reader ends the monitor", async () => {

@@ -881,7 +881,7 @@ Deno.test("--exec: a second equal event within a minute waits", async () => {
 
 Deno.test("--exec: of the events that wait the newest is run after the time", async () => {
   const events = [eventAt("lost", "a", 1), eventAt("lost", "a", 2), eventAt("lost", "a", 3)];
-  assertEquals(await ranFor(events, { minInterval: 20 }, 150), ["a lost@1", "a lost@3"]);
+  assertEquals(await ranFor(events, { limits: { interval: 20 } }, 150), ["a lost@1", "a lost@3"]);
 });
 
 Deno.test("--exec: a stop that is over is not run late, a stop that lasts is", async () => {
@@ -891,7 +891,7 @@ Deno.test("--exec: a stop that is over is not run late, a stop that lasts is", a
     eventAt("stopped", "a", 3),
   ];
   const ended = [...flapping, eventAt("recovered", "a", 4)];
-  const options = { minInterval: 20 };
+  const options = { limits: { interval: 20 } };
   assertEquals((await ranFor(flapping, options, 150)).at(-1), "a stopped@3");
   assertEquals((await ranFor(ended, options, 150)).at(-1), "a recovered@4");
   const on = ["stopped"] as const;
@@ -912,6 +912,18 @@ Deno.test("--exec: of 1,001 events at once 1,000 wait, and one message says so",
   command.onEvent(eventAt("started", "n1001"));
   assertEquals(warnings, ['Error: "sleep 60" is too slow: events are skipped']);
   await command.end(1);
+});
+
+Deno.test("--exec: the message about skipped events comes once until the queue is empty", async () => {
+  const messages: unknown[] = [];
+  const warn = (error: unknown) => messages.push(error);
+  const command = new EventCommand("true", { stdout: "null", warn, limits: { waiting: 2 } });
+  for (const name of ["a", "b", "c", "d"]) command.onEvent(eventAt("late", name));
+  assertEquals(messages.length, 1);
+  await sleep(500);
+  for (const name of ["e", "f", "g", "h"]) command.onEvent(eventAt("late", name));
+  assertEquals(messages.length, 2);
+  await command.end();
 });
 
 Deno.test("--exec: a command that runs longer than the time at the end is ended", async () => {
