@@ -1500,15 +1500,14 @@ async function readJob(line: Line, io: Environment, times: MailTimes): Promise<J
   const trust = ca === undefined ? null : await readTrustFile(ca, io);
   const envelope = check ? await checkFiles(line) : await readMail(line, io);
   const login = await readLogin(line, server, io); // last, because it may ask
-  const { step, block, end, quit } = times;
   const limits = timeout === undefined
-    ? { step, block, end, quit }
-    : { step: timeout, block: timeout, end: timeout, quit };
+    ? times
+    : { step: timeout, block: timeout, end: timeout, quit: times.quit };
   return { ...server, trust, helo, times: limits, login, notify, ...envelope };
 }
 
 /** Checks the files that --check does not send: what is given has to be right. */
-async function checkFiles({ options }: Line): Promise<Pick<Job, "from" | "to" | "message">> {
+async function checkFiles({ options }: Line): Promise<Mail> {
   await readAttachments([...options.attach, ...options.inline]);
   return { from: "", to: [], message: null };
 }
@@ -1556,11 +1555,7 @@ function readServerOptions(line: Line, io: Environment): Server {
 }
 
 function readHelo(text: string): string {
-  if (
-    isAddressLiteral(text) || (isAscii(text) && asciiDomain(text) === text && !text.includes("_"))
-  ) {
-    return text;
-  }
+  if (isAddressLiteral(text) || asciiDomain(text) === text) return text;
   throw new UsageError("expected a domain, or an address like [192.0.2.1]");
 }
 
@@ -1597,31 +1592,44 @@ async function readPassword(line: Line, user: string, isNeeded: boolean, io: Env
     ? io.env.SMTP_PASSWORD?.replace(/\r?\n$/, "")
     : decodeLossy(await readOctets(passwordFile, io)).text.split(/\r?\n/)[0];
   if (stored || !isNeeded) return stored || undefined;
-  const asked = io.askSecret(`Password for ${quoteForMessage(user)}:`);
+  const asked = io.askSecret(`Password for ${escapeText(quoteForMessage(user))}:`);
   const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
   require(asked, `No password for ${quoteForMessage(user)}: ${ways}`);
   return asked;
 }
 
+/** Envelope and message of a job. */
+type Mail = Pick<Job, "from" | "to" | "message">;
+
 /** Reads sender, recipients and message. */
-async function readMail(line: Line, io: Environment) {
-  const { eml: path } = line.options;
-  const eml = path === undefined ? undefined : await readEml(path, line, io);
-  const given = readVariable(io, "SMTP_FROM", readSender);
-  const user = readUser(line, io);
-  const sender = line.options.from ?? (eml ? senderIn(eml.fields) : undefined) ?? given ??
-    (user?.includes("@") ? readAs("user", user, readSender) : undefined);
-  if (eml && !sender) throw cannotSend("it has no From field, and --from is not given");
-  require(sender, "No sender: give --from, or set SMTP_FROM and grant --allow-env");
-  const named = [...line.options.to, ...line.options.cc, ...line.options.bcc].flat();
+async function readMail(line: Line, io: Environment): Promise<Mail> {
+  const { from, to, cc, bcc, eml } = line.options;
   const operands = line.operands.flatMap((word) => readAs("recipient", word, readRecipients));
-  const explicit = [...named, ...operands];
-  const to = unique(eml && explicit.length === 0 ? recipientsIn(eml.fields) : explicit);
-  if (eml && to.length === 0) throw cannotSend("its header has no recipient, and none is given");
-  require(to.length > 0, "No recipient: give --to");
-  const from = sender.address;
-  const message = eml ? finishEml(eml, from) : await composeMessage(line, sender, io);
-  return { from, to, message };
+  const recipients = [...to, ...cc, ...bcc].flat().concat(operands);
+  if (eml !== undefined) return await readEml(eml, recipients, line, io);
+  const user = readUser(line, io);
+  const sender = from ?? readVariable(io, "SMTP_FROM", readSender) ??
+    (user?.includes("@") ? readAs("user", user, readSender) : undefined);
+  require(sender, "No sender: give --from, or set SMTP_FROM and grant --allow-env");
+  require(recipients.length > 0, "No recipient: give --to");
+  const message = await composeMessage(line, sender, io);
+  return { from: sender.address, to: unique(recipients), message };
+}
+
+/** Options whose content a finished message already has. */
+// deno-fmt-ignore (a table)
+const COMPOSING: OptionName[] =
+  ["subject", "body", "bodyFile", "htmlFile", "attach", "inline", "header", "replyTo"];
+
+/** Reads a finished message. What the command line does not say about the envelope, it says. */
+async function readEml(path: string, recipients: Mailbox[], line: Line, io: Environment) {
+  for (const name of COMPOSING) refuseTogether(line, "eml", name);
+  const eml = parseEml(await readOctets(path, io));
+  const sender = line.options.from ?? senderIn(eml.fields);
+  if (!sender) throw cannotSend("it has no From field, and --from is not given");
+  const to = unique(recipients.length > 0 ? recipients : recipientsIn(eml.fields));
+  if (to.length === 0) throw cannotSend("its header has no recipient, and none is given");
+  return { from: sender.address, to, message: finishEml(eml, sender.address) };
 }
 
 /** Returns each address once. The case of a domain does not matter. */
@@ -1654,23 +1662,6 @@ function readNotify(text: string): string {
     throw new UsageError("expected never, or some of success, failure, delay with commas");
   }
   return [...new Set(words)].join(",");
-}
-
-/** Options whose content a finished message already has. */
-const COMPOSING: OptionName[] = [
-  "subject",
-  "body",
-  "bodyFile",
-  "htmlFile",
-  "attach",
-  "inline",
-  "header",
-  "replyTo",
-];
-
-async function readEml(path: string, line: Line, io: Environment): Promise<Eml> {
-  for (const name of COMPOSING) refuseTogether(line, "eml", name);
-  return parseEml(await readOctets(path, io));
 }
 
 /** Composes a message of the options. */
