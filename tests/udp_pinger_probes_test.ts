@@ -363,6 +363,22 @@ async function runUnsendable(more: Record<string, unknown>) {
   return { summary: pinger.statistics.summary(), events };
 }
 
+Deno.test("Pinger: a damaged number is looked for among the last 100 probes, not before", async () => {
+  const damaged = (octets: Uint8Array = new Uint8Array()) =>
+    octets.map((octet, at) => at === 0 ? 0x7a : octet);
+  const action: Action = async ({ before, reply }) => {
+    if (before.length < 101) return;
+    await reply(damaged(before[0]));
+    await reply(damaged(before[1]));
+  };
+  const { events } = await runScript([action], { count: 101, preload: 101, timeout: 100 });
+  const judged = events.filter(({ event }) => event !== "probe" && event !== "timeout");
+  assertEquals(judged.map(({ event, seq }) => [event, seq]), [["foreign", undefined], [
+    "corrupted",
+    2,
+  ]]);
+});
+
 Deno.test("Pinger: after a send error the next probe waits as after a loss", async () => {
   const { summary, events } = await runUnsendable({});
   assertEquals([summary.errors, summary.transmitted, summary.loss], [3, 3, 100]);
