@@ -1225,8 +1225,9 @@ function contentRange(fields: Fields): { first: number; last: number; total: num
 function versionOf({ status, fields }: HttpResponse): Version {
   const { total } = contentRange(fields);
   const partTotal = Number.isNaN(total) ? null : total;
+  const isChunked = fields.get("transfer-encoding") !== undefined;
   return {
-    total: status === 206 ? partTotal : contentLength(fields),
+    total: status === 206 ? partTotal : isChunked ? null : contentLength(fields),
     etag: fields.get("etag") ?? null,
     modified: fields.get("last-modified") ?? null,
     coding: contentCodings(fields).join(", "),
@@ -1256,6 +1257,15 @@ function versionChange(before: Version, after: Version): string | undefined {
     `its ${names[key]} changed from ${before[key] || "none"} to ${after[key] || "none"}`;
 }
 
+/** True if a response has the octets after the first `size`, as many as its range says. */
+function continuesAt(size: number, { status, fields }: HttpResponse): boolean {
+  const { first, last, total } = contentRange(fields);
+  const count = last - first + 1;
+  const length = fields.get("transfer-encoding") === undefined ? contentLength(fields) : null;
+  const isValid = count > 0 && !(last >= total) && (length ?? count) === count;
+  return status === 206 && first === size && isValid;
+}
+
 /**
  * Decides what a response does to an output that has octets already. Parts of two versions are
  * never joined (RFC 9110 §15.3.7.3), and what an earlier run saved is never replaced.
@@ -1263,32 +1273,31 @@ function versionChange(before: Version, after: Version): string | undefined {
  * @throws {ExitError} With exit status 33 if the response does not fit; the output is unchanged.
  */
 async function resumePlan(exchange: Exchange, attempt: Attempt): Promise<Plan> {
-  const { response, request } = exchange;
+  const { response } = exchange;
   const { status, reason, fields } = response;
   const { size, version, modified, isOwn } = attempt.output;
-  const { first, last, total } = contentRange(fields);
-  const length = fields.get("transfer-encoding") === undefined ? contentLength(fields) : null;
-  const fits = first === size && last >= first && !(total <= last) &&
-    (length ?? last - first + 1) === last - first + 1;
-  const change = version && versionChange(version, versionOf(response));
-  const isConditional = Boolean(version?.validator);
-  let why = change || `the server answered ${status} ${fields.get("content-range") ?? reason}`;
-  if (status === 206 && fits && !change) {
-    const isNewer = parseHttpDate(fields.get("last-modified") ?? "") > (modified ?? Infinity);
-    if (!isNewer || version) return "append";
-    why = "the server's file is newer";
-  }
+  const hasFile = status === 200 || status === 206;
+  const change = version && hasFile ? versionChange(version, versionOf(response)) : undefined;
+  const isNewer = !version && parseHttpDate(fields.get("last-modified") ?? "") > (modified ?? NaN);
+  if (continuesAt(size, response) && !change && !isNewer) return "append";
+  const isConditional = Boolean(version?.validator); // so 200 is the answer to If-Range
   if (status === 200 && isOwn && (isConditional || !change)) return "restart";
-  if (status === 416) {
-    const known = Number.isNaN(total) ? await remoteSize(request, attempt) : total;
-    if (known === size) return "complete";
-    if (known !== null) why = `the server's file has ${plural(known, "byte")}`;
-  }
-  throw new ExitError(33, `Cannot resume at byte ${size}: ${why.trim()}`);
+  const total = status === 416 ? await refusedTotal(exchange, attempt) : null;
+  if (total === size && (version?.total ?? size) === size) return "complete";
+  let why = `the server answered ${status} ${fields.get("content-range") ?? reason}`.trim();
+  if (total !== null) why = `the server's file has ${plural(total, "byte")}`;
+  else if (hasFile && isNewer) why = "the server's file is newer";
+  throw new ExitError(33, `Cannot resume at byte ${size}: ${change ?? why}`);
 }
 
-/** Asks for the size of a file by HEAD, because a 416 may come without Content-Range. */
-async function remoteSize(request: HttpRequest, attempt: Attempt): Promise<number | null> {
+/**
+ * Returns the size of the file that a 416 refuses to send a range of. A 416 may come without
+ * Content-Range; then HEAD asks for the size.
+ */
+async function refusedTotal(exchange: Exchange, attempt: Attempt): Promise<number | null> {
+  const { total } = contentRange(exchange.response.fields);
+  if (!Number.isNaN(total)) return total;
+  const { request } = exchange;
   const fields = request.fields.filter(([name]) => !/^(range|if-range)$/i.test(name));
   const { wire, response } = await send({ ...request, method: "HEAD", fields }, attempt);
   wire.close();

@@ -619,6 +619,24 @@ const RETRIES: FileRow[] = [
     after: { f: "123456789" },
   },
   {
+    rule: "RFC 9110 §15.5.17: --retry is exit 33 on 416 of a file that shrank to the part",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [
+      "HTTP/1.1 416 R\r\nContent-Range: bytes */4\r\nContent-Length: 0\r\n\r\n",
+    ]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+    says: "the server's file has 4 bytes",
+  },
+  {
+    rule: "RFC 9110 §15.5.17: --retry is exit 0 on 416 if only the last chunk was missing",
+    sends: [[chunked("4\r\n1234\r\n")], [
+      "HTTP/1.1 416 R\r\nContent-Range: bytes */4\r\nContent-Length: 0\r\n\r\n",
+    ]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+  },
+  {
     rule: "RFC 9110 §14.2: --retry resumes a chunked body, whose total is unknown",
     sends: [[chunked("4\r\n1234\r\n")], [part("bytes 4-8/9", "56789")]],
     args: ["--retry", "1", "-o", "f", "URL"],
