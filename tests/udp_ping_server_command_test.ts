@@ -323,6 +323,15 @@ Deno.test("command line: a port that is in use is one line with the port", async
   );
 });
 
+Deno.test("command line: a port that is in use on every address is one line", async () => {
+  const socket = udp("::");
+  const { port } = addressOf(socket);
+  const { code, stderr } = await runProgram("udp_ping_server.ts", ["-p", String(port)]);
+  socket.close();
+  const line = `every address port ${port}: address already in use; try another --port`;
+  assertEquals([code, stderr], [1, `udp_ping_server: Cannot listen on ${line}\n`]);
+});
+
 for (const address of ["192.0.2.1", "300.1.1.1", "no.such.host.invalid", "127.0.0.1:80"]) {
   Deno.test(`command line: -b ${address}, which this machine does not have, is one line`, async () => {
     const { code, stderr } = await runProgram("udp_ping_server.ts", ["-p0", "-b", address]);
