@@ -15,7 +15,8 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { programsIn } from "../docs/lesson.ts";
-import { ROOT } from "./helpers.ts";
+import { LOCAL, ROOT, TLS } from "./helpers.ts";
+import { type Mail, serveMailbox } from "./mailbox.ts";
 
 const DOCUMENTS = [
   "README.md",
@@ -35,7 +36,6 @@ const ELSEWHERE: readonly (readonly [command: RegExp, why: string])[] = [
   [/^deno task (ok|rules|test|compile|bundle|bench|pictures|fuzz)/, "a task of its own in CI"],
   [/^deno task$|^git clone/, "nothing to check"],
   [/--server gmail|@gmail\.com/, "needs the internet"],
-  [/^crontab |^git send-email/, "tests/smtp_client_real.ts tries it"],
 ];
 
 /** Commands that run until they are stopped. */
@@ -207,6 +207,59 @@ async function follow(steps: Step[], t: Deno.TestContext): Promise<void> {
     check(step, server.output);
   }
 }
+
+/** The script for `git send-email` in the README, with the path of this project. */
+async function wrapper(): Promise<string> {
+  const text = await Deno.readTextFile(`${ROOT}README.md`);
+  const [, script = ""] = /^```text\n(#!\/bin\/sh\n[^`]*)^```/m.exec(text) ?? [];
+  return script.replace("/path/to/", ROOT);
+}
+
+const hasSendEmail = await new Deno.Command("sh", {
+  args: ["-c", 'test -e "$(git --exec-path)/git-send-email"'],
+}).output().then(({ success }) => success);
+
+Deno.test("README.md: git send-email sends a patch through the wrapper", {
+  ignore: !hasSendEmail, // apt-get install git-email
+}, async () => {
+  const listener = Deno.listen(LOCAL);
+  const arrived: Mail[] = [];
+  const serving = serveMailbox(listener, { deliver: (mail) => arrived.push(mail) });
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${folder}/wrapper`, await wrapper(), { mode: 0o755 });
+    const identity = "-c user.name=Ann -c user.email=ann@example.org";
+    const commands = [
+      "git init -q repository",
+      "cd repository",
+      "echo text > file && git add file",
+      `git ${identity} commit -q -m 'A patch'`,
+      "git format-patch -q -1",
+      `git ${identity} -c sendemail.smtpServer=${folder}/wrapper send-email --quiet ` +
+      "--confirm=never --suppress-cc=all --from ann@example.org --to bob@example.org --bcc carol@example.org *.patch",
+    ];
+    const { code, stderr } = await new Deno.Command("sh", {
+      args: ["-c", commands.join(" && ")],
+      cwd: folder,
+      env: {
+        PATH: `${bin}:${Deno.env.get("PATH")}`,
+        HOME: folder,
+        DENO_CERT: `${TLS}selfsigned.pem`,
+        SMTP_SERVER: `127.0.0.1:${listener.addr.port}`,
+        SMTP_USER: "ann@example.org",
+        SMTP_PASSWORD: "secret",
+      },
+    }).output();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+  } finally {
+    listener.close();
+    await serving;
+    await Deno.remove(folder, { recursive: true });
+  }
+  assertEquals(arrived.map(({ to }) => to.toSorted()), [["bob@example.org", "carol@example.org"]]);
+  assert(arrived[0]?.message.includes("Subject: [PATCH] A patch\n"));
+  assertEquals(arrived[0]?.message.includes("carol@"), false);
+});
 
 Deno.test("README.md: the numbers of lines of the programs are right to a tenth", async () => {
   const text = await Deno.readTextFile(`${ROOT}README.md`);
