@@ -1360,10 +1360,11 @@ function dispositionName(value: string): string | null {
     const text = quoted?.replace(/\\(["\\])/g, "$1") ?? token.replace(/^"/, "").trim();
     parameters.set(name.toLowerCase(), text);
   }
-  const name = decodeExtended(parameters.get("filename*") ?? "") ?? parameters.get("filename");
+  const plain = parameters.get("filename");
+  const name = decodeExtended(parameters.get("filename*") ?? "") ?? (plain && decodeUtf8(plain));
   if (name === undefined) return null;
   const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
-  return decodeUtf8(last).replace(/^\.+/, ""); // a server must not make hidden files
+  return last.replace(/^\.+/, ""); // a server must not make hidden files
 }
 
 function decodeExtended(text: string): string | undefined {

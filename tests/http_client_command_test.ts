@@ -24,7 +24,7 @@ import {
   testTerminal,
   to,
 } from "./http_client_helpers.ts";
-import { COMMAND } from "../http_client.ts";
+import { COMMAND, TIMES } from "../http_client.ts";
 
 /** Which responses -f makes a failure. */
 const FAILURES: Row[] = [
@@ -496,4 +496,8 @@ Deno.test("RFC 9110 §10.2.3: a Retry-After of 600 s is waited for, until Ctrl-C
   });
   const stderr = "The server answered 503 B: again in 600 s, 1 left\nhttp_client: Interrupted\n";
   assertEquals(outcome, { code: 130, stdout: "", stderr });
+});
+
+Deno.test("the read timeout is 300 s, the first pause 1 s", () => {
+  assertEquals(TIMES, { readTimeout: 300_000, firstPause: 1_000, continueTimeout: 1_000 });
 });

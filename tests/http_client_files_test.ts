@@ -227,6 +227,12 @@ const FILES: FileRow[] = [
     after: { c: "done" },
   })),
   {
+    rule: "RFC 8187 §3.2.1: -J decodes filename* once",
+    sends: [[named("attachment; filename*=UTF-8''%c3%83%c2%a9")]],
+    args: ["-J", "URLb"],
+    after: { "Ã©": "done" },
+  },
+  {
     rule: "RFC 8187 §3.2.1: -J reads filename* in ISO-8859-1",
     sends: [[named("attachment; filename*=iso-8859-1'en'%e9")]],
     args: ["-J", "URLb"],

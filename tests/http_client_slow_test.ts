@@ -6,7 +6,6 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import zlib from "node:zlib";
-import { TIMES } from "../http_client.ts";
 import { toByteString } from "../protocol.ts";
 import { certificate, LOCAL, runProgram } from "./helpers.ts";
 import {
@@ -180,10 +179,6 @@ Deno.test("a server that sends nothing for the read timeout is given up", async 
   const outcome = await runHere([`:${server.port}`], { readTimeout: 300 });
   const stderr = "http_client: The server sent nothing for 0.3 s\n";
   assertEquals(outcome, { code: 28, stdout: "hello", stderr });
-});
-
-Deno.test("the read timeout is 300 s, the first pause 1 s", () => {
-  assertEquals(TIMES, { readTimeout: 300_000, firstPause: 1_000, continueTimeout: 1_000 });
 });
 
 for (
