@@ -70,7 +70,7 @@ export interface Job {
   /** Port of the server. */
   port: number;
   /** When TLS starts. `try`: STARTTLS if it is offered, otherwise no TLS. */
-  tls: (typeof TLS_MODES)[number];
+  tls: "starttls" | "implicit" | "try" | "none";
   /** Certificates to trust besides the default roots. */
   trust: Trust | null;
   /** Name for EHLO; without one it is the address of this machine. */
@@ -1463,7 +1463,11 @@ export interface Environment {
  * @param times Time limits; a `--timeout` that is given replaces all but that of QUIT.
  * @throws {UsageError} If the command line is wrong; then nothing was connected.
  */
-export async function main(line: Line, io: Environment, times: MailTimes = TIMES): Promise<number> {
+export async function main(
+  line: CommandLine<typeof OPTIONS>,
+  io: Environment,
+  times: MailTimes = TIMES,
+): Promise<number> {
   const { dryRun, verbose, quiet } = line.options;
   try {
     const job = await readJob(line, io, times);

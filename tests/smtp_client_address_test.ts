@@ -203,6 +203,16 @@ const ACCEPTED: [rule: string, written: string, path: string][] = [
     "bob@example.org",
   ],
   ["RFC 5322 §3.4: angle brackets without a name", "<bob@example.org>", "bob@example.org"],
+  [
+    "RFC 1035 §2.3.4: a label of 63 octets",
+    `bob@${long("x", 63)}.example`,
+    `bob@${long("x", 63)}.example`,
+  ],
+  [
+    "RFC 1035 §2.3.4: a domain of 253 octets",
+    `bob@${long("abcdefghi.", 25)}abc`,
+    `bob@${long("abcdefghi.", 25)}abc`,
+  ],
   ["RFC 5321 §4.1.3: an IPv6 literal", "bob@[IPv6:2001:db8::1]", "bob@[IPv6:2001:db8::1]"],
 ];
 
@@ -235,6 +245,7 @@ const REFUSED: [written: string, says: string][] = [
   ["a@x.example.", "expected an address"],
   ["a@x..example", "expected an address"],
   [`a@${long("x", 64)}.example`, "expected an address"],
+  [`a@${long("abcdefghi.", 25)}abcd`, "expected an address"],
   ["a@[999.1.1.1]", "expected an address"],
   ["a@[IPv6:::::]", "expected an address"],
   ["a@[IPv6:192.0.2.1]", "expected an address"],
@@ -293,6 +304,16 @@ const FIELDS: Case[] = [
     raw: /^X-Link: https:\/\/x\.example\/\?a=\?b&c=\?d\r$/m,
   },
   {
+    rule: "RFC 5322 §2.1.1: a field name of 75 octets is accepted",
+    args: [...TO, "-m", "x", "-H", `X${long("x", 74)}: y`],
+    raw: /^X[x]{74}: y\r$/m,
+  },
+  {
+    rule: "RFC 5322 §2.1.1: References with an id of 998 octets on its line is accepted",
+    args: [...TO, "-m", "x", "-H", `X-Long-References: <${long("x", 970)}@x>`],
+    raw: /^X-Long-References: <x{970}@x>\r$/m,
+  },
+  {
     rule: "RFC 5322 §3.6.4: -H replaces Message-ID and Date",
     args: [...TO, "-m", "x", ...ID_AND_DATE],
     raw: /\r\nDate: Sat, 28 Nov 2026 22:28:00 \+0100\r\nMessage-ID: <1\.a@example\.org>\r\n/,
@@ -309,6 +330,9 @@ const BAD_FIELDS: [field: string, says: string][] = [
   ["Message-ID: <a b@x>", "expected an id"],
   ["Date: today", "expected a date"],
   ["Date: Sat, 31 Feb 2026 99:28:00 +0100", "expected a date"],
+  [`X${long("x", 75)}: y`, "expected 'Name: value'"],
+  ["X Y: z", "expected 'Name: value'"],
+  ["X: a\x07b", "expected 'Name: value'"],
   ["List-Id: Grüße <list.example>", "expected printable ASCII"],
   [`References: <${long("x", 1000)}@x>`, "in lines of 998 octets"],
 ];

@@ -465,3 +465,32 @@ Deno.test("--json escapes what a server sends", async () => {
   assertStringIncludes(stdout, '"X \\u009b\\u202e"');
   assertEquals(JSON.parse(stdout).offered, ["X \x9b\u202e"]);
 });
+
+/** Ranges of options: the first and the last value, and those beyond. */
+const RANGES: [option: string, accepted: string[], refused: string[]][] = [
+  ["--port", ["1", "65535"], ["0", "65536", "25.5", "-1", ""]],
+  ["--timeout", ["0.001", "1ms", "86400"], ["0", "0.0009", "86400.1", "1e3", ""]],
+  ["--tls", ["starttls", "Implicit", "TRY", "none"], ["ssl", ""]],
+  ["--auth", ["PLAIN", "scram-sha-256"], ["digest-md5", "plain,login"]],
+  ["--notify", ["never", "Success", "failure, delay"], ["never,failure", "always", ""]],
+  ["--helo", ["me.example", "[192.0.2.1]", "[IPv6:::1]"], [
+    "a_b",
+    "a b",
+    "me.example.",
+    "é.example",
+  ]],
+];
+
+for (const [name, accepted, refused] of RANGES) {
+  for (const value of accepted) {
+    Deno.test(`${name} ${JSON.stringify(value)} is accepted`, () => {
+      parseCommandLine(COMMAND, [name, value]);
+    });
+  }
+  for (const value of refused) {
+    Deno.test(`${name} ${JSON.stringify(value)} is refused`, () => {
+      const read = () => parseCommandLine(COMMAND, [name, value]);
+      assertThrows(read, UsageError, `Cannot use ${name} ${JSON.stringify(value)}: expected`);
+    });
+  }
+}

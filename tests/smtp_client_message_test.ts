@@ -183,6 +183,48 @@ const CASES: Case[] = [
     name: "b ü.png",
   },
   {
+    rule: "RFC 5322 §2.1.1: a subject without blanks that fills the line of 78 stays plain",
+    args: [...TO, "-m", "x", "-s", long("x", 69)],
+    raw: /^Subject: x{69}\r$/m,
+  },
+  {
+    rule: "RFC 5322 §2.1.1: a subject without blanks that is one longer becomes encoded words",
+    args: [...TO, "-m", "x", "-s", long("x", 70)],
+    raw: /^Subject: =\?utf-8\?q\?x*\?=\r\n =\?/m,
+  },
+  {
+    rule: "RFC 5322 §2.2.3: a subject is folded at a blank when it is longer than 78",
+    args: [...TO, "-m", "x", "-s", `${long("x", 34)} ${long("y", 35)}`],
+    raw: /^Subject: x{34}\r\n y{35}\r$/m,
+  },
+  {
+    rule: "RFC 5322 §2.2.3: a subject of 78 with its name is not folded",
+    args: [...TO, "-m", "x", "-s", `${long("x", 34)} ${long("y", 34)}`],
+    raw: /^Subject: x{34} y{34}\r$/m,
+  },
+  {
+    rule: "RFC 2231 §3: a file name of 57 octets is a quoted string",
+    files: { [long("n", 57)]: "x" },
+    args: [...TO, "-m", "x", "-a", long("n", 57)],
+    raw: /;\r\n filename="n{57}"\r\n/,
+  },
+  {
+    rule: "RFC 2231 §3: a file name of 58 octets is continued",
+    files: { [long("n", 58)]: "x" },
+    args: [...TO, "-m", "x", "-a", long("n", 58)],
+    raw: /;\r\n filename\*0\*=utf-8''n{54};\r\n filename\*1\*=n{4}\r\n/,
+  },
+  {
+    rule: "RFC 2047 §5: a mailbox line of 76 with its comma keeps name and address together",
+    args: ["-t", `${long("x", 53)} <bob@example.org>`, "-m", "x"],
+    raw: /^To: x{53} <bob@example\.org>\r$/m,
+  },
+  {
+    rule: "RFC 5322 §2.2.3: a mailbox line of 77 with its comma is folded before the address",
+    args: ["-t", `${long("x", 54)} <bob@example.org>`, "-m", "x"],
+    raw: /^To: x{54}\r\n <bob@example\.org>\r$/m,
+  },
+  {
     rule: "-H adds fields",
     args: [...TO, "-m", "x", "-H", "X-Any: thing", "-H", "In-Reply-To: <a@b>"],
     fields: { "X-Any": "thing", "In-Reply-To": "<a@b>" },

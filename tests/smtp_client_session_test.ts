@@ -122,6 +122,37 @@ const BEGINNINGS: Dialogue[] = [
     says: "more than 512 lines",
   },
   {
+    rule: "RFC 5321 §4.2.1: a reply of 1,048,576 octets is read",
+    talk: `RAW: ${JSON.stringify(`220-${"x".repeat(65_530)}\r\n`.repeat(16))}\nS: 220 ${
+      "x".repeat(28)
+    }\nC: EHLO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    args: CLEAR,
+    code: 0,
+  },
+  {
+    rule: "RFC 5321 §4.2.1: a reply of 1,048,577 octets is refused",
+    talk: `RAW: ${JSON.stringify(`220-${"x".repeat(65_530)}\r\n`.repeat(16))}\nS: 220 ${
+      "x".repeat(29)
+    }`,
+    args: CLEAR,
+    code: 76,
+    says: "or 1048576 octets",
+  },
+  {
+    rule: "a reply of 1,000 chars is shown whole",
+    talk: `S: 554 ${"x".repeat(995)}y\n${BYE}`,
+    args: CLEAR,
+    code: 69,
+    says: /the greeting: 554 x{995}y$/m,
+  },
+  {
+    rule: "a reply of 1,001 chars is cut where it is shown",
+    talk: `S: 554 ${"x".repeat(996)}y\n${BYE}`,
+    args: CLEAR,
+    code: 69,
+    says: /the greeting: 554 x{996}…$/m,
+  },
+  {
     rule: "RFC 5321 §4.2.1: a reply of more than a million octets is refused",
     talk: `RAW: ${JSON.stringify(`220-${"x".repeat(60_000)}\r\n`.repeat(18))}`,
     args: CLEAR,
@@ -549,6 +580,29 @@ for (const how of ["closes", "stops reading"]) {
     (await serving).close();
   });
 }
+Deno.test("RFC 5321 §4.2.2: after 552 inside the message no more of it is sent", async () => {
+  const file = await Deno.makeTempFile();
+  await Deno.truncate(file, 30_000_000);
+  using listener = Deno.listen(LOCAL);
+  const serving = listener.accept().then(async (conn) => {
+    using wire = new Wire(conn);
+    await wire.write("220 mx\r\n");
+    for (const reply of ["250 mx", "250 ok", "250 ok", "354 go"]) {
+      await wire.readLine(1000);
+      await wire.write(`${reply}\r\n`);
+    }
+    await wire.fill();
+    await wire.write("552 5.3.4 too much\r\n");
+    while (await wire.fill().catch(() => 0)) wire.skip(wire.buffered.length);
+    return wire.received;
+  });
+  const args = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none", "-m", "x"];
+  const result = await run([...args, "-f", "a@x.example", "-t", "b@x.example", "-a", file]);
+  assertEquals(result.code, 69, result.stderr);
+  assert(await serving < 20_000_000);
+  await Deno.remove(file);
+});
+
 Deno.test("RFC 5321 §4.1.1.4: a 250 before the final dot accepts nothing, and the dot is not sent", async () => {
   using listener = Deno.listen(LOCAL);
   const serving = listener.accept().then(async (conn) => {
