@@ -25,6 +25,7 @@ import {
   formatPercent,
   onQuit,
   option,
+  type Options,
   plural,
   print,
   probability,
@@ -1437,8 +1438,7 @@ const failureText: Reader<string> = (text) => {
 };
 
 // deno-fmt-ignore (a table)
-/** The options. */
-export const OPTIONS = {
+const OPTIONS = {
   count: option("-c, --count N", "probes, with -w replies; 0 is until Ctrl-C",
     wholeNumber(0, 2 ** 31), "10"),
   interval: option("-i, --interval S",
@@ -1476,7 +1476,8 @@ export const OPTIONS = {
 type Line = CommandLine<typeof OPTIONS>;
 type PingerOptions = Values<typeof OPTIONS>;
 
-const COMMAND: Command<typeof OPTIONS> = {
+/** The command line, as the help describes it. */
+export const COMMAND: Command<Options> = {
   name: "udp_pinger",
   summary: "Pings a UDP echo server, or sends heartbeats.",
   usage: ["[options] HOST [PORT]"],
@@ -1897,4 +1898,4 @@ async function main(line: Line): Promise<number> {
   return await ping(line, destination, signal);
 }
 
-if (import.meta.main) await run(COMMAND, main);
+if (import.meta.main) await run({ ...COMMAND, options: OPTIONS }, main);

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { parseCommandLine } from "../cli.ts";
 import { printable, toByteString, UsageError } from "../protocol.ts";
-import { OPTIONS } from "../udp_pinger.ts";
+import { COMMAND } from "../udp_pinger.ts";
 import { ROOT, runProgram } from "./helpers.ts";
 import {
   type Action,
@@ -29,7 +29,7 @@ import {
 // ---- The command line ----------------------------------------------------
 
 /** Both neighbours of each limit: the last value that is taken, and the first that is not. */
-const LIMITS: { args: string[]; name: keyof typeof OPTIONS; value: unknown; beyond: string[] }[] = [
+const LIMITS: { args: string[]; name: string; value: unknown; beyond: string[] }[] = [
   { args: ["-c0"], name: "count", value: 0, beyond: ["-c-1"] },
   { args: ["-c2147483648"], name: "count", value: 2 ** 31, beyond: ["-c2147483649"] },
   { args: ["-i0"], name: "interval", value: 0, beyond: ["-i-1"] },
@@ -71,14 +71,14 @@ const LIMITS: { args: string[]; name: keyof typeof OPTIONS; value: unknown; beyo
 for (const { args, name, value, beyond } of LIMITS) {
   const shown = [args, beyond].map((words) => printable(words.join(" ").slice(0, 20)));
   Deno.test(`options: ${shown[0]} is taken, ${shown[1]} is refused`, () => {
-    const line = (words: string[]) => parseCommandLine({ options: OPTIONS }, words);
+    const line = (words: string[]) => parseCommandLine(COMMAND, words);
     assertEquals(line(args).options[name], value);
     assertThrows(() => line(beyond), UsageError, "expected");
   });
 }
 
 Deno.test("options: the defaults are the assignment's: 10 probes, one second, port 12000", () => {
-  const { count, timeout, port } = parseCommandLine({ options: OPTIONS }, ["h"]).options;
+  const { count, timeout, port } = parseCommandLine(COMMAND, ["h"]).options;
   assertEquals([count, timeout, port], [10, 1000, 12_000]);
 });
 
