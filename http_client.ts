@@ -14,6 +14,34 @@
  * Left out: cookies, HTTP/2, and a second request on a connection. Each redirection gets its own
  * connection, so that no octets after a body can answer the next request.
  *
+ * The engine is {@linkcode download}; {@linkcode readJob} makes its options from a command line:
+ *
+ * ```ts
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
+ * import { parseCommandLine } from "./cli.ts";
+ * import { COMMAND, download, emptyTransfer, readJob } from "./http_client.ts";
+ *
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const serving = (async () => {
+ *   using conn = await listener.accept();
+ *   await conn.read(new Uint8Array(1_000));
+ *   await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"));
+ * })();
+ *
+ * let body = "";
+ * const write = (octets: Uint8Array) => {
+ *   body += new TextDecoder().decode(octets);
+ *   return Promise.resolve(octets.length);
+ * };
+ * const stdout = { write, isTerminal: () => false };
+ * const line = parseCommandLine(COMMAND, [`http://127.0.0.1:${listener.addr.port}/`]);
+ * const { url, options } = await readJob(line);
+ * const io = { stdout, note: () => {}, hint: () => {}, transfer: emptyTransfer() };
+ * await download(url, options, io, new AbortController().signal);
+ * assertEquals(body, "hi");
+ * await serving;
+ * ```
+ *
  * @module
  */
 import { promptSecret } from "jsr:@std/cli@^1.0.32/prompt-secret";

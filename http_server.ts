@@ -12,6 +12,24 @@
  *
  * Left out, because a proxy in front does it better: compression on the fly, HTTP/2, uploads.
  *
+ * The engine is {@linkcode serve}:
+ *
+ * ```ts
+ * import { assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+ * import { serve } from "./http_server.ts";
+ *
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const stop = new AbortController();
+ * const serving = serve([listener], { root: await Deno.realPath("public"), signal: stop.signal });
+ *
+ * const conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+ * await conn.write(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"));
+ * assertStringIncludes(await new Response(conn.readable).text(), "200 OK");
+ *
+ * stop.abort();
+ * await serving;
+ * ```
+ *
  * @module
  */
 import { format as formatOctets } from "jsr:@std/fmt@^1.0.10/bytes";

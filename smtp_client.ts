@@ -13,6 +13,28 @@
  * message and the command line. Left out, because the submission server does it: MX look-up, DKIM,
  * a queue.
  *
+ * The engine is {@linkcode sendMail}; without a message it logs in and lists what is offered:
+ *
+ * ```ts
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
+ * import { sendMail, TIMES } from "./smtp_client.ts";
+ *
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const serving = (async () => {
+ *   using conn = await listener.accept();
+ *   for (const reply of ["220 hello", "250-me", "250 SIZE 1000", "221 bye"]) {
+ *     await conn.write(new TextEncoder().encode(`${reply}\r\n`));
+ *     if (!reply.startsWith("250-")) await conn.read(new Uint8Array(1_000));
+ *   }
+ * })();
+ * const server = { hostname: "127.0.0.1", port: listener.addr.port, tls: "none", trust: null } as const;
+ * const mail = { from: "ann@example.org", to: [], notify: undefined, message: null };
+ * const job = { ...server, ...mail, helo: "me", times: TIMES, login: null };
+ * const { offered } = await sendMail(job, () => {}, new AbortController().signal);
+ * assertEquals(offered, ["SIZE 1000"]);
+ * await serving;
+ * ```
+ *
  * @module
  */
 import { promptSecret } from "jsr:@std/cli@^1.0.32/prompt-secret";

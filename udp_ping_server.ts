@@ -14,6 +14,28 @@
  * Left out: authentication; the address that a request was sent to (Deno does not tell it), so a
  * server on every address may answer from another one of its addresses; `--bind` helps.
  *
+ * The engines are {@linkcode EchoServer} and {@linkcode Monitor}:
+ *
+ * ```ts
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
+ * import { EchoServer } from "./udp_ping_server.ts";
+ *
+ * const local = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
+ * const [socket, client] = [Deno.listenDatagram(local), Deno.listenDatagram(local)];
+ * const faults = { loss: 0, delay: 0, jitter: 0, duplicate: 0, corrupt: 0, reorder: 0 };
+ * const stop = new AbortController();
+ * const server = new EchoServer(socket, { ...faults, rate: 0, seed: 1, upper: true }, stop.signal);
+ * const serving = server.serve();
+ *
+ * await client.send(new TextEncoder().encode("hello"), socket.addr);
+ * const [reply] = await client.receive();
+ * assertEquals(new TextDecoder().decode(reply), "HELLO");
+ *
+ * stop.abort();
+ * await serving;
+ * client.close();
+ * ```
+ *
  * @module
  */
 import {

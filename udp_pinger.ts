@@ -15,6 +15,30 @@
  * Left out: ICMP "port unreachable". Deno's UDP sockets do not report it, so it looks like loss.
  * Deno cannot set the DF bit either, so the walk through sizes shows what passes in fragments.
  *
+ * The engines are {@linkcode Pinger} and {@linkcode sendHeartbeats}:
+ *
+ * ```ts
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
+ * import { Pinger } from "./udp_pinger.ts";
+ *
+ * const local = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
+ * const [echo, socket] = [Deno.listenDatagram(local), Deno.listenDatagram(local)];
+ * const echoing = (async () => {
+ *   for await (const [octets, from] of echo) await echo.send(octets, from);
+ * })();
+ *
+ * const pinger = new Pinger(socket, echo.addr as Deno.NetAddr, {
+ *   ...{ count: 3, timeout: 1_000, preload: 1, flood: false, oneWay: false },
+ *   signal: new AbortController().signal,
+ *   report: () => {},
+ * });
+ * await pinger.run();
+ * assertEquals(pinger.statistics.summary().received, 3);
+ *
+ * echo.close();
+ * await echoing;
+ * ```
+ *
  * @module
  */
 import {
