@@ -1808,7 +1808,7 @@ td+td,th+th{text-align:right;white-space:nowrap;font-variant-numeric:tabular-num
 td+td,p{color:var(--dim)}
 a{text-decoration:none}a:hover,a:focus-visible{text-decoration:underline}
 td a::after{content:"";position:absolute;inset:0}
-@media(max-width:40rem){tr{display:flex;flex-wrap:wrap}td:first-child{flex:1 0 100%;padding-bottom:0}
+@media(max-width:40rem){tr{display:flex;flex-wrap:wrap}td:first-child{box-sizing:border-box;flex:0 0 100%;padding-bottom:0}
 td+td{padding-top:0;font-size:.875rem}td+td:empty{display:none}}`;
 
 /** Formats a listing as a page. */

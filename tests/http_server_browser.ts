@@ -237,6 +237,27 @@ export class Page implements AsyncDisposable {
 
 // ---- What it looks at --------------------------------------------------
 
+/** A script that returns the least contrast of a text of the page with its background (WCAG 2.2). */
+const LEAST_CONTRAST = `(() => {
+  const luminance = (color) => {
+    const canvas = document.createElement("canvas").getContext("2d");
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    const linear = (octet) => {
+      const part = octet / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    };
+    const [red, green, blue] = canvas.getImageData(0, 0, 1, 1).data;
+    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+  };
+  const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const ground = luminance(isDark ? "#121212" : "#ffffff"); // what Chromium's canvas has
+  return Math.min(...[...document.querySelectorAll("h1,th,td,a,p")].map((element) => {
+    const text = luminance(getComputedStyle(element).color);
+    return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
+  }));
+})()`;
+
 /** A tone of so many seconds, 8,000 samples a second, one octet each. */
 function wav(seconds: number): Uint8Array<ArrayBuffer> {
   const count = seconds * 8_000;
@@ -342,18 +363,47 @@ Deno.test({ name: `the web server in a browser${skipped}`, ignore }, async (test
     assertEquals(page.complaints.filter((text) => !text.endsWith("/favicon.ico")), []);
   });
 
-  await test.step("a listing is styled, and dark where the user likes it dark", async () => {
+  await test.step("a listing has contrast in light and dark, and the whole row is a link", async () => {
     await using server = await serve(root);
     await using page = await Page.open(browser);
-    const backgrounds = new Set<unknown>();
     for (const value of ["light", "dark"]) {
       const features = [{ name: "prefers-color-scheme", value }];
       await browser.send("Emulation.setEmulatedMedia", { features }, page.session);
       await page.visit(`http://localhost:${server.port}/sub/`);
-      backgrounds.add(await page.run("getComputedStyle(document.body).color"));
+      const least = Number(await page.run(LEAST_CONTRAST));
+      assert(least >= 4.5, `${value}: a contrast of ${least}`); // WCAG 2.2, 1.4.3
     }
-    assertEquals(backgrounds.size, 2);
+    const isLink = `(() => {
+      const row = document.querySelector("tbody tr:last-child").getBoundingClientRect();
+      const found = document.elementFromPoint(row.right - 4, row.top + row.height / 2);
+      return found.closest("tr").contains(found) && found.tagName;
+    })()`;
+    assertEquals(await page.run(isLink), "A");
     assertEquals(page.complaints, []);
+  });
+
+  await test.step("a listing fits 360 px, and breaks no word that fits a line", async () => {
+    await using server = await serve(root);
+    await using page = await Page.open(browser);
+    const size = { width: 360, height: 640, deviceScaleFactor: 1, mobile: true };
+    await browser.send("Emulation.setDeviceMetricsOverride", size, page.session);
+    await page.visit(`http://localhost:${server.port}/sub/`);
+    assertEquals(await page.run("document.documentElement.scrollWidth"), 360);
+    const broken = `(() => {
+      const words = document.createTreeWalker(document.querySelector("table"), NodeFilter.SHOW_TEXT);
+      const lines = [];
+      while (words.nextNode()) {
+        const { textContent } = words.currentNode;
+        for (const { 0: word, index } of textContent.matchAll(/[\\w.]+/g)) {
+          const range = document.createRange();
+          range.setStart(words.currentNode, index);
+          range.setEnd(words.currentNode, index + word.length);
+          if (word.length < 30 && range.getClientRects().length > 1) lines.push(word);
+        }
+      }
+      return lines.join();
+    })()`;
+    assertEquals(await page.run(broken), "");
   });
 
   await test.step("a recording seeks by range", async () => {
