@@ -1131,7 +1131,7 @@ async function respondWithFile(request: Request, site: Site): Promise<Response> 
     const found = await resolve(request, site);
     if (found) return { ...select(request, found), basis: { path, ...found.basis } };
     const page = site.only === undefined
-      ? await openRepresentation(request, ["404.html"], site)
+      ? await openRepresentation(request, ["404.html"], site).catch(() => null)
       : null;
     const response = page ? { ...whole(page), status: 404 } : refuse(404);
     return { ...response, basis: { path, sources: [], version: `404 ${page?.etag}` } };

@@ -9,6 +9,7 @@ import {
   ask,
   chunked,
   Client,
+  Folder,
   framed,
   H,
   pause,
@@ -34,30 +35,37 @@ testRows("RFC 9112 §6.3", [
   [
     "of an OPTIONS",
     request("/hello.txt", ["Content-Length: 5"], "OPTIONS") + "hello",
-    "20[04] kept",
+    "204 kept",
   ],
   ["of a POST", request("/hello.txt", ["Content-Length: 5"], "POST") + "hello", "405 kept"],
   ["no body at all", request("/hello.txt", ["Content-Length: 0"]), "200 kept"],
-  ["zeros ahead", framed("Content-Length: 0005"), "(200 kept|400 close)"],
+  ["zeros ahead", framed("Content-Length: 0005"), "200 kept"],
   ["white space around it", framed("Content-Length: \t5 "), "200 kept"],
   [
-    "64 kB are read",
+    "a body of 65,536 octets is read",
     request("/hello.txt", ["Content-Length: 65536"]) + "x".repeat(65_536),
     "200 kept",
   ],
   [
+    "a body of 65,537 octets ends the connection",
+    request("/hello.txt", ["Content-Length: 65537"]) + "x".repeat(65_537),
+    "200 close",
+  ],
+  ["a length of 15 digits", framed(`Content-Length: ${"0".repeat(14)}5`), "200 kept"],
+  ["a length of 16 digits", framed(`Content-Length: ${"0".repeat(15)}5`), "400 close"],
+  [
     "more are not, but the answer arrives",
     request("/hello.txt", ["Content-Length: 500000"]) + "x".repeat(500_000),
-    "(200|413) close",
+    "200 close",
   ],
-  ["two equal lengths", framed("Content-Length: 5", "Content-Length: 5"), "(400 close|200 kept)"],
+  ["two equal lengths", framed("Content-Length: 5", "Content-Length: 5"), "400 close"],
   ["two that differ", framed("Content-Length: 5", "Content-Length: 6"), "400 close"],
   [
     "two that differ, far apart",
     framed("Content-Length: 5", "A: b", "content-length: 0"),
     "400 close",
   ],
-  ["a list of equals", framed("Content-Length: 5, 5"), "(400 close|200 kept)"],
+  ["a list of equals", framed("Content-Length: 5, 5"), "400 close"],
   ["a list that differs", framed("Content-Length: 5, 6"), "400 close"],
   ["an empty member", framed("Content-Length: 5,"), "400 close"],
   ["a plus", framed("Content-Length: +5"), "400 close"],
@@ -72,9 +80,9 @@ testRows("RFC 9112 §6.3", [
   ["nothing", framed("Content-Length:"), "400 close"],
   ["no number", framed("Content-Length: five"), "400 close"],
   ["digits of another script", framed("Content-Length: \xd9\xa5"), "400 close"],
-  ["2^64 + 5 is not 5", framed("Content-Length: 18446744073709551621"), "4(00|13) close"],
-  ["2^32 + 5 is not 5", framed("Content-Length: 4294967301"), "(200|413) close"],
-  ["a length beyond reason", framed(`Content-Length: ${"9".repeat(400)}`), "4(00|13) close"],
+  ["2^64 + 5 is not 5", framed("Content-Length: 18446744073709551621"), "400 close"],
+  ["2^32 + 5 is not 5", framed("Content-Length: 4294967301"), "200 close"],
+  ["a length beyond reason", framed(`Content-Length: ${"9".repeat(400)}`), "400 close"],
   ["a name with a space", framed("Content-Length : 5"), "400 close"],
   ["a folded length", framed("Content-Length:\r\n 5"), "400 close"],
   [
@@ -93,12 +101,12 @@ testRows("RFC 9112 §6.3", [
   [
     "§6.1: chunked from HTTP/1.0",
     framed("Transfer-Encoding: chunked").replace("1.1", "1.0"),
-    "(200|400) close",
+    "200 close",
   ],
   [
     "though it asks for keep-alive",
     framed("Connection: keep-alive", "Transfer-Encoding: chunked").replace("1.1", "1.0"),
-    "(200|400) close",
+    "200 close",
   ],
   ["an unknown coding before chunked", framed("Transfer-Encoding: gzip, chunked"), "501 close"],
   [
@@ -108,24 +116,24 @@ testRows("RFC 9112 §6.3", [
   ],
   ["with a parameter", framed('Transfer-Encoding: a ; b=c;d="e", chunked'), "501 close"],
   ["a parameter of nothing", framed("Transfer-Encoding: ;b=c, chunked"), "400 close"],
-  ["an unknown coding", framed("Transfer-Encoding: gzip"), "(400|501) close"],
-  ["chunked is not last", framed("Transfer-Encoding: chunked, gzip"), "(400|501) close"],
+  ["an unknown coding", framed("Transfer-Encoding: gzip"), "400 close"],
+  ["chunked is not last", framed("Transfer-Encoding: chunked, gzip"), "400 close"],
   ["chunked twice", framed("Transfer-Encoding: chunked, chunked"), "400 close"],
   [
     "chunked in two lines",
     framed("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
     "400 close",
   ],
-  ["identity", framed("Transfer-Encoding: identity"), "(400|501) close"],
-  ["chunked, identity", framed("Transfer-Encoding: chunked, identity"), "(400|501) close"],
-  ["nothing for a coding", framed("Transfer-Encoding:"), "(400|501) close"],
-  ["an empty member", framed("Transfer-Encoding: , chunked"), "(400|501) close"],
-  ["xchunked", framed("Transfer-Encoding: xchunked"), "(400|501) close"],
-  ["chunkedx", framed("Transfer-Encoding: chunkedx"), "(400|501) close"],
-  ["chunked in quotes", framed('Transfer-Encoding: "chunked"'), "(400|501) close"],
-  ["a parameter of chunked", framed("Transfer-Encoding: chunked;a=b"), "(400|501) close"],
+  ["identity", framed("Transfer-Encoding: identity"), "400 close"],
+  ["chunked, identity", framed("Transfer-Encoding: chunked, identity"), "400 close"],
+  ["nothing for a coding", framed("Transfer-Encoding:"), "400 close"],
+  ["an empty member", framed("Transfer-Encoding: , chunked"), "400 close"],
+  ["xchunked", framed("Transfer-Encoding: xchunked"), "400 close"],
+  ["chunkedx", framed("Transfer-Encoding: chunkedx"), "400 close"],
+  ["chunked in quotes", framed('Transfer-Encoding: "chunked"'), "400 close"],
+  ["a parameter of chunked", framed("Transfer-Encoding: chunked;a=b"), "400 close"],
   ["a vertical tab before chunked", framed("Transfer-Encoding: \x0bchunked"), "400 close"],
-  ["a no-break space before chunked", framed("Transfer-Encoding: \xa0chunked"), "(400|501) close"],
+  ["a no-break space before chunked", framed("Transfer-Encoding: \xa0chunked"), "400 close"],
   ["a space in the name", framed("Transfer-Encoding : chunked"), "400 close"],
   ["a folded coding", framed("Transfer-Encoding:\r\n chunked"), "400 close"],
 ]);
@@ -157,27 +165,69 @@ testRows("RFC 9112 §7.1", [
   ["several", chunked('5;a=b;c;d="e"\r\nhello\r\n0\r\n\r\n'), "200 kept"],
   ["§7.1.1: bad white space around", chunked("5 ; a = b\r\nhello\r\n0\r\n\r\n"), "200 kept"],
   ["trailers", chunked("5\r\nhello\r\n0\r\nA: b\r\nC: d\r\n\r\n"), "200 kept"],
-  ["trailers cannot frame", chunked("0\r\nContent-Length: 50\r\n\r\n"), "(200 kept|400 close)"],
+  ["trailers cannot frame", chunked("0\r\nContent-Length: 50\r\n\r\n"), "200 kept"],
+  [
+    "65,536 octets in chunks are read",
+    chunked(`${`8000\r\n${"x".repeat(0x8000)}\r\n`.repeat(2)}0\r\n\r\n`),
+    "200 kept",
+  ],
+  [
+    "65,537 octets in chunks end the connection",
+    chunked(`${`8000\r\n${"x".repeat(0x8000)}\r\n`.repeat(2)}1\r\nx\r\n0\r\n\r\n`),
+    "200 close",
+  ],
+  ["a size of 12 digits", chunked("000000000005\r\nhello\r\n0\r\n\r\n"), "200 kept"],
+  ["a size of 13 digits", chunked("0000000000005\r\nhello\r\n0\r\n\r\n"), "400 close"],
+  [
+    "a chunk line of 4,096 octets",
+    chunked(`5;a=${"b".repeat(4_090)}\r\nhello\r\n0\r\n\r\n`),
+    "200 kept",
+  ],
+  [
+    "a chunk line of 4,097 octets",
+    chunked(`5;a=${"b".repeat(4_091)}\r\nhello\r\n0\r\n\r\n`),
+    "400 close",
+  ],
+  [
+    "extensions of 16,384 octets in all",
+    chunked(`${`1;a=${"b".repeat(1_021)}\r\nx\r\n`.repeat(16)}0\r\n\r\n`),
+    "200 kept",
+  ],
+  [
+    "extensions of 16,386 octets in all",
+    chunked(`${`1;a=${"b".repeat(1_021)}\r\nx\r\n`.repeat(16)}1;a\r\nx\r\n0\r\n\r\n`),
+    "400 close",
+  ],
+  [
+    "a trailer section of 16,384 octets",
+    chunked(`0\r\nA: ${"b".repeat(16_377)}\r\n\r\n`),
+    "200 kept",
+  ],
+  [
+    "a trailer section of 16,385 octets",
+    chunked(`0\r\nA: ${"b".repeat(16_378)}\r\n\r\n`),
+    "431 close",
+  ],
   ["100 trailers", chunked(`0\r\n${"A: b\r\n".repeat(100)}\r\n`), "200 kept"],
-  ["101 trailers", chunked(`0\r\n${"A: b\r\n".repeat(101)}\r\n`), "4(00|31) close"],
-  ["long trailers", chunked(`0\r\nA: ${"b".repeat(20_000)}\r\n\r\n`), "4(00|31) close"],
-  ["trailers without end", chunked(`0\r\n${LONG_TRAILERS}`), "4(00|31) close"],
-  ["a long extension", chunked(`5;a=${"b".repeat(20_000)}\r\nhello\r\n0\r\n\r\n`), "4\\d\\d close"],
-  ["an extension without end", chunked(`5;a=${"b".repeat(300_000)}`), "4\\d\\d close"],
+  ["101 trailers", chunked(`0\r\n${"A: b\r\n".repeat(101)}\r\n`), "431 close"],
+  ["long trailers", chunked(`0\r\nA: ${"b".repeat(20_000)}\r\n\r\n`), "431 close"],
+  ["trailers without end", chunked(`0\r\n${LONG_TRAILERS}`), "431 close"],
+  ["a long extension", chunked(`5;a=${"b".repeat(20_000)}\r\nhello\r\n0\r\n\r\n`), "400 close"],
+  ["an extension without end", chunked(`5;a=${"b".repeat(300_000)}`), "400 close"],
   [
     "many extensions",
     chunked(`${`1;a=${"b".repeat(1_000)}\r\nx\r\n`.repeat(40)}0\r\n\r\n`),
-    "4\\d\\d close",
+    "400 close",
   ],
   [
     "more than we read",
     chunked(`20000\r\n${"x".repeat(0x20_000)}\r\n0\r\n\r\n`),
-    "(200|413) close",
+    "200 close",
   ],
   [
     "more than we read, in pieces",
     chunked(`${`1000\r\n${"x".repeat(4_096)}\r\n`.repeat(17)}0\r\n\r\n`),
-    "(200|413) close",
+    "200 close",
   ],
   ["a semicolon and nothing", chunked("5;\r\nhello\r\n0\r\n\r\n"), "400 close"],
   ["a name is missing", chunked("5;=b\r\nhello\r\n0\r\n\r\n"), "400 close"],
@@ -200,9 +250,9 @@ testRows("RFC 9112 §7.1", [
   ["no hexadecimal", chunked("g\r\nhello\r\n0\r\n\r\n"), "400 close"],
   ["an underscore", chunked("0_5\r\nhello\r\n0\r\n\r\n"), "400 close"],
   ["a comma", chunked("5,a\r\nhello\r\n0\r\n\r\n"), "400 close"],
-  ["2^64 + 5 is not 5", chunked("10000000000000005\r\nhello\r\n0\r\n\r\n"), "4\\d\\d close"],
-  ["2^32 + 5 is not 5", chunked("100000005\r\nhello\r\n0\r\n\r\n"), "(200|413) close"],
-  ["a size without end", chunked("0".repeat(100_000)), "4\\d\\d close"],
+  ["2^64 + 5 is not 5", chunked("10000000000000005\r\nhello\r\n0\r\n\r\n"), "400 close"],
+  ["2^32 + 5 is not 5", chunked("100000005\r\nhello\r\n0\r\n\r\n"), "200 close"],
+  ["a size without end", chunked("0".repeat(100_000)), "400 close"],
   ["a bare LF behind the size", chunked("5\nhello\r\n0\r\n\r\n"), "400 close"],
   ["a bare LF behind the data", chunked("5\r\nhello\n0\r\n\r\n"), "400 close"],
   ["a bare CR behind the data", chunked("5\r\nhello\r0\r\n\r\n"), "400 close"],
@@ -230,12 +280,12 @@ testRows("RFC 9110 §10.1.1", [
     "200 kept",
   ],
   ["in any case", request("/hello.txt", ["Expect: 100-CONTINUE"]), "200 kept"],
-  ["an unknown one", request("/hello.txt", ["Expect: 200-ok"]), "417 .*"],
-  ["a known and an unknown one", request("/hello.txt", ["Expect: 100-continue, x"]), "417 .*"],
+  ["an unknown one", request("/hello.txt", ["Expect: 200-ok"]), "417 close"],
+  ["a known and an unknown one", request("/hello.txt", ["Expect: 100-continue, x"]), "417 close"],
   [
     "the body may come at once",
     request("/hello.txt", ["Expect: 100-continue", "Content-Length: 5"]) + "hello",
-    "(100 )?200 kept",
+    "200 kept",
   ],
 ]);
 
@@ -303,6 +353,35 @@ for (const [how, cut] of Object.entries(CUTS)) {
     assertEquals(answers.map(({ status }) => status), [200, 400]);
   });
 }
+
+Deno.test("RFC 9112 §9.3.2: a 421 in the middle of a pipelined group has no effect on the others", async () => {
+  await using service = start({ hosts: [] });
+  const foreign = request("/hello.txt").replace("localhost", "evil.test");
+  const text = request("/hello.txt") + foreign + request("/end.txt", ["Connection: close"]);
+  const answers = readAnswers(await talk(service.port, [text]));
+  assertEquals(answers.map(({ status }) => status), [200, 421, 200]);
+  assertEquals(answers.at(-1)?.body, "the end\n");
+});
+
+Deno.test("repeated requests: a byte order mark makes another request", async () => {
+  await using service = start();
+  for (let round = 0; round < 3; round++) {
+    using client = await Client.open(service.port);
+    await client.send(request("/hello.txt"));
+    assertMatch(await client.until(/Hello/), /^HTTP\/1\.1 200 /);
+    client.text = "";
+    await client.send(`\xef\xbb\xbf${request("/hello.txt")}`);
+    assertMatch(await client.until(), /^HTTP\/1\.1 400 /);
+  }
+});
+
+Deno.test("RFC 9110 §9.3.2: GET /HEAD has content", async () => {
+  using folder = new Folder({ "HEAD": "ref: refs/heads/main\n" });
+  await using service = start({ root: folder.root });
+  assertEquals((await ask(service.port, "/HEAD")).body, "ref: refs/heads/main\n");
+  const { status, fields } = await ask(service.port, "/HEAD", [], "HEAD");
+  assertEquals([status, fields.get("Content-Length")], [200, "21"]);
+});
 
 const HELLO = request("/hello.txt");
 const FIVE = request("/hello.txt", ["Content-Length: 5"]);
@@ -378,16 +457,16 @@ Deno.test("RFC 9112 §9.3.2: 500 requests in one write", async () => {
 const ENDS: readonly Row[] = [
   ["nothing at all", "", ""],
   ["an empty line", "\r\n", ""],
-  ["half a request line", "GET /hel", "(400)?"],
-  ["half a field line", `GET / HTTP/1.1\r\n${H}Acc`, "(400)?"],
-  ["no empty line", `GET /hello.txt HTTP/1.1\r\n${H}`, "(400)?"],
-  ["half a body", request("/hello.txt", ["Content-Length: 9"]) + "hello", "(400)?"],
-  ["half a chunk", chunked("9\r\nhello"), "(400)?"],
-  ["no last chunk", chunked("5\r\nhello\r\n"), "(400)?"],
-  ["no end of the trailers", chunked("5\r\nhello\r\n0\r\nA: b\r\n"), "(400)?"],
+  ["half a request line", "GET /hel", "400"],
+  ["half a field line", `GET / HTTP/1.1\r\n${H}Acc`, "400"],
+  ["no empty line", `GET /hello.txt HTTP/1.1\r\n${H}`, "400"],
+  ["half a body", request("/hello.txt", ["Content-Length: 9"]) + "hello", "400"],
+  ["half a chunk", chunked("9\r\nhello"), "400"],
+  ["no last chunk", chunked("5\r\nhello\r\n"), "400"],
+  ["no end of the trailers", chunked("5\r\nhello\r\n0\r\nA: b\r\n"), "400"],
   ["a whole request is answered all the same", request("/hello.txt"), "200"],
   ["so are two", request("/hello.txt") + request("/hello.txt"), "200 200"],
-  ["a whole request, then half of one", `${request("/hello.txt")}GET /`, "200( 400)?"],
+  ["a whole request, then half of one", `${request("/hello.txt")}GET /`, "200 400"],
 ];
 
 for (const [how, cut] of Object.entries(CUTS)) {

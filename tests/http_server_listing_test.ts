@@ -155,7 +155,10 @@ function testListing(
 testListing("it is a page without script", (page) => {
   assertEquals(page.status, 200);
   assertEquals(page.fields.get("Content-Type"), "text/html; charset=utf-8");
-  assertMatch(page.fields.get("Content-Security-Policy") ?? "", /default-src 'none'/);
+  assertEquals(
+    page.fields.get("Content-Security-Policy"),
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
+  );
   assertMatch(page.body, /^<!doctype html>/i);
   assert(!/<script|<img|<b>|onerror=alert\(1\)>/.test(page.body));
 });
@@ -222,10 +225,19 @@ testListing("JSON if the client prefers it", async (page, port) => {
   assertMatch(answer.fields.get("Vary") ?? "", /\bAccept\b/);
   assertMatch(page.fields.get("Vary") ?? "", /\bAccept\b/);
   const text = new TextDecoder().decode(octetsOf(answer.body));
-  const entries: { name: string; type: string; size?: number }[] = JSON.parse(text);
+  const entries: { name: string; type: string; size?: number; modified?: string }[] = JSON.parse(
+    text,
+  );
   const names = entries.map(({ name }) => name);
   for (const name of [...NAMES, "Dir", "zoo", "link-in"]) assert(names.includes(name), name);
-  assertEquals(entries.find(({ name }) => name === "10.txt")?.size, 3);
+  assertEquals(entries.find(({ name }) => name === "10.txt"), {
+    name: "10.txt",
+    type: "file",
+    size: 3,
+    modified: "2020-01-01T00:00:00.000Z",
+  });
+  const { type, size } = entries.find(({ name }) => name === "Dir") ?? {};
+  assertEquals([type, size], ["directory", undefined]);
   assert(!names.some((name) => /hidden|out|broken|fifo|\ufffd/.test(name)));
 });
 
@@ -377,6 +389,7 @@ Deno.test("listings: 10,000 entries, others are served meanwhile, more are count
   assertEquals(status, 200);
   assert(body.length < 1_500_000, `${body.length} octets`);
   assertEquals(body.match(/<a href="\.\//g)?.length, 10_000);
+  assert(!body.includes("not shown"));
   // Other clients get their responses while a listing is made.
   let isListed = false;
   let answered = 0;
