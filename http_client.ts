@@ -1934,8 +1934,9 @@ const DASH = ofForm(/^-$/, '"-"');
 const CONNECT_TIMEOUT = String(TIMES.readTimeout / 1000);
 const SECRET = { isSecret: true };
 
+/** The table of options. */
 // deno-fmt-ignore (a table)
-const OPTIONS = {
+export const OPTIONS = {
   method: option("-X, --request METHOD",
     "method (default: GET; POST with -d, PUT with -T, HEAD with -I)", METHOD),
   fields: list("-H, --header 'N: V'",
@@ -1993,7 +1994,8 @@ const OPTIONS = {
   verbose: flag("-v, --verbose", "show the conversation on standard error"),
 } as const;
 
-type Line = CommandLine<typeof OPTIONS>;
+/** A command line of the program, read. */
+export type Line = CommandLine<typeof OPTIONS>;
 
 /** Parts of a `-w` format that stand for something else. */
 const FORMAT_PART = /%\{([^{}]*)\}|%%|\\[nrt]/g;

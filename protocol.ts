@@ -315,11 +315,11 @@ const timeoutTimer: Timer = (ms, call) => {
  * Timer for a program that makes one connection. The first `setTimeout` of a process takes 4 ms,
  * because Deno then loads its timers; `AbortSignal.timeout` takes 0.3 ms each time.
  */
-export const signalTimer: Timer = (ms, call) => {
+export function signalTimer(ms: number, call: () => void): () => void {
   const signal = AbortSignal.timeout(ms);
   signal.addEventListener("abort", call);
   return () => signal.removeEventListener("abort", call);
-};
+}
 
 /** Settings of a {@linkcode Wire}. */
 export interface WireOptions {
