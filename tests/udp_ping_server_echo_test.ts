@@ -366,6 +366,11 @@ const COUNTED = [
     sequences: [900_000_000_001, 2, 3, 4],
     want: [1, 1, 3, 4],
   },
+  {
+    rule: "both numbers after a long gap count once",
+    sequences: [1, 5000, 5001, 5000],
+    want: [1, 1, 3, 3],
+  },
   { rule: "1023 back is new", sequences: [1024, 1], want: [1, 2] },
   { rule: "1024 back is too far", sequences: [1025, 1], want: [1, 1] },
   {

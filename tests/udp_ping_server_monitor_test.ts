@@ -498,6 +498,20 @@ const HEARTBEATS: {
     want: ["backup: failed: x", "backup: is back (after 1.0 s, 0 lost)"],
   },
   {
+    rule: "cron: a late good beat does not end a failure",
+    steps: [[0, cron(10, "\tfail=x")], [0.1, cron(9)]],
+    want: ["backup: failed: x"],
+  },
+  {
+    rule: "cron: an earlier number ends a stop",
+    steps: [[0, cron(10)], [259_201, null], [259_202, cron(9)]],
+    want: [
+      "backup: started",
+      "backup: stopped (silent for 259201.0 s)",
+      "backup: is back (after 259202.0 s, 0 lost)",
+    ],
+  },
+  {
     rule: "cron: a failed sender that is silent has stopped",
     steps: [[0, cron(0, "\tfail=x")], [259_201, null]],
     want: ["backup: failed: x", "backup: stopped (silent for 259201.0 s)"],
@@ -727,6 +741,13 @@ Deno.test("monitor: of too many senders the one that is gone the longest is forg
   ]);
   assertEquals(warnings, ['Forgot "b": 3 senders at most, this one is gone the longest']);
   assertEquals(monitor.summary(4000).map(({ name }) => name), ["a", "c", "d"]);
+});
+
+Deno.test("monitor: for each new sender another one is forgotten", () => {
+  const names = ["a", "b", "c", "d"];
+  const steps = names.map((name, at): Steps[number] => [at, first(name) + "\tbye=1"]);
+  const { monitor } = watched(steps, { maxSenders: 2 });
+  assertEquals(monitor.summary(4000).map(({ name }) => name), ["c", "d"]);
 });
 
 Deno.test("monitor: a sender that came back is not forgotten", () => {
