@@ -481,6 +481,49 @@ const SESSION = [
   ["221 bye\r\n"],
 ];
 
+const COMPOSED = [
+  ["-t", '"Doe, J" <j@example.org>, Grüße <g@bücher.example>', "-s", "Grüße aus Köln ".repeat(9)],
+  ["-t", "a@[IPv6:::1], b@x.example (B)", "-H", "Sender: S <s@example.org>", "-s", "x".repeat(99)],
+  ["--bcc", "b@x.example", "-H", "References: <1@x> <2@x>", "-H", "Date: 1 Jan 2026 00:00:00 GMT"],
+];
+const FINISHED = "From: Ann <a@x.example>\r\nTo: g: b@x.example, c@x.example (C);\r\n" +
+  "Bcc: d@x.example,\r\n e@x.example\r\nSubject: x\r\n\r\n.\r\nFrom here\r\n";
+
+/** A message is refused in one line, or every line of it ends in CRLF, and no field is Bcc. */
+async function fuzzMessages(random: Random, count: number): Promise<void> {
+  for (let done = 0; done < count; done++) {
+    await rest(done);
+    const isFinished = random() < 0.5;
+    const input = octetsOf(corrupt(random, isFinished ? FINISHED : "body\n"));
+    const words = pick(random, COMPOSED).map((word) =>
+      /^--?[a-z]+$/i.test(word) ? word : corrupt(random, word)
+    );
+    const args = isFinished ? ["--eml", "-"] : ["-f", "a@x.example", ...words];
+    let [said, message] = ["", ""];
+    const case_ = show(JSON.stringify([args, toByteString(input)]));
+    const around = {
+      env: {},
+      stdin: { readable: new Blob([input]).stream(), isTerminal: () => false },
+      askSecret: () => null,
+      say: (line: string) => said += line,
+      trace: () => {},
+      print: (output: string | Uint8Array) => {
+        message += typeof output === "string" ? output : toByteString(output);
+      },
+      signal: () => new AbortController().signal,
+    };
+    try {
+      const status = await mail(parseCommandLine(MAIL, ["--dry-run", ...args]), around);
+      const [header = ""] = message.split("\r\n\r\n");
+      const isWrong = /\r(?!\n)|(?<!\r)\n|\0|[^\r\n]{999}/.test(message) ||
+        /^bcc[ \t]*:/im.test(header);
+      if (![0, 65].includes(status) || printable(said) !== said || isWrong) throw new Error(said);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw new Error(`${case_}: ${message}`, { cause: error });
+    }
+  }
+}
+
 /** Every session ends in an exit status of ours, and nothing raw is said. */
 async function fuzzMail(random: Random, count: number): Promise<void> {
   const args = ["--tls", "none", "--server", "127.0.0.1:25", "--timeout", "1", "-v"]
@@ -521,6 +564,7 @@ const PARSERS: Record<string, [share: number, fuzz: (random: Random, count: numb
     (random, count) => fuzzClient(random, count, () => corrupt(random, pick(random, URLS))),
   ],
   "mail replies": [0.05, fuzzMail],
+  "mail messages": [0.05, fuzzMessages],
   heartbeats: [0.2, fuzzHeartbeats],
   "echo requests": [0.1, fuzzEcho],
   "echo replies": [0.1, fuzzPinger],
