@@ -2024,8 +2024,6 @@ export const COMMAND: Command<typeof OPTIONS> = {
   options: OPTIONS,
   notes: [
     "URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)",
-    "Certificates are checked with Mozilla's CAs. DENO_TLS_CA_STORE=system takes the CAs of the " +
-    "system, DENO_CERT=FILE adds one.",
     `A server that sends nothing for ${TIMES.readTimeout / 1000} s is given up. -m and ` +
     "--connect-timeout: 0 is no limit.",
     "Certificates: the roots of Mozilla, as Deno brings them; DENO_TLS_CA_STORE=system takes those " +

@@ -55,6 +55,20 @@ const FORWARDED: Row[] = [
     out: "done",
   },
   {
+    rule: "RFC 3986 §2.1: user and password of -x are percent-decoded",
+    sends: [[DONE]],
+    args: ["-x", "http://a%40b:c%3Ad@127.0.0.1:PORT", "http://origin.invalid/"],
+    asks: [new RegExp(`^Proxy-Authorization: Basic ${btoa("a@b:c:d")}\r\n`, "m")],
+    out: "done",
+  },
+  {
+    rule: "RFC 7617 §2.1: -U is sent as UTF-8",
+    sends: [[DONE]],
+    args: [...PROXY, "-U", "é:ü", "http://origin.invalid/"],
+    asks: [/^Proxy-Authorization: Basic w6k6w7w=\r\n/m],
+    out: "done",
+  },
+  {
     rule: "-U: its credentials replace those of -x",
     sends: [[DONE]],
     args: ["-x", "a:b@127.0.0.1:PORT", "-U", "proxy:secret", "http://origin.invalid/"],
@@ -226,6 +240,11 @@ testCommands(
 );
 testCommands("-U", [
   { args: ["-U", "a:b", "http://h/"], code: 2, says: 'Option "-U" needs --proxy' },
+]);
+testCommands("-x: the port", [
+  { args: ["-x", "127.0.0.1", "http://h/"], code: 7, says: "proxy 127.0.0.1 port 1080:" },
+  { args: ["-x", "http://127.0.0.1:80/", "http://h/"], code: 7, says: "proxy 127.0.0.1 port 80:" },
+  { args: ["-x", "[::1]:1", "http://h/"], code: 7, says: "proxy ::1 port 1:" },
 ]);
 testCommands("a secret of -x", [
   { args: ["-x", "ftp://a:secret@h", "http://h/"], code: 2, says: /^(?!.*secret)/ },

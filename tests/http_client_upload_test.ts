@@ -5,7 +5,9 @@
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { toByteString } from "../protocol.ts";
+import { parseCommandLine } from "../cli.ts";
+import { COMMAND, download, emptyTransfer, readJob, type Upload } from "../http_client.ts";
+import { ExitError, toByteString } from "../protocol.ts";
 import { LOCAL, octetsOf, type Outcome, runProgram, send } from "./helpers.ts";
 import { DONE, type FileRow, runHere, testCommands, testFiles, to } from "./http_client_helpers.ts";
 
@@ -460,6 +462,102 @@ Deno.test("--retry repeats standard input that was not read yet", async () => {
     await peer.say("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nRetry-After: 0\r\n\r\nno");
   };
   const { stdout } = await pipe("hello", [busy, takesChunks()], ["--retry", "1"]);
+  assertEquals(stdout, "done");
+});
+
+// ---- The engine with an upload of its own ------------------------------
+
+/** Runs the engine with pieces as the upload. */
+async function engine(
+  size: number | null,
+  pieces: (string | Error)[],
+  scripts: ((peer: Peer) => Promise<void>)[],
+  args: string[] = [],
+): Promise<Outcome> {
+  const upload: Upload = {
+    name: "pieces",
+    size,
+    isSpent: false,
+    async *read() {
+      for (const piece of pieces) {
+        await Promise.resolve();
+        if (piece instanceof Error) throw piece;
+        yield octetsOf(piece);
+      }
+    },
+  };
+  return await against(scripts, async (url) => {
+    const outcome = { code: 0, stdout: "", stderr: "" };
+    const { options } = await readJob(parseCommandLine(COMMAND, ["-X", "PUT", ...args, url]));
+    const io = {
+      stdout: {
+        write: (octets: Uint8Array) =>
+          Promise.resolve((outcome.stdout += toByteString(octets), octets.length)),
+        isTerminal: () => false,
+      },
+      note: () => {},
+      hint: () => {},
+      transfer: emptyTransfer(),
+    };
+    try {
+      await download(`${url}x`, { ...options, upload }, io, new AbortController().signal);
+    } catch (error) {
+      if (!(error instanceof ExitError)) throw error;
+      [outcome.code, outcome.stderr] = [error.status, error.message];
+    }
+    return outcome;
+  });
+}
+
+Deno.test("-T: of a file that has grown only the announced octets are sent", async () => {
+  const { stdout, code } = await engine(5, ["abc", "defgh", "i"], [async (peer) => {
+    assert(/^Content-Length: 5\r$/m.test(await peer.head()));
+    assertEquals(await peer.octets(5), "abcde");
+    assert(await peer.isSilentFor(30));
+    await peer.say(DONE);
+  }]);
+  assertEquals({ stdout, code }, { stdout: "done", code: 0 });
+});
+
+Deno.test("-T: a file that has got shorter is exit 26, and not tried again", async () => {
+  const { code, stderr } = await engine(5, ["abc"], [async (peer) => {
+    await peer.head();
+    assertEquals(await peer.octets(5), "abc", "the connection ends");
+  }], ["--retry", "1"]);
+  assertEquals({ code, stderr }, {
+    code: 26,
+    stderr: "Cannot send pieces: 2 bytes of it are gone",
+  });
+});
+
+Deno.test("-T: a file that cannot be read to its end is exit 26", async () => {
+  const fault = new Deno.errors.Interrupted("disk on fire");
+  const { code, stderr } = await engine(5, ["abc", fault], [async (peer) => {
+    await peer.head();
+    assertEquals(await peer.octets(5), "abc");
+  }], ["--retry", "1"]);
+  assertEquals(code, 26);
+  assert(/^Cannot read pieces: .*disk on fire/i.test(stderr), stderr);
+});
+
+Deno.test("RFC 9112 §7.1: an empty piece does not end a chunked body", async () => {
+  const { stdout } = await engine(null, ["", "ab", "", "c"], [async (peer) => {
+    await peer.head();
+    await peer.say(CONTINUE);
+    assertEquals(await peer.chunks(), "abc");
+    await peer.say(DONE);
+  }]);
+  assertEquals(stdout, "done");
+});
+
+Deno.test("RFC 9112 §7.1: a chunk has its size in hexadecimal digits", async () => {
+  const { stdout } = await engine(null, ["x".repeat(255)], [async (peer) => {
+    await peer.head();
+    await peer.say(CONTINUE);
+    assertEquals(await peer.octets(4), "ff\r\n");
+    assertEquals(await peer.octets(262), `${"x".repeat(255)}\r\n0\r\n\r\n`);
+    await peer.say(DONE);
+  }]);
   assertEquals(stdout, "done");
 });
 
