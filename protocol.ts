@@ -21,6 +21,8 @@
  *
  * @module
  */
+import type { DuplexOptions } from "node:stream";
+import type { TLSSocket } from "node:tls";
 
 // ---- Errors --------------------------------------------------------------
 
@@ -581,9 +583,9 @@ export class Wire implements Disposable {
 export interface Trust {
   /** CA certificates (PEM). */
   readonly caCerts: string[];
-  /** Self-signed certificates (DER): a server that shows exactly one of these is trusted. */
+  /** Self-signed certificates (DER). A server is trusted if its certificate is one of these. */
   readonly pinned: Uint8Array[];
-  /** Whether `pinned` is compared before the CAs are tried, because it holds a server's. */
+  /** True if `pinned` holds a certificate of a server. It is then compared before the CAs. */
   readonly pinFirst: boolean;
 }
 
@@ -593,7 +595,7 @@ export interface TlsOptions {
   readonly hostname: string;
   /** Certificates to trust besides the default roots. */
   readonly trust?: Trust | null;
-  /** Whether any certificate will do. Default: false. */
+  /** True to accept every certificate. Default: false. */
   readonly insecure?: boolean;
   /** Ends the handshake and closes the connection. */
   readonly signal?: AbortSignal;
@@ -672,9 +674,9 @@ function derContent(element: Uint8Array): [start: number, end: number] {
  * Puts TLS on a connection and checks the server's certificate before anything is sent.
  *
  * Deno checks it against its roots and the CAs of `trust`. A pinned certificate is compared octet
- * for octet instead; its names and dates do not matter. Deno shows no certificate, so node:tls does
- * that, and is loaded only then. A refused handshake uses a connection up, so the second of the two
- * checks needs a new one.
+ * for octet instead; its names and dates do not matter. Deno does not show certificates, so this
+ * needs node:tls, which is loaded only then. A refused handshake uses up its connection, so the
+ * second check needs another one.
  *
  * ```ts ignore
  * const trust = readTrust(await Deno.readTextFile("server.pem"));
@@ -683,9 +685,8 @@ function derContent(element: Uint8Array): [start: number, end: number] {
  * ```
  *
  * @param dial Returns a connection on which the server expects TLS, at once or after STARTTLS;
- * null if there is no other: then the fault of the first check stands.
- * @throws {Error} What `dial` throws, or a fault of TLS, for which {@linkcode describeTlsFault} has
- * the words.
+ * null if there is no other one, and the fault of the first check is final.
+ * @throws {Error} What `dial` throws, or a fault of TLS; see {@linkcode describeTlsFault}.
  */
 export async function openTls(
   dial: () => Promise<Deno.TcpConn | null>,
@@ -759,10 +760,7 @@ async function startTls(
 const CLOSE_NOTIFY = /(\x15\x03\x03\0(\x1a[^]{26}|\x12[^]{18})|\x17\x03\x03\0\x13[^]{19})$/;
 
 /**
- * TLS of node:tls, which can do without Deno's check, as a connection of Deno's.
- *
- * A stream of Node's that fails drops what it has received but not given out. So the inner stream
- * ends without an error, and the error comes after the last octet.
+ * Shakes hands with node:tls, which can do without Deno's check of the certificate.
  *
  * @param pinned Certificates one of which the server must show; null accepts every certificate.
  */
@@ -772,14 +770,41 @@ async function startNodeTls(
   pinned: readonly Uint8Array[] | null,
 ): Promise<Deno.Conn> {
   const [{ connect }, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
-  let fault: unknown = new Deno.errors.UnexpectedEof("no TLS close_notify");
-  let tail = ""; // as much of the end as a close_notify takes
-  const inner = new Duplex({
+  const end: StreamEnd = { tail: "", fault: new Deno.errors.UnexpectedEof("no TLS close_notify") };
+  const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // RFC 6066 §3: no addresses
+  const inner = new Duplex(asStream(conn, end));
+  const socket = connect({ socket: inner, servername, rejectUnauthorized: false });
+  await new Promise<void>((resolve, reject) => {
+    socket.once("secureConnect", resolve).once("error", reject);
+    socket.once("close", () => reject(new Deno.errors.UnexpectedEof("unexpected end of file")));
+  });
+  const shown = new Uint8Array(socket.getPeerCertificate().raw ?? []).toHex();
+  if (pinned === null || pinned.some((der) => der.toHex() === shown)) {
+    return new NodeTlsConn(socket, conn, end);
+  }
+  socket.destroy();
+  throw NOT_PINNED;
+}
+
+/** How the octets below TLS ended. */
+interface StreamEnd {
+  /** The last octets, as many as a close_notify takes. */
+  tail: string;
+  /** Why no more came. */
+  fault: unknown;
+}
+
+/**
+ * Describes a connection to `Duplex` of node:stream. A stream of Node's that fails drops what it has
+ * received and not given out. So this one ends without an error, and `end` keeps the error.
+ */
+function asStream(conn: Deno.Conn, end: StreamEnd): DuplexOptions {
+  return {
     async read(size) {
       const octets = new Uint8Array(size);
-      const count = await conn.read(octets).catch((error) => void (fault = error)) ?? 0;
+      const count = await conn.read(octets).catch((error) => void (end.fault = error)) ?? 0;
       const received = octets.subarray(0, count);
-      tail = (tail + toByteString(received.subarray(-31))).slice(-31);
+      end.tail = (end.tail + toByteString(received.subarray(-31))).slice(-31);
       this.push(count > 0 ? received : null);
     },
     async write(octets: Uint8Array, _, done) {
@@ -794,47 +819,79 @@ async function startNodeTls(
       conn[Symbol.dispose]();
       done(null);
     },
-  });
-  const servername = /:|^[\d.]+$/.test(hostname) ? "" : hostname; // RFC 6066 §3: no addresses
-  const socket = connect({ socket: inner, servername, rejectUnauthorized: false });
-  await new Promise<void>((resolve, reject) => {
-    socket.once("secureConnect", resolve).once("error", reject);
-    socket.once("close", () => reject(new Deno.errors.UnexpectedEof("unexpected end of file")));
-  });
-  const shown = new Uint8Array(socket.getPeerCertificate().raw ?? []).toHex();
-  if (pinned !== null && !pinned.some((der) => der.toHex() === shown)) {
-    socket.destroy();
-    throw NOT_PINNED;
-  }
-  const received: AsyncIterator<Uint8Array<ArrayBuffer>> = socket.iterator();
-  let rest = new Uint8Array();
-  const close = () => void socket.destroy();
-  const { localAddr, remoteAddr, readable, writable } = conn;
-  return {
-    ...{ localAddr, remoteAddr, readable, writable, close, [Symbol.dispose]: close },
-    ...{ ref() {}, unref() {}, closeWrite: () => new Promise((done) => socket.end(() => done())) },
-    async read(target) {
-      if (rest.length === 0) {
-        const { value, done } = await received.next();
-        if (done && !CLOSE_NOTIFY.test(tail)) throw fault;
-        if (done) return null;
-        rest = value;
-      }
-      const octets = rest.subarray(0, target.length);
-      target.set(octets);
-      rest = rest.subarray(octets.length);
-      return octets.length;
-    },
-    write: (octets) =>
-      new Promise((resolve, reject) => {
-        socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
-      }),
   };
+}
+
+/** A TLS socket of Node's as a connection of Deno's. */
+class NodeTlsConn implements Deno.Conn {
+  readonly #socket: TLSSocket;
+  readonly #conn: Deno.Conn;
+  readonly #end: StreamEnd;
+  readonly #received: AsyncIterator<Uint8Array<ArrayBuffer>>;
+  #rest = new Uint8Array();
+
+  constructor(socket: TLSSocket, conn: Deno.Conn, end: StreamEnd) {
+    this.#socket = socket;
+    this.#conn = conn;
+    this.#end = end;
+    this.#received = socket.iterator();
+  }
+
+  get localAddr(): Deno.Addr {
+    return this.#conn.localAddr;
+  }
+
+  get remoteAddr(): Deno.Addr {
+    return this.#conn.remoteAddr;
+  }
+
+  async read(target: Uint8Array): Promise<number | null> {
+    if (this.#rest.length === 0) {
+      const { value, done } = await this.#received.next();
+      if (done && !CLOSE_NOTIFY.test(this.#end.tail)) throw this.#end.fault;
+      if (done) return null;
+      this.#rest = value;
+    }
+    const octets = this.#rest.subarray(0, target.length);
+    target.set(octets);
+    this.#rest = this.#rest.subarray(octets.length);
+    return octets.length;
+  }
+
+  write(octets: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
+    });
+  }
+
+  closeWrite(): Promise<void> {
+    return new Promise((resolve) => this.#socket.end(() => resolve()));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  get readable(): never {
+    throw new TypeError("Use read()");
+  }
+
+  get writable(): never {
+    throw new TypeError("Use write()");
+  }
+
+  ref(): void {}
+
+  unref(): void {}
 }
 
 /** A fault of TLS in words. */
 export interface TlsFault {
-  /** Whether the certificate is at fault; otherwise it is the handshake. */
+  /** True if the certificate is at fault, false if the handshake is. */
   readonly isCertificate: boolean;
   /** What is wrong with it, and a remedy if there is one. */
   readonly why: string;
