@@ -1,4 +1,3 @@
-#!/usr/bin/env -S deno run --allow-net=127.0.0.1 --allow-read
 /**
  * A mailbox to learn with: a small SMTP server on 127.0.0.1 that shows what a client says, what it
  * answers, and the mail that arrives.
