@@ -113,18 +113,30 @@ export interface EchoOptions {
   warn?: ((error: unknown) => void) | undefined;
 }
 
-/** What becomes of a request. A held reply has not been sent yet. */
-export type Fate = "dropped" | "limited" | "ignored" | "held" | "echoed" | "failed";
-
-/** Counts of the echo. Each request received has one fate. */
-export interface Counts extends Record<Fate, number> {
+/** Counts of the echo. Each request is counted as received and under its fate. */
+export interface Counts {
   /** Requests received. */
   received: number;
+  /** Requests dropped by chance. */
+  dropped: number;
+  /** Requests beyond the rate or the room for held replies, and those that end loops. */
+  limited: number;
+  /** Requests from ports that no client has. */
+  ignored: number;
+  /** Requests whose reply has not been sent yet. */
+  held: number;
+  /** Requests that were answered. */
+  echoed: number;
+  /** Requests whose reply could not be sent. */
+  failed: number;
   /** Clients: pairs of address and port. */
   clients: number;
   /** Octets received. */
   bytes: number;
 }
+
+/** What becomes of a request. */
+export type Fate = Exclude<keyof Counts, "received" | "clients" | "bytes">;
 
 /** Names of the events of the monitor. */
 export const EVENTS = [
