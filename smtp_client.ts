@@ -1169,7 +1169,7 @@ function parseEml(octets: Uint8Array): Eml {
     }
     return { name: name.toLowerCase(), text };
   });
-  if (fields.length === 0) throw cannotSend("it is empty");
+  if (fields.length === 0) throw cannotSend("it has no header");
   return { fields, rest: lines.subarray(headerSize), isEightBit };
 }
 
@@ -1235,20 +1235,21 @@ function mailboxesIn(fields: RawField[], names: string[]): Mailbox[] {
   );
 }
 
-/** Prefixes the names of fields, if the message was resent (RFC 5322 §3.6.6). */
-function envelopeFields(fields: RawField[], names: string[]): string[] {
-  const isResent = fields.some(({ name }) => /^resent-(?:to|cc|bcc)$/.test(name));
-  return names.map((name) => isResent ? `resent-${name}` : name);
+/** True if the message was resent: then its Resent fields are preferred (RFC 5322 §3.6.6). */
+function isResent(fields: RawField[]): boolean {
+  return fields.some(({ name }) => /^resent-(?:to|cc|bcc)$/.test(name));
 }
 
 /** Returns the sender that the header names. */
 function senderIn(fields: RawField[]): Mailbox | undefined {
-  return mailboxesIn(fields, envelopeFields(fields, ["sender", "from"]))[0];
+  const resent = isResent(fields) ? ["resent-sender", "resent-from"] : [];
+  return mailboxesIn(fields, [...resent, "sender", "from"])[0];
 }
 
 /** Returns the recipients that the header names, as `sendmail -t` does. */
 function recipientsIn(fields: RawField[]): Mailbox[] {
-  return mailboxesIn(fields, envelopeFields(fields, ["to", "cc", "bcc"]));
+  const prefix = isResent(fields) ? "resent-" : "";
+  return mailboxesIn(fields, ["to", "cc", "bcc"].map((name) => prefix + name));
 }
 
 /** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */

@@ -184,6 +184,12 @@ const ENVELOPES: { rule: string; eml: string; from: string; to: string[]; args?:
     to: ["new@x.example"],
   },
   {
+    rule: "RFC 5322 §3.6.6: without Resent-From the sender is From",
+    eml: `Resent-Cc: new@x.example\n${FROM_ANN}To: b@x.example\n\nx`,
+    from: "ann@example.org",
+    to: ["new@x.example"],
+  },
+  {
     rule: "operands are the only recipients",
     eml: `${FROM_ANN}To: b@x.example\nBcc: d@x.example\n\nx`,
     from: "ann@example.org",
@@ -239,9 +245,10 @@ Deno.test('RFC 5322 §4.5.4: "From : ann" with a blank before the colon is a fie
 
 /** Finished messages that cannot be sent. */
 const IMPOSSIBLE: [rule: string, eml: string, says: string, args?: string[]][] = [
-  ["an empty file", "", "it is empty", MINIMAL_FROM],
-  ["only line ends", "\n\n", "it is empty", MINIMAL_FROM],
-  ["only a From line", FROM_LINE, "it is empty", MINIMAL_FROM],
+  ["an empty file", "", "it has no header", MINIMAL_FROM],
+  ["a body alone", "\nHello\n", "it has no header", MINIMAL_FROM],
+  ["only line ends", "\n\n", "it has no header", MINIMAL_FROM],
+  ["only a From line", FROM_LINE, "it has no header", MINIMAL_FROM],
   ["no From field and no -f", `${DATED}To: b@x.example\n\nx`, "it has no From field"],
   ["no recipient", `${FROM_ANN}\nx`, "its header has no recipient"],
   ["only an empty group", `${FROM_ANN}To: undisclosed-recipients:;\n\nx`, "no recipient"],
