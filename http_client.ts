@@ -619,11 +619,15 @@ async function dial(
     for (const hostname of addresses) {
       const attempt = Deno.connect({ hostname, port, signal: ended });
       attempts.push(attempt);
-      if (hostname === addresses.at(-1)) break;
+      if (attempts.length === addresses.length) break;
       const isAnyOpen = Promise.any(attempts).then(() => true, () => false);
       // A failure of this attempt starts the next one at once.
       const isOpen = attempt.then(() => true, () => false);
-      if (await Promise.race([isAnyOpen, isOpen, pause(HEAD_START, ended)])) break;
+      const isLate = Promise.withResolvers<false>();
+      const cancel = signalTimer(HEAD_START, () => isLate.resolve(false));
+      const isDone = await Promise.race([isAnyOpen, isOpen, isLate.promise]);
+      cancel();
+      if (isDone) break;
     }
     const conn = await Promise.any(attempts);
     for (const attempt of attempts) {
