@@ -192,7 +192,7 @@ type Framing =
   | { kind: "length"; octets: number };
 
 /** A request, once its header section is understood. */
-interface Request {
+interface HttpRequest {
   line: string;
   method: string;
   /** The path of the target, still encoded, and its query with the "?". */
@@ -203,13 +203,13 @@ interface Request {
   fields: Fields;
   framing: Framing;
   /** Whether the client wants to go on with this connection, and whether it speaks HTTP/1.0. */
-  persists: boolean;
-  old: boolean;
+  isKeptAlive: boolean;
+  isHttp10: boolean;
 }
 
 /** A piece of content: octets, or where in a file they are, first to last. */
-type Piece = Uint8Array<ArrayBuffer> | Slice;
-interface Slice {
+type BodyPart = Uint8Array<ArrayBuffer> | ByteRange;
+interface ByteRange {
   first: number;
   last: number;
 }
@@ -247,10 +247,10 @@ interface Basis {
 }
 
 /** A response before it meets the wire; it owns the file. */
-interface Response {
+interface HttpResponse {
   status: number;
   fields: readonly Field[];
-  content: readonly Piece[];
+  content: readonly BodyPart[];
   file?: SourceFile | undefined;
   /** Undefined if no file or folder decides. */
   basis?: Basis | undefined;
@@ -268,7 +268,7 @@ interface Answer {
   octets: Uint8Array<ArrayBuffer>;
   file: SourceFile | undefined;
   rest: Chunks | undefined;
-  persists: boolean;
+  isKeptAlive: boolean;
   /** Whether unread input may be waiting, so that a plain close could destroy the answer. */
   lingers: boolean;
   /** The part of the content that is in the octets. */
@@ -280,7 +280,7 @@ interface Answer {
 }
 
 /** A status that says no, with the fields that belong to it. */
-class StatusError extends Error {
+class HttpError extends Error {
   constructor(readonly status: number, readonly fields: Field[] = [], readonly advice = "") {
     super(`${status} ${REASONS.get(status)}`);
   }
@@ -354,8 +354,8 @@ const MAX_KEY = 2_048;
 const MAX_KEPT = 67_108_864;
 
 /** Methods that we answer, and those that we know and refuse (RFC 9110 §9.3, RFC 5789). */
-const ALLOWED = ["GET", "HEAD", "OPTIONS"];
-const REFUSED = ["POST", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH"];
+const ALLOWED_METHODS = ["GET", "HEAD", "OPTIONS"];
+const KNOWN_METHODS = ["POST", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH"];
 
 /** Reason phrases, RFC 9110 §15. */
 const REASONS: ReadonlyMap<number, string> = new Map(
@@ -559,7 +559,7 @@ async function answerRequests(connection: Connection, site: Site): Promise<void>
       throw error;
     }
     finish(answer, connection, site, started);
-    if (answer.persists && !site.signal.aborted) {
+    if (answer.isKeptAlive && !site.signal.aborted) {
       if (site.connections.size > MAX_WITHOUT_ROUNDS) await site.rounds.end(connection);
       continue;
     }
@@ -737,7 +737,7 @@ function fileKey({ dev, ino, size, mtime, ctime }: FileState): string {
 /** True if a response may be given again to the same octets. */
 function isRepeatable(key: string, answer: Answer): boolean {
   if (key.includes("\ufffd")) return false; // different octets that are not UTF-8 have the same key
-  return answer.rest === undefined && (answer.persists || !answer.lingers);
+  return answer.rest === undefined && (answer.isKeptAlive || !answer.lingers);
 }
 
 /** A map that holds `maxOctets` at most, and nothing for longer than `maxAge` ms. */
@@ -807,10 +807,10 @@ async function answerNext(
 }
 
 /** Returns the response to a request that is not understood; throws any other error. */
-function refusal(error: unknown): Response {
-  if (error instanceof MalformedError) return refuse(400);
-  if (error instanceof LimitError) return refuse(431);
-  if (error instanceof StatusError) return refuse(error);
+function refusal(error: unknown): HttpResponse {
+  if (error instanceof MalformedError) return errorResponse(400);
+  if (error instanceof LimitError) return errorResponse(431);
+  if (error instanceof HttpError) return errorResponse(error);
   throw error;
 }
 
@@ -884,7 +884,7 @@ function describeCut(error: unknown, { signal, timeouts }: Site): string {
  * one that ends it; null if the client hung up before it began. What is too long is refused at
  * the octet that makes it so.
  *
- * @throws {StatusError} 400 for a lone LF or an early end, 414, 431.
+ * @throws {HttpError} 400 for a lone LF or an early end, 414, 431.
  */
 async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
   wire.setDeadline(timeout);
@@ -895,18 +895,18 @@ async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
     const length = end || octets.length;
     if (ends[0] === undefined && length > MAX_REQUEST_LINE) {
       const space = octets.indexOf(0x20); // is it the target that is too long, or the method?
-      throw new StatusError(space > 0 && space < 64 ? 414 : 501);
+      throw new HttpError(space > 0 && space < 64 ? 414 : 501);
     }
     if (length - (ends[0] ?? length) > MAX_SECTION || ends.length - 1 > MAX_FIELDS) {
-      throw new StatusError(431);
+      throw new HttpError(431);
     }
     scanned = length;
     if (end === 0) {
       if (await wire.fill()) continue;
       if (length === 0) return null;
-      throw new StatusError(400);
+      throw new HttpError(400);
     }
-    if (octets[end - 2] !== CR) throw new StatusError(400); // RFC 9112 §2.2: LF alone ends nothing
+    if (octets[end - 2] !== CR) throw new HttpError(400); // RFC 9112 §2.2: LF alone ends nothing
     const start = ends.at(-1) ?? 0;
     if (end > start + 2) {
       ends.push(end);
@@ -914,7 +914,7 @@ async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
     }
     wire.skip(end);
     if (start > 0) return toByteString(octets.subarray(0, start - 2)).split("\r\n");
-    if (++emptyLines > MAX_EMPTY_LINES) throw new StatusError(400);
+    if (++emptyLines > MAX_EMPTY_LINES) throw new HttpError(400);
     scanned = 0;
   }
 }
@@ -934,33 +934,34 @@ const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|^[\]]|%[\dA-Fa-f]{2})*)*)
  * Makes sense of the lines of a header section.
  *
  * @param secure Whether they came over TLS.
- * @throws {StatusError} 400, 414, 421, 501, 505.
+ * @throws {HttpError} 400, 414, 421, 501, 505.
  * @throws {MalformedError} If a field line is none.
  */
-function parseRequest(lines: readonly string[], secure: boolean): Request {
+function parseRequest(lines: readonly string[], secure: boolean): HttpRequest {
   const [line = "", ...fieldLines] = lines;
   const parts = REQUEST_LINE.exec(line);
   const [, method = "", target = "", major = "", minor = ""] = parts ?? [];
-  if (target.length > MAX_TARGET) throw new StatusError(414);
-  if (!parts) throw new StatusError(400);
-  if (major !== "1") throw new StatusError(505);
-  const old = minor === "0";
+  if (target.length > MAX_TARGET) throw new HttpError(414);
+  if (!parts) throw new HttpError(400);
+  if (major !== "1") throw new HttpError(505);
+  const isHttp10 = minor === "0";
   const fields = new Fields();
   for (const each of fieldLines) fields.appendLine(each);
   // RFC 9112 §3.2: a request without exactly one Host, or with a bad one, is refused.
   const [host, ...others] = fields.all("Host");
-  if (others.length > 0 || (host === undefined && !old)) throw new StatusError(400);
+  if (others.length > 0 || (host === undefined && !isHttp10)) throw new HttpError(400);
   const named = host === undefined ? "" : parseAuthority(host);
   const connection = listMembers((fields.get("Connection") ?? "").toLowerCase());
-  const persists = !connection.includes("close") && (!old || connection.includes("keep-alive"));
-  const framing = requestFraming(fields, old);
+  const isKeptAlive = !connection.includes("close") &&
+    (!isHttp10 || connection.includes("keep-alive"));
+  const framing = requestFraming(fields, isHttp10);
   return {
     line,
     method,
     fields,
     framing,
-    persists,
-    old,
+    isKeptAlive,
+    isHttp10,
     ...parseTarget(method, target, named, secure),
   };
 }
@@ -974,17 +975,17 @@ function parseTarget(method: string, target: string, named: string, secure: bool
   // RFC 9112 §3.2.2: the host of an absolute target wins over the Host field.
   const host = absolute ? parseAuthority(authority) : named;
   // RFC 9110 §7.4: an https resource is not to be had on a plain connection.
-  if (absolute && scheme.toLowerCase() !== (secure ? "https" : "http")) throw new StatusError(421);
+  if (absolute && scheme.toLowerCase() !== (secure ? "https" : "http")) throw new HttpError(421);
   const [, path, query = ""] = PATH_AND_QUERY.exec(absolute ? rest : target) ?? [];
-  if (path === undefined || (path === "" && !absolute)) throw new StatusError(400);
+  if (path === undefined || (path === "" && !absolute)) throw new HttpError(400);
   return { host, path: path || "/", query };
 }
 
 /** The host of an authority, in lower case and without a final dot; 400 if it is malformed. */
 function parseAuthority(authority: string): string {
   const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
-  if (host === undefined || Number(port) > 65_535) throw new StatusError(400);
-  if (/^\[[^v]/i.test(host) && !URL.canParse(`http://${host}/`)) throw new StatusError(400);
+  if (host === undefined || Number(port) > 65_535) throw new HttpError(400);
+  if (/^\[[^v]/i.test(host) && !URL.canParse(`http://${host}/`)) throw new HttpError(400);
   return host.toLowerCase().replace(/\.$/, "");
 }
 
@@ -992,28 +993,28 @@ function parseAuthority(authority: string): string {
  * Tells where the body of a request ends, by the rules of RFC 9112 §6.3 in their order. What two
  * readers could see in two ways is refused: that is how one request is smuggled inside another.
  *
- * @param old Whether the client speaks HTTP/1.0.
+ * @param isHttp10 Whether the client speaks HTTP/1.0.
  */
-function requestFraming(fields: Fields, old: boolean): Framing {
+function requestFraming(fields: Fields, isHttp10: boolean): Framing {
   const codings = fields.get("Transfer-Encoding");
   const [length, ...others] = fields.all("Content-Length");
   if (codings !== undefined) {
     // Rule 3: two ways to tell the end.
-    if (length !== undefined) throw new StatusError(400);
+    if (length !== undefined) throw new HttpError(400);
     // §6.1: from an HTTP/1.0 client it is not to be trusted; answered, then closed.
-    if (old) return { kind: "faulty" };
+    if (isHttp10) return { kind: "faulty" };
     // Rule 4: chunked comes last, and once; we know no other to come before it.
     const names = listMembers(codings.toLowerCase());
-    if (names.pop() !== "chunked" || names.includes("chunked")) throw new StatusError(400);
+    if (names.pop() !== "chunked" || names.includes("chunked")) throw new HttpError(400);
     if (!names.every((name) => TOKEN.test(trimOws(name.split(";", 1)[0] ?? "")))) {
-      throw new StatusError(400);
+      throw new HttpError(400);
     }
-    if (names.length > 0) throw new StatusError(501);
+    if (names.length > 0) throw new HttpError(501);
     return { kind: "chunked" };
   }
   if (length === undefined) return { kind: "none" };
   // Rule 5: a length that is none, or several.
-  if (others.length > 0 || !/^\d{1,15}$/.test(length)) throw new StatusError(400);
+  if (others.length > 0 || !/^\d{1,15}$/.test(length)) throw new HttpError(400);
   return Number(length) === 0 ? { kind: "none" } : { kind: "length", octets: Number(length) };
 }
 
@@ -1023,18 +1024,18 @@ function requestFraming(fields: Fields, old: boolean): Framing {
  */
 async function dropBody(
   wire: Wire,
-  { method, fields, framing, old }: Request,
+  { method, fields, framing, isHttp10 }: HttpRequest,
   timeout: number,
 ): Promise<boolean> {
-  const expectation = old ? undefined : fields.get("Expect")?.toLowerCase();
+  const expectation = isHttp10 ? undefined : fields.get("Expect")?.toLowerCase();
   // RFC 9110 §10.1.1: an expectation that we do not know is refused.
-  if (expectation !== undefined && expectation !== "100-continue") throw new StatusError(417);
+  if (expectation !== undefined && expectation !== "100-continue") throw new HttpError(417);
   if (method === "CONNECT") return false; // RFC 9110 §9.3.6: the client may send its tunnel's octets
   if (framing.kind === "none") return true;
   if (framing.kind === "faulty") return false;
   if (framing.kind === "length" && framing.octets > MAX_DROPPED) return false;
   if (expectation !== undefined) {
-    if (!ALLOWED.includes(method)) return false; // the final status is due at once
+    if (!ALLOWED_METHODS.includes(method)) return false; // the final status is due at once
     if (wire.available === 0) await wire.write("HTTP/1.1 100 Continue\r\n\r\n");
   }
   wire.setDeadline(timeout);
@@ -1045,7 +1046,7 @@ async function dropBody(
 
 async function dropOctets(wire: Wire, count: number): Promise<void> {
   for (let left = count; left > 0;) {
-    if (wire.available === 0 && !await wire.fill()) throw new StatusError(400);
+    if (wire.available === 0 && !await wire.fill()) throw new HttpError(400);
     const dropped = Math.min(left, wire.available);
     wire.skip(dropped);
     left -= dropped;
@@ -1065,21 +1066,21 @@ async function dropChunks(wire: Wire): Promise<boolean> {
     const line = await readShortLine(wire, MAX_CHUNK_LINE);
     const [, digits, extension = ""] = CHUNK_LINE.exec(line) ?? [];
     extensions += extension.length;
-    if (digits === undefined || extensions > MAX_EXTENSIONS) throw new StatusError(400);
+    if (digits === undefined || extensions > MAX_EXTENSIONS) throw new HttpError(400);
     const size = Number(`0x${digits}`);
     if (size === 0) break;
     dropped += size;
     if (dropped > MAX_DROPPED) return false;
     await dropOctets(wire, size);
-    if (await readShortLine(wire, 2) !== "") throw new StatusError(400);
+    if (await readShortLine(wire, 2) !== "") throw new HttpError(400);
   }
   const trailers = new Fields();
   for (let left = MAX_SECTION;;) {
     const line = await wire.readLine(left);
     if (line === "") return true;
-    if (line === null) throw new StatusError(400);
+    if (line === null) throw new HttpError(400);
     left -= line.length + 2;
-    if (trailers.appendLine(line).size > MAX_FIELDS) throw new StatusError(431);
+    if (trailers.appendLine(line).size > MAX_FIELDS) throw new HttpError(431);
   }
 }
 
@@ -1091,53 +1092,53 @@ async function readShortLine(wire: Wire, limit: number): Promise<string> {
   } catch (error) {
     if (!(error instanceof LimitError)) throw error;
   }
-  throw new StatusError(400);
+  throw new HttpError(400);
 }
 
 // ---- Engine: what the request names ------------------------------------
 
 /** Answers a request whose message is in order, whatever it asks for. */
-async function respond(request: Request, site: Site): Promise<Response> {
+async function respond(request: HttpRequest, site: Site): Promise<HttpResponse> {
   const { method, host, fields } = request;
   try {
     if (!answersTo(host, site.hosts)) {
-      throw new StatusError(421, [], `; try localhost, or the option --allow-host ${host}`);
+      throw new HttpError(421, [], `; try localhost, or the option --allow-host ${host}`);
     }
     const crossOrigin = site.cors && method === "OPTIONS" ? preflight(fields) : [];
     // A browser sends a preflight without credentials (Fetch §4.9).
     const needsLogin = site.credentials !== undefined && crossOrigin.length === 0;
     if (needsLogin && !await isAuthorized(fields, site.credentials ?? "")) {
-      throw new StatusError(401, [["WWW-Authenticate", 'Basic realm="files", charset="UTF-8"']]);
+      throw new HttpError(401, [["WWW-Authenticate", 'Basic realm="files", charset="UTF-8"']]);
     }
     if (site.view?.has(request.path)) return await site.view.respond(request, site);
-    const allow: Field = ["Allow", ALLOWED.join(", ")];
-    if (REFUSED.includes(method)) throw new StatusError(405, [allow]);
-    if (!ALLOWED.includes(method)) throw new StatusError(501);
+    const allow: Field = ["Allow", ALLOWED_METHODS.join(", ")];
+    if (KNOWN_METHODS.includes(method)) throw new HttpError(405, [allow]);
+    if (!ALLOWED_METHODS.includes(method)) throw new HttpError(501);
     if (method === "OPTIONS") {
       return { status: 204, fields: [allow, ...crossOrigin], content: [] };
     }
     return await respondWithFile(request, site);
   } catch (error) {
-    if (error instanceof StatusError) return refuse(error);
+    if (error instanceof HttpError) return errorResponse(error);
     site.complain?.(error);
-    return refuse(500);
+    return errorResponse(500);
   }
 }
 
 /** Answers with what the path of a request names, and says what the response was made from. */
-async function respondWithFile(request: Request, site: Site): Promise<Response> {
+async function respondWithFile(request: HttpRequest, site: Site): Promise<HttpResponse> {
   const { path } = request;
   try {
     const found = await resolve(request, site);
-    if (found) return { ...select(request, found), basis: { path, ...found.basis } };
+    if (found) return { ...respondTo(request, found), basis: { path, ...found.basis } };
     const page = site.only === undefined
       ? await openRepresentation(request, ["404.html"], site).catch(() => null)
       : null;
-    const response = page ? { ...whole(page), status: 404 } : refuse(404);
+    const response = page ? { ...fullResponse(page), status: 404 } : errorResponse(404);
     return { ...response, basis: { path, sources: [], version: `404 ${page?.etag}` } };
   } catch (error) {
-    if (!(error instanceof StatusError)) throw error;
-    return { ...refuse(error), basis: { path, sources: [], version: `${error.status}` } };
+    if (!(error instanceof HttpError)) throw error;
+    return { ...errorResponse(error), basis: { path, sources: [], version: `${error.status}` } };
   }
 }
 
@@ -1167,14 +1168,14 @@ async function isEqual(given: string, secret: string): Promise<boolean> {
 function preflight(fields: Fields): Field[] {
   if (!fields.get("Access-Control-Request-Method")) return [];
   return [
-    ["Access-Control-Allow-Methods", ALLOWED.join(", ")],
+    ["Access-Control-Allow-Methods", ALLOWED_METHODS.join(", ")],
     ["Access-Control-Allow-Headers", fields.get("Access-Control-Request-Headers") ?? "*"],
     ["Access-Control-Max-Age", "86400"],
   ];
 }
 
 /** Finds what a target names. The file system is asked synchronously: 2 µs a call, not 36. */
-async function resolve(request: Request, site: Site): Promise<Representation | null> {
+async function resolve(request: HttpRequest, site: Site): Promise<Representation | null> {
   const { segments, isFolder } = decodePath(request.path);
   if (site.only !== undefined) {
     const { names, file } = site.only;
@@ -1210,7 +1211,7 @@ function decodePath(path: string): { segments: string[]; isFolder: boolean } {
   const segments: string[] = [];
   for (const name of names) {
     if (name !== "..") segments.push(name);
-    else if (segments.pop() === undefined) throw new StatusError(404);
+    else if (segments.pop() === undefined) throw new HttpError(404);
   }
   return {
     segments: segments.filter((name) => name !== "" && name !== "."),
@@ -1226,10 +1227,10 @@ function decodeSegment(segment: string): string {
   try {
     name = decodeURIComponent(segment);
   } catch {
-    throw new StatusError(404); // not UTF-8
+    throw new HttpError(404); // not UTF-8
   }
-  if (name.includes("\0")) throw new StatusError(400);
-  if (FOREIGN.test(name)) throw new StatusError(404);
+  if (name.includes("\0")) throw new HttpError(400);
+  if (FOREIGN.test(name)) throw new HttpError(404);
   return name;
 }
 
@@ -1280,15 +1281,15 @@ function orNull<T>(ask: () => T): T | null {
 /**
  * Returns null for an error that means that there is no such file.
  *
- * @throws {StatusError} 403 if it may not be read, 503 if the process has no descriptor left.
+ * @throws {HttpError} 403 if it may not be read, 503 if the process has no descriptor left.
  */
 function nullIfMissing(error: unknown): null {
   const { NotFound, NotADirectory, FilesystemLoop, PermissionDenied, NotCapable } = Deno.errors;
   const isOne = (...kinds: (new () => Error)[]) => kinds.some((kind) => error instanceof kind);
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (MISSING.includes(code) || isOne(NotFound, NotADirectory, FilesystemLoop)) return null;
-  if (code === "EMFILE" || code === "ENFILE") throw new StatusError(503, [["Retry-After", "1"]]);
-  if (code === "EACCES" || isOne(PermissionDenied, NotCapable)) throw new StatusError(403);
+  if (code === "EMFILE" || code === "ENFILE") throw new HttpError(503, [["Retry-After", "1"]]);
+  if (code === "EACCES" || isOne(PermissionDenied, NotCapable)) throw new HttpError(403);
   throw error;
 }
 
@@ -1375,7 +1376,7 @@ function openFile(segments: readonly string[], site: Site, tries = 3): SourceFil
   const path = join(site.root, segments);
   const named = orNull(() => Deno.statSync(path));
   if (named === null || named.isDirectory) return null;
-  if (!named.isFile) throw new StatusError(resolveInside(segments, site) === null ? 404 : 403);
+  if (!named.isFile) throw new HttpError(resolveInside(segments, site) === null ? 404 : 403);
   const file = orNull(() => openSource(path));
   if (file === null) return null;
   let inside: Deno.FileInfo | null = null;
@@ -1464,7 +1465,7 @@ function openSibling(segments: readonly string[], site: Site): SourceFile | null
 
 /** Represents a file, in the coding that the client prefers; null if there is no such file. */
 async function openRepresentation(
-  { fields }: Request,
+  { fields }: HttpRequest,
   segments: readonly string[],
   site: Site,
 ): Promise<Representation | null> {
@@ -1602,7 +1603,7 @@ function qvalue(field: string | undefined, names: readonly string[]): number | u
 /** Redirects to the name with a slash: always a path, never another host (RFC 3986 §4.2). */
 function redirectToFolder(segments: readonly string[], query: string): never {
   const path = segments.map((name) => `/${encodeSegment(name)}`).join("");
-  throw new StatusError(307, [["Location", `${path}/${query}`]]);
+  throw new HttpError(307, [["Location", `${path}/${query}`]]);
 }
 
 /** Encodes a name as a path segment. An apostrophe, too: lftp takes it for the end of a link. */
@@ -1660,7 +1661,7 @@ class SlicedWork {
 }
 
 /** Lists a folder as HTML, or as JSON if Accept prefers it; null if it is no longer inside. */
-function listFolder(request: Request, segments: readonly string[], site: Site) {
+function listFolder(request: HttpRequest, segments: readonly string[], site: Site) {
   return site.listings.run(async (): Promise<Representation | null> => {
     const accepted = request.fields.get("Accept");
     const json = qvalue(accepted, ["application/json", "application/*"]) ?? 0;
@@ -1875,34 +1876,36 @@ function escapeHtml(text: string): string {
 // ---- Engine: what becomes of the request -------------------------------
 
 /** Selects what to send of a representation: all of it, parts, or that nothing has changed. */
-function select({ method, fields }: Request, found: Representation): Response {
+function respondTo({ method, fields }: HttpRequest, found: Representation): HttpResponse {
   const { size, file, etag, fields: own } = found;
   const verdict = evaluatePreconditions(fields, found);
-  if (verdict === 412) return { ...refuse(412), file };
+  if (verdict === 412) return { ...errorResponse(412), file };
   if (verdict === 304) {
     const vary = own.filter(([name]) => name === "Vary"); // RFC 9110 §15.4.5: what a 304 repeats
     return { status: 304, fields: [["ETag", etag], ...vary], content: [], file };
   }
-  const all = whole(found);
+  const all = fullResponse(found);
   // RFC 9110 §14.2: ranges are for GET, and only of what can be had in ranges.
   if (method !== "GET" || !own.some(([name]) => name === "Accept-Ranges")) return all;
   const ranges = rangeApplies(fields, found) ? parseRange(fields.get("Range"), size) : null;
   if (ranges === null) return all;
   const [range, ...others] = ranges;
-  if (range === undefined) return { ...refuse(416, [["Content-Range", `bytes */${size}`]]), file };
+  if (range === undefined) {
+    return { ...errorResponse(416, [["Content-Range", `bytes */${size}`]]), file };
+  }
   if (others.length > 0) return multipart(ranges, found);
   const place: Field = ["Content-Range", contentRange(range, size)];
-  return { status: 206, fields: [...all.fields, place], content: [pieceOf(found, range)], file };
+  return { status: 206, fields: [...all.fields, place], content: [bodyPart(found, range)], file };
 }
 
 /** A response with all of a representation. */
-function whole(found: Representation): Response {
+function fullResponse(found: Representation): HttpResponse {
   const { type, etag, modified, file, size } = found;
   const fields: Field[] = [["Content-Type", type], ["ETag", etag], ...found.fields];
   if (modified !== undefined) {
     fields.push(["Last-Modified", new Date(modified * 1_000).toUTCString()]);
   }
-  const content = size === 0 ? [] : [pieceOf(found, { first: 0, last: size - 1 })];
+  const content = size === 0 ? [] : [bodyPart(found, { first: 0, last: size - 1 })];
   return { status: 200, fields, content, file };
 }
 
@@ -1969,11 +1972,11 @@ function fullYear(digits: number): number {
  * Reads a Range field (RFC 9110 §14.1.2): the ranges that can be satisfied, in their order; null
  * if it is to be ignored, being malformed, of another unit, or abusive.
  */
-function parseRange(field: string | undefined, size: number): Slice[] | null {
+function parseRange(field: string | undefined, size: number): ByteRange[] | null {
   const [, list] = /^bytes=(.*)$/i.exec(field ?? "") ?? [];
   const specs = listMembers(list ?? "").filter((spec) => spec !== "");
   if (specs.length === 0 || specs.length > MAX_RANGES || size === 0) return null;
-  const ranges: Slice[] = [];
+  const ranges: ByteRange[] = [];
   for (const spec of specs) {
     const [, from, to = "", suffix] = /^(?:(\d+)-(\d*)|-(\d+))$/.exec(spec) ?? [];
     if (from === undefined && suffix === undefined) return null;
@@ -1986,7 +1989,7 @@ function parseRange(field: string | undefined, size: number): Slice[] | null {
 }
 
 /** Whether ranges overlap, or ask for more, as no honest client's would (RFC 9110 §17.15). */
-function isAbusive(ranges: readonly Slice[], size: number): boolean {
+function isAbusive(ranges: readonly ByteRange[], size: number): boolean {
   const overlaps = ranges.flatMap((a, at) =>
     ranges.slice(at + 1).filter((b) => a.first <= b.last && b.first <= a.last)
   );
@@ -1994,7 +1997,7 @@ function isAbusive(ranges: readonly Slice[], size: number): boolean {
 }
 
 /** How long pieces are together, in octets. */
-function lengthOf(pieces: readonly Piece[]): number {
+function lengthOf(pieces: readonly BodyPart[]): number {
   return pieces.reduce(
     (sum, piece) =>
       sum + (piece instanceof Uint8Array ? piece.length : piece.last - piece.first + 1),
@@ -2002,32 +2005,35 @@ function lengthOf(pieces: readonly Piece[]): number {
   );
 }
 
-function pieceOf({ octets }: Representation, range: Slice): Piece {
+function bodyPart({ octets }: Representation, range: ByteRange): BodyPart {
   return octets ? octets.subarray(range.first, range.last + 1) : range;
 }
 
-function contentRange({ first, last }: Slice, size: number): string {
+function contentRange({ first, last }: ByteRange, size: number): string {
   return `bytes ${first}-${last}/${size}`;
 }
 
 /** Several ranges, each a part with its own Content-Type and Content-Range (RFC 9110 §14.6). */
-function multipart(ranges: readonly Slice[], found: Representation): Response {
+function multipart(ranges: readonly ByteRange[], found: Representation): HttpResponse {
   const boundary = crypto.randomUUID();
-  const { fields, file } = whole({ ...found, type: `multipart/byteranges; boundary=${boundary}` });
+  const { fields, file } = fullResponse({
+    ...found,
+    type: `multipart/byteranges; boundary=${boundary}`,
+  });
   const parts = ranges.flatMap((range) => [
     encoder.encode(
       `\r\n--${boundary}\r\nContent-Type: ${found.type}\r\n` +
         `Content-Range: ${contentRange(range, found.size)}\r\n\r\n`,
     ),
-    pieceOf(found, range),
+    bodyPart(found, range),
   ]);
   const end = encoder.encode(`\r\n--${boundary}--\r\n`);
   return { status: 206, fields, content: [...parts, end], file };
 }
 
 /** A response that says no, in a line of text: the status, and nothing of our side. */
-function refuse(reason: number | StatusError, more: Field[] = []): Response {
-  const error = typeof reason === "number" ? new StatusError(reason, more) : reason;
+function errorResponse(reason: number | HttpError, more: Field[] = []): HttpResponse {
+  const error = typeof reason === "number" ? new HttpError(reason, more) : reason;
   const type: Field = ["Content-Type", "text/plain; charset=utf-8"];
   const content = [encoder.encode(`${error.message}${error.advice}\n`)];
   return { status: error.status, fields: [type, ...error.fields], content };
@@ -2042,13 +2048,14 @@ function refuse(reason: number | StatusError, more: Field[] = []): Response {
  * @param ended Whether its end was seen, so that the connection can go on.
  */
 function compose(
-  { status, fields, content, file, basis, chunks, isPrivate = false }: Response,
-  request: Request | { line: string },
+  { status, fields, content, file, basis, chunks, isPrivate = false }: HttpResponse,
+  request: HttpRequest | { line: string },
   ended: boolean,
   site: Site,
 ): Answer {
   const understood = "method" in request ? request : undefined;
-  const persists = ended && !chunks && (understood?.persists ?? false) && !site.signal.aborted;
+  const isKeptAlive = ended && !chunks && (understood?.isKeptAlive ?? false) &&
+    !site.signal.aborted;
   const own: Field[] = [
     ["Date", site.responses.date],
     ["Server", `http_server/${VERSION}`],
@@ -2058,8 +2065,8 @@ function compose(
   else if (status !== 204 && status !== 304) {
     own.push(["Content-Length", String(lengthOf(content))]);
   }
-  if (!persists) own.push(["Connection", "close"]);
-  else if (understood?.old) own.push(["Connection", "keep-alive"]);
+  if (!isKeptAlive) own.push(["Connection", "close"]);
+  else if (understood?.isHttp10) own.push(["Connection", "keep-alive"]);
   // A refusal is asked for anew each time, whatever may be kept.
   const cache = status < 305 || site.cache === "no-store" ? site.cache : undefined;
   own.push(["Cache-Control", isPrivate ? "no-store" : cache ?? "no-cache"]);
@@ -2083,12 +2090,12 @@ function compose(
     octets: concat(pieces),
     content: lengthOf(pieces.slice(1)),
     dateAt: replaced.includes("date") ? -1 : `${lines[0]}\r\nDate: `.length,
-    rest: fromFile ? () => readPieces(fromFile, due, site) : chunks,
+    rest: fromFile ? () => readParts(fromFile, due, site) : chunks,
     file: fromFile,
-    persists,
+    isKeptAlive,
     basis,
     // Only of a client that ends by its own wish nothing more is to come.
-    lingers: !ended || persists || understood?.persists !== false ||
+    lingers: !ended || isKeptAlive || understood?.isKeptAlive !== false ||
       fromFile !== undefined,
     exchange: {
       line: hideToken(request.line, site),
@@ -2105,7 +2112,7 @@ function compose(
  * costs a tenth of the speed, and lets the others have their turn: without it three fast readers
  * made a small answer take 145 ms, not 2.
  */
-async function* readPieces(file: SourceFile, pieces: readonly Piece[], site: Site) {
+async function* readParts(file: SourceFile, pieces: readonly BodyPart[], site: Site) {
   site.transfers++;
   try {
     const block = new Uint8Array(blockSize(site.transfers));
@@ -2181,24 +2188,27 @@ class WireView {
   }
 
   /** Answers a request for the page or its events. */
-  async respond(request: Request, site: Site): Promise<Response> {
+  async respond(request: HttpRequest, site: Site): Promise<HttpResponse> {
     const response = await this.#choose(request, site).catch((error) => {
-      if (error instanceof StatusError) return refuse(error);
+      if (error instanceof HttpError) return errorResponse(error);
       throw error;
     });
     return { ...response, isPrivate: true };
   }
 
-  async #choose({ method, path, query, fields, old }: Request, site: Site): Promise<Response> {
-    const allow: Field = ["Allow", ALLOWED.join(", ")];
-    if (!ALLOWED.includes(method)) throw new StatusError(405, [allow]);
+  async #choose(
+    { method, path, query, fields, isHttp10 }: HttpRequest,
+    site: Site,
+  ): Promise<HttpResponse> {
+    const allow: Field = ["Allow", ALLOWED_METHODS.join(", ")];
+    if (!ALLOWED_METHODS.includes(method)) throw new HttpError(405, [allow]);
     if (method === "OPTIONS") return { status: 204, fields: [allow], content: [] };
     const isAllowed = await isEqual(query, `?token=${this.token}`);
-    if (!isAllowed || isForeign(fields, site)) throw new StatusError(403);
+    if (!isAllowed || isForeign(fields, site)) throw new HttpError(403);
     if (path === "/.wire") return await wirePage();
-    if (path !== "/.wire/events") throw new StatusError(404);
-    if (old) throw new StatusError(505); // RFC 9112 §6.1: HTTP/1.0 knows no chunks
-    if (this.#viewers.size >= MAX_VIEWERS) throw new StatusError(503);
+    if (path !== "/.wire/events") throw new HttpError(404);
+    if (isHttp10) throw new HttpError(505); // RFC 9112 §6.1: HTTP/1.0 knows no chunks
+    if (this.#viewers.size >= MAX_VIEWERS) throw new HttpError(503);
     const chunks: Chunks = (connection) => this.#events(connection, site);
     return {
       status: 200,
@@ -2318,7 +2328,7 @@ document.querySelector("button").onclick = () => list.replaceChildren();
 if (!document.hidden) open();`;
 
 /** Makes the page. Its policy lets only its own script and style run, and its own events in. */
-async function wirePage(): Promise<Response> {
+async function wirePage(): Promise<HttpResponse> {
   const hash = async (text: string) => {
     const digest = await crypto.subtle.digest("SHA-256", encoder.encode(text));
     return `'sha256-${new Uint8Array(digest).toBase64()}'`;
