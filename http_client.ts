@@ -2051,29 +2051,17 @@ export async function readJob(
 ): Promise<{ url: string; options: DownloadOptions }> {
   refuseClashes(line);
   const { options, operands } = line;
-  const body = await readBodyOptions(options);
-  const upload = options.upload === undefined ? null : await openUpload(options.upload);
-  const head = options.head;
   const resume = options.resume !== undefined;
-  const fields = sortFields(options.fields, body);
-  const proxy = withProxyFields(options.proxy, options.proxyUser, fields);
   const isPlain = options.range === undefined && !isSaved(options);
   return {
     url: readUrl(operands),
     options: {
       ...options,
+      ...await readRequestOptions(options),
       timing: options.timing || /%\{time_/.test(options.writeOut ?? ""),
-      method: options.method ?? (head ? "HEAD" : upload ? "PUT" : body ? "POST" : "GET"),
-      ...fields,
-      proxy,
-      body,
-      upload,
-      contentType: body && (options.json.length > 0 ? JSON_TYPE : FORM_TYPE),
-      accept: options.json.length > 0 ? JSON_TYPE : "*/*",
-      user: readUser(options.user),
       range: options.range ?? null,
       maxRedirects: options.maxRedirects < 0 ? Infinity : options.maxRedirects,
-      include: options.include || head || operands.length === 3,
+      include: options.include || options.head || operands.length === 3,
       output: options.output ?? null,
       resume,
       fail: options.fail ? "early" : options.failWithBody ? "late" : "never",
@@ -2085,6 +2073,25 @@ export async function readJob(
       family: options.ipv4 ? 4 : options.ipv6 ? 6 : null,
       times,
     },
+  };
+}
+
+/** Reads what the request is made of: method, fields, body and credentials. */
+async function readRequestOptions(options: Line["options"]) {
+  const body = await readBodyOptions(options);
+  const upload = options.upload === undefined ? null : await openUpload(options.upload);
+  const fields = sortFields(options.fields, body);
+  const proxy = withProxyFields(options.proxy, options.proxyUser, fields);
+  const isJson = options.json.length > 0;
+  return {
+    method: options.method ?? (options.head ? "HEAD" : upload ? "PUT" : body ? "POST" : "GET"),
+    ...fields,
+    proxy,
+    body,
+    upload,
+    contentType: body && (isJson ? JSON_TYPE : FORM_TYPE),
+    accept: isJson ? JSON_TYPE : "*/*",
+    user: readUser(options.user),
   };
 }
 
