@@ -13,7 +13,7 @@
 interface Rule {
   /** Document and section, as numbers to sort by. */
   order: number[];
-  /** `RFC 9112 §3.2`. */
+  /** `RFC 9112 §3.2`, or `RFC 862`. */
   section: string;
   /** What must be so. */
   text: string;
@@ -37,12 +37,13 @@ async function testNames(url: URL): Promise<string[]> {
   return names;
 }
 
+/** Reads `RFC 9112 §3.2: text`, or `RFC 862: text` for a document without numbered sections. */
 function parseRule(name: string, program: string): Rule[] {
-  const [, document = "", section = ""] = /\bRFC (\d+)(?: §([\d.]+))?/.exec(name) ?? [];
-  if (section === "") return [];
-  const order = [document, ...section.split(".")].map(Number);
-  const text = name.replace(/^.*?§[\d.]+:? */, "");
-  return [{ order, section: `RFC ${document} §${section}`, text, program }];
+  const [found = "", document = "", section] = /\bRFC (\d+)(?: §([\d.]+))?/.exec(name) ?? [];
+  if (section === undefined && !/^RFC \d+: /.test(name)) return [];
+  const order = [document, ...(section?.split(".") ?? [])].map(Number);
+  const text = name.slice(name.indexOf(found) + found.length).replace(/^:? */, "");
+  return [{ order, section: found, text, program }];
 }
 
 function compare(a: Rule, b: Rule): number {

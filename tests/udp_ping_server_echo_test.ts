@@ -25,11 +25,11 @@ const ECHOED: Record<string, string> = {
   "every octet": String.fromCharCode(...Array.from({ length: 256 }, (_, octet) => octet)),
   "damaged fields of -T": "\trx=0000000000.00000x\ttx=0000000000.000000\tn=0000000000",
   "an Ethernet frame": "y".repeat(1472),
-  "RFC 768: the longest datagram": "z".repeat(65_507),
+  "65,507 octets, the most over IPv4 (RFC 768)": "z".repeat(65_507),
 };
 for (const hostname of ["127.0.0.1", "::1"]) {
   for (const [what, text] of Object.entries(ECHOED)) {
-    Deno.test(`RFC 862 (UDP echo over ${hostname}): the reply is the request: ${what}`, async () => {
+    Deno.test(`RFC 862: the reply over ${hostname} is the request: ${what}`, async () => {
       await serving({}, async (server, client) => {
         await client.send(text);
         assertEquals(await client.count(1), [text]);
