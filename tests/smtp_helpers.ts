@@ -155,7 +155,16 @@ export function prelude(mode: Mode, offers: string[]): string {
     .join("\n");
 }
 
-export const BASE = ["-f", "ann@example.org", "-m", "hi", "--timeout", "5", "--ca", `${TLS}ca.pem`];
+export const BASE = [
+  "-f",
+  "ann@example.org",
+  "-m",
+  "hi",
+  "--timeout",
+  "20",
+  "--ca",
+  `${TLS}ca.pem`,
+];
 
 /** Holds a dialogue and checks both ends of it. */
 export async function converse(
