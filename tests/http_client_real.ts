@@ -357,3 +357,60 @@ for (const [name, { get, configure }] of Object.entries(DAV)) {
     assert(/413/.test(refused.stderr), refused.stderr);
   });
 }
+
+// ---- Names with several addresses --------------------------------------
+
+/**
+ * Gives a shell a network and a file of hosts of its own. Of the addresses of many.test only
+ * 10.9.0.8 answers; what goes to the others is lost.
+ */
+const NETWORK = `
+ip link set lo up
+ip addr add 10.9.0.8/32 dev lo; ip route add 10.9.0.0/24 dev lo src 10.9.0.8
+ip addr add fd00::1/128 dev lo; ip -6 route add fd00::/64 dev lo src fd00::1
+printf '10.9.0.8 many.test\\nfd00::5 many.test\\nfd00::6 many.test\\n' > "$1/hosts"
+mount --bind "$1/hosts" /etc/hosts
+shift
+"$2" run -A --unstable-net http_server.ts -q -b 10.9.0.8 -p 8000 "$1" &
+trap "kill $!" EXIT
+until "$2" eval 'await Deno.connect({ hostname: "10.9.0.8", port: 8000 })' 2> /dev/null; do :; done
+`;
+
+/** Runs the client in that network. */
+async function inNetwork(args: string[]): Promise<{ code: number; stderr: string }> {
+  const client = `"$2" run -A http_client.ts ${args.join(" ")} http://many.test:8000/1`;
+  const { code, stderr } = await new Deno.Command("unshare", {
+    args: ["-mn", "bash", "-c", NETWORK + client, "bash", folder, `${folder}/www`, Deno.execPath()],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  return { code, stderr: new TextDecoder().decode(stderr) };
+}
+
+/** Whether this user may have a network of its own. */
+async function canUnshare(): Promise<boolean> {
+  try {
+    return (await new Deno.Command("unshare", { args: ["-mn", "true"] }).output()).success;
+  } catch {
+    return false;
+  }
+}
+
+const ignore = !await canUnshare();
+if (ignore) console.log("skipped: names with several addresses need unshare and root");
+for (
+  const [rule, args, code, addresses, limit] of [
+    ["the families take turns", ["-v"], 0, "fd00::5, 10.9.0.8, fd00::6", 500],
+    ["-4 takes no other family", ["-4", "-v"], 0, "10.9.0.8", 250],
+    ["-6 takes no other family", ["-6", "-v", "-m", "0.6"], 28, "fd00::5, fd00::6", 0],
+  ] as const
+) {
+  Deno.test(`RFC 8305: ${rule}`, { ignore }, async () => {
+    const outcome = await inNetwork([...args, "-so", "/dev/null"]);
+    assertEquals(outcome.code, code, outcome.stderr);
+    assert(outcome.stderr.includes(`* many.test is ${addresses}\n`), outcome.stderr);
+    if (code !== 0) return;
+    const [, time = ""] = /connect ([\d.]+) /.exec(outcome.stderr) ?? [];
+    assert(Number(time) < limit * 2, `${time} ms to connect`);
+  });
+}
