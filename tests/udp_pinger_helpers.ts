@@ -155,7 +155,7 @@ export async function runScript(actions: Action[], more: Record<string, unknown>
   const events: PingEvent[] = [];
   const options = {
     count: actions.length,
-    timeout: 150,
+    timeout: 250,
     preload: 1,
     flood: false,
     oneWay: false,

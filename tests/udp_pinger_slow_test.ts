@@ -12,6 +12,7 @@ import {
   drop,
   echo,
   hasScript,
+  hold,
   inTerminal,
   runPinger,
   runScript,
@@ -37,12 +38,14 @@ testScripts([
   {
     rule: "a late reply stays lost and is not credited to the probe in flight",
     actions: [after(225), after(125)],
+    options: { timeout: 150 },
     lines: ["seq=1 timeout", "seq=1 OK (late)", "seq=2 OK"],
     counts: "2 packets transmitted, 1 received, +1 late, 50% packet loss",
   },
   {
     rule: "the second copy of a late reply is a duplicate",
     actions: [twiceLater(225), after(125)],
+    options: { timeout: 150 },
     lines: ["seq=1 timeout", "seq=1 OK (late)", "seq=1 OK (DUP!)", "seq=2 OK"],
     counts: "2 packets transmitted, 1 received, +1 duplicate, +1 late, 50% packet loss",
   },
@@ -223,4 +226,44 @@ Deno.test("--every: a loss counts in the window in which the probe was sent", as
   assertEquals(summaries.map(({ transmitted, lost }) => [transmitted, lost]), [[1, 1], [1, 0]]);
   assertEquals(summaries.map(({ bursts }) => bursts), [1, 0]);
   assertEquals([summary.lost, summary.bursts], [1, 1]);
+});
+
+Deno.test("Pinger: a loss among replies that overtake each other is one burst of one", async () => {
+  const actions = [echo, drop, hold, echo, echo];
+  const { summary } = await runScript(actions, { preload: 3, timeout: 1000 });
+  assertEquals([summary.outOfOrder, summary.received], [1, 4]);
+  assertEquals([summary.lost, summary.bursts, summary.longest], [1, 1, 1]);
+});
+
+Deno.test(
+  { name: "--live: a terminal gets one line that is redrawn", ignore: !hasScript },
+  async () => {
+    const shown = await inTerminal(["--live", "-c3", "-W1", "-i.02"]);
+    const drawings = shown.split("\r\x1b[J").slice(1);
+    const last = drawings.findLast((drawing) => drawing.includes("loss")) ?? "";
+    assertMatch(last, /^loss 33\.3% {2}p50 [\d.]+ ms {2}p95 [\d.]+ ms {2}[▁-█]x[▁-█]\r\r?\n/);
+    assert(!shown.includes("seq="), shown);
+    assertMatch(
+      shown,
+      /ping statistics ---\r\n3 packets transmitted, 2 received, 33\.3% packet loss/,
+    );
+  },
+);
+
+Deno.test("command line: -w ends a walk", async () => {
+  const { code, stdout } = await runPinger(["-q", "-s", "60-200", "-W5", "-w1"], [drop]);
+  assertEquals(code, 1);
+  assertMatch(stdout, /\n3 packets transmitted, 0 received, 100% packet loss/);
+});
+
+Deno.test("--every: a last window without probes is not reported", async () => {
+  const windows: Window[] = [];
+  await runScript([echo], {
+    count: 2,
+    interval: 60_000,
+    deadline: 1100,
+    every: 1000,
+    reportWindow: (window: Window) => windows.push(window),
+  });
+  assertEquals(windows.map(({ to, statistics }) => [to, statistics.sent]), [[1000, 1]]);
 });
