@@ -345,6 +345,9 @@ const MAX_TRAILERS = 65_536;
 /** Maximum number of content codings of one body. Each multiplies the size of a bomb. */
 const MAX_CODINGS = 5;
 
+/** Maximum length of a reason phrase or a validator in a message (octets). */
+const MAX_REASON = 200;
+
 /** Size of the buffer of a body (octets). With a larger one, system calls get no cheaper. */
 const BODY_BUFFER = 262_144;
 
@@ -420,7 +423,9 @@ const ZONED_HOST = /^\[([^\]%]*)%(?:25)?([^\]]+)\](:\d*)?$/;
 function toTarget(text: string): Target {
   const [, scheme = "", slashes, authority = "", rest = ""] =
     /^([^:]*):(\/\/)?([^/?#]*)(.*)$/s.exec(text) ?? [];
-  if (!/^https?$/i.test(scheme)) throw new ExitError(1, `Scheme "${scheme}" is not supported`);
+  if (!/^https?$/i.test(scheme)) {
+    throw new ExitError(1, `Scheme ${quoteForMessage(scheme)} is not supported`);
+  }
   // `new URL` reads http:///x as host x, and "\" as "/".
   if (!slashes || /(^|@)(:\d*)?$|\\/.test(authority)) throw badUrl(text, "it names no host");
   const at = authority.lastIndexOf("@") + 1;
@@ -446,7 +451,7 @@ function withoutUserinfo(url: URL): URL {
 
 function badUrl(text: string, why: string): ExitError {
   const shown = text.replace(/^(\w*:\/\/)?[^/?#]*@/, "$1"); // without a password
-  return new ExitError(3, `Cannot use URL "${shown}": ${why}`);
+  return new ExitError(3, `Cannot use URL ${quoteForMessage(shown)}: ${why}`);
 }
 
 /** Decodes %XX into octets, one char each. */
@@ -688,8 +693,8 @@ async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attemp
 }
 
 function tunnelRefusal(authority: string, response: HttpResponse, attempt: Attempt): ExitError {
-  const { status, reason } = response;
-  const answer = `The proxy refused a tunnel to ${authority}: ${status} ${reason}`.trim();
+  const { status } = response;
+  const answer = `The proxy refused a tunnel to ${authority}: ${statusText(response)}`;
   refuseTransient(response, answer, attempt);
   if (status !== 407) return new FinalError(56, answer);
   const isGiven = attempt.options.proxy?.authorization !== null;
@@ -970,7 +975,9 @@ const STATUS_LINE = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/s;
  */
 function parseHead([first = "", ...rest]: string[]): Omit<HttpResponse, "lines"> {
   const [, status, reason = ""] = STATUS_LINE.exec(first) ?? [];
-  if (status === undefined) throw new MalformedError(`Malformed status line "${first}"`);
+  if (status === undefined) {
+    throw new MalformedError(`Malformed status line ${quoteForMessage(first)}`);
+  }
   const fields = new Fields({ isLenient: true });
   for (const line of unfold(rest)) fields.appendLine(line);
   return { status: Number(status), reason, fields };
@@ -1002,7 +1009,7 @@ function bodyFraming(method: string, { status, fields }: HttpResponse): Framing 
   const codings = membersOf(fields, "transfer-encoding").join(", ");
   if (codings === "chunked") return "chunked";
   if (fields.all("transfer-encoding").length > 0) {
-    throw new ExitError(8, `Unknown Transfer-Encoding "${codings}"`);
+    throw new ExitError(8, `Unknown Transfer-Encoding ${quoteForMessage(codings)}`);
   }
   return contentLength(fields) ?? Infinity; // rule 8
 }
@@ -1019,7 +1026,7 @@ function contentLength(fields: Fields): number | null {
   );
   const isOne = others.every((other) => other === length);
   if (isOne && length <= Number.MAX_SAFE_INTEGER) return length;
-  throw new ExitError(8, `Malformed Content-Length "${values.join(", ")}"`);
+  throw new ExitError(8, `Malformed Content-Length ${quoteForMessage(values.join(", "))}`);
 }
 
 /** Reads a body, in pieces that stay valid until the next one is asked for. */
@@ -1109,7 +1116,9 @@ async function readChunkLine(wire: Wire, limit: number, status: number): Promise
  */
 function chunkSize(line: string): number {
   const [, digits] = /^0*([0-9a-f]{1,12})[ \t]*(?:;.*)?$/is.exec(line) ?? [];
-  if (digits === undefined) throw new MalformedError(`Malformed chunk size "${line}"`);
+  if (digits === undefined) {
+    throw new MalformedError(`Malformed chunk size ${quoteForMessage(line)}`);
+  }
   return Number(`0x${digits}`);
 }
 
@@ -1133,10 +1142,14 @@ function decodableCodings(fields: Fields, { options, io }: Attempt): string[] {
   const codings = contentCodings(fields);
   const unknown = codings.findLastIndex((coding) => !CODING.test(coding));
   if (unknown >= 0 && !options.passUnknown) {
-    const why = `Unknown Content-Encoding "${codings[unknown]}"; try --no-compressed`;
+    const why = `Unknown Content-Encoding ${
+      quoteForMessage(codings[unknown] ?? "")
+    }; try --no-compressed`;
     throw new ExitError(61, why);
   }
-  if (unknown >= 0) io.note(`Content-Encoding "${codings[unknown]}" is unknown: not decoded`);
+  if (unknown >= 0) {
+    io.note(`Content-Encoding ${quoteForMessage(codings[unknown] ?? "")} is unknown: not decoded`);
+  }
   const known = codings.slice(unknown + 1);
   if (known.length <= MAX_CODINGS) return known;
   throw new ExitError(61, `More than ${MAX_CODINGS} content codings`);
@@ -1285,8 +1298,8 @@ function versionChange(before: Version, after: Version): string | undefined {
   const [key] = (["total", "etag", "modified", "coding"] as const).filter((key) =>
     before[key] !== null && after[key] !== null && before[key] !== after[key]
   );
-  return key &&
-    `its ${names[key]} changed from ${before[key] || "none"} to ${after[key] || "none"}`;
+  const shown = (value: string | number | null) => String(value || "none").slice(0, MAX_REASON);
+  return key && `its ${names[key]} changed from ${shown(before[key])} to ${shown(after[key])}`;
 }
 
 /** True if a response has the octets after the first `size`, as many as its range says. */
@@ -1306,7 +1319,7 @@ function continuesAt(size: number, { status, fields }: HttpResponse): boolean {
  */
 async function resumePlan(exchange: Exchange, attempt: Attempt): Promise<Plan> {
   const { response } = exchange;
-  const { status, reason, fields } = response;
+  const { status, fields } = response;
   const { size, version, modified, isOwn } = attempt.output;
   const hasFile = status === 200 || status === 206;
   const change = version && hasFile ? versionChange(version, versionOf(response)) : undefined;
@@ -1316,7 +1329,8 @@ async function resumePlan(exchange: Exchange, attempt: Attempt): Promise<Plan> {
   if (status === 200 && isOwn && (isConditional || !change)) return "restart";
   const total = status === 416 ? await refusedTotal(exchange, attempt) : null;
   if (total === size && (version?.total ?? size) === size) return "complete";
-  let why = `the server answered ${status} ${fields.get("content-range") ?? reason}`.trim();
+  const range = fields.get("content-range") ?? response.reason;
+  let why = `the server answered ${statusText({ ...response, reason: range })}`;
   if (total !== null) why = `the server's file has ${plural(total, "byte")}`;
   else if (hasFile && isNewer) why = "the server's file is newer";
   throw new ExitError(33, `Cannot resume at byte ${size}: ${change ?? why}`);
@@ -1367,7 +1381,10 @@ function safeName(name: string): string {
   const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
   const clean = last.replace(/\p{Cc}|\p{Bidi_Control}|[\u2028\u2029]/gu, "_").trim();
   if (!/^\.{0,2}$/.test(clean)) return clean;
-  throw new ExitError(23, `Cannot save as "${name}": it is not a file name; use -o FILE`);
+  throw new ExitError(
+    23,
+    `Cannot save as ${quoteForMessage(name)}: it is not a file name; use -o FILE`,
+  );
 }
 
 /** Returns the last segment of a URL, decoded. */
@@ -1737,7 +1754,7 @@ async function handleResponse(exchange: Exchange, heads: string[], attempt: Atte
   const { options, output, io } = attempt;
   const { response } = exchange;
   const { status, fields } = response;
-  const answer = `The server answered ${status} ${response.reason}`.trim();
+  const answer = `The server answered ${statusText(response)}`;
   refuseTransient(response, answer, attempt);
   const isFailure = options.fail !== "never" && status >= 400;
   const isResumed = output.size > 0 && output.resumable;
@@ -1760,6 +1777,11 @@ async function handleResponse(exchange: Exchange, heads: string[], attempt: Atte
   if (io.transfer.redirectUrl !== "" && !options.location) {
     io.hint(`${status} -> ${fields.get("location")} (use -L)`);
   }
+}
+
+/** Formats status and reason phrase for a message, cut to a length that fits in one. */
+function statusText({ status, reason }: HttpResponse): string {
+  return `${status} ${reason.slice(0, MAX_REASON)}`.trim();
 }
 
 /** Asks for another attempt, if the status may pass and the server's pause is not too long. */
@@ -2015,7 +2037,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 function readFormat(format: string): string {
   for (const [, name] of format.matchAll(FORMAT_PART)) {
     if (name === undefined || Object.hasOwn(VARIABLES, name)) continue;
-    throw new UsageError(`there is no variable "${name}", see --help`);
+    throw new UsageError(`there is no variable ${quoteForMessage(name)}, see --help`);
   }
   return format;
 }
@@ -2155,7 +2177,9 @@ function sortFields(given: readonly ReturnType<typeof readField>[], body: Octets
     // RFC 9112 §6: the framing belongs to the client.
     if (lower === "content-length" && value === String(body?.length ?? 0)) continue;
     if (lower === "content-length" || lower === "transfer-encoding") {
-      throw new UsageError(`Cannot use -H "${name}: ${value}": the length comes from -d`);
+      throw new UsageError(
+        `Cannot use -H ${quoteForMessage(`${name}: ${value}`)}: the length comes from -d`,
+      );
     }
     if (mark === ":" && value === "") removed.push(lower);
     else fields.push([name, value]);

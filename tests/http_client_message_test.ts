@@ -703,9 +703,19 @@ const LONG_VALUES = [
 async function checkTime(response: string): Promise<void> {
   await using server = new ScriptedServer([[response]], (text) => [text], Deno.listen(LOCAL));
   const began = performance.now();
-  await runHere(["-L", "-J", "--max-redirs", "0", `http://127.0.0.1:${server.port}/`]);
+  const { stderr } = await runHere([
+    "-L",
+    "-J",
+    "--max-redirs",
+    "0",
+    `http://127.0.0.1:${server.port}/`,
+  ]);
   const time = performance.now() - began;
   assert(time < 2_000, `${response.slice(0, 100)} took ${time} ms`);
+  assert(
+    stderr.length < 2_000,
+    `a message of ${stderr.length} characters: ${stderr.slice(0, 200)}`,
+  );
 }
 
 for (const [name, start] of Object.entries(READ_FIELDS)) {
@@ -716,6 +726,15 @@ for (const [name, start] of Object.entries(READ_FIELDS)) {
     }
   });
 }
+
+Deno.test("RFC 9112 §4: a long reason phrase and a long status line are cut in messages", async () => {
+  for (const first of ["HTTP/1.1 404 ", "HTTP/1.1 4040"]) {
+    const sends = [[`${first}${"a".repeat(60_000)}\r\n\r\n`]];
+    await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+    const { code, stderr } = await runHere(["-f", `:${server.port}`]);
+    assert(code > 0 && stderr.length < 300, stderr.slice(0, 500));
+  }
+});
 
 for (const start of ["", "http://127.0.0.1", "http://[", "http://[fe80::1"]) {
   Deno.test(`RFC 9110 §5.4: a long Location after "${start}" takes linear time`, async () => {
