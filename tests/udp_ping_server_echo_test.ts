@@ -118,6 +118,22 @@ Deno.test("--rate: each client has its own allowance", async () => {
   });
 });
 
+Deno.test("--rate: the same port on another host is another client", async () => {
+  await serving({ rate: 1 }, async (server, _client, socket) => {
+    const to = (hostname: string) => ({ ...addressOf(socket), hostname });
+    const one = udp("127.0.0.1");
+    const { port } = addressOf(one);
+    const other = Deno.listenDatagram({ transport: "udp", hostname: "::1", port });
+    await one.send(octetsOf("a"), to("127.0.0.1"));
+    await arrived(server, 1);
+    await other.send(octetsOf("b"), to("::1"));
+    await arrived(server, 2);
+    assertEquals([server.counts.clients, server.counts.limited], [2, 0]);
+    one.close();
+    other.close();
+  }, "::");
+});
+
 Deno.test("abuse: datagrams that a reflector sends back end at --rate", async () => {
   await serving({ rate: 100 }, async (server, _client, socket) => {
     const mirror = udp();
