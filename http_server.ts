@@ -184,30 +184,31 @@ export interface Summary {
   sent: number;
 }
 
-/** How the end of a body is told, RFC 9112 §6.3; a faulty one ends with the connection. */
+/** Where the body of a request ends (RFC 9112 §6.3); an untrusted one ends with the connection. */
 type Framing =
   | { kind: "none" }
   | { kind: "chunked" }
-  | { kind: "faulty" }
+  | { kind: "untrusted" }
   | { kind: "length"; octets: number };
 
-/** A request, once its header section is understood. */
+/** A request, parsed. */
 interface HttpRequest {
   line: string;
   method: string;
-  /** The path of the target, still encoded, and its query with the "?". */
+  /** Path of the target, still encoded. */
   path: string;
+  /** Query of the target with its "?"; may be empty. */
   query: string;
-  /** The host without its port, in lower case; "" if an HTTP/1.0 client named none. */
+  /** Host without port, in lower case; "" if an HTTP/1.0 client sent none. */
   host: string;
   fields: Fields;
   framing: Framing;
-  /** Whether the client wants to go on with this connection, and whether it speaks HTTP/1.0. */
+  /** True if the client may send another request over this connection (RFC 9112 §9.3). */
   isKeptAlive: boolean;
   isHttp10: boolean;
 }
 
-/** A piece of content: octets, or where in a file they are, first to last. */
+/** A part of the content: octets, or the range of a file that holds them. */
 type BodyPart = Uint8Array<ArrayBuffer> | ByteRange;
 interface ByteRange {
   first: number;
@@ -216,15 +217,15 @@ interface ByteRange {
 
 /** What a target names, ready to be sent whole or in part (RFC 9110 §3.2). */
 interface Representation {
-  /** All of it, if it is small; else it comes from the file. */
+  /** All octets if it is small; otherwise they come from the file. */
   octets?: Uint8Array<ArrayBuffer>;
   file?: SourceFile;
   size: number;
   type: string;
   etag: string;
-  /** In seconds since 1970, whole ones, as HTTP dates are. */
+  /** Seconds since 1970; HTTP dates have whole seconds. */
   modified?: number;
-  /** Fields of its own beside type and validators. */
+  /** Fields besides type and validators. */
   fields: Field[];
   /** Where it came from; the path of the request is not known here. */
   basis: Omit<Basis, "path">;
@@ -279,7 +280,7 @@ interface Answer {
   exchange: Pick<Exchange, "line" | "fields" | "status" | "due">;
 }
 
-/** A status that says no, with the fields that belong to it. */
+/** An error that becomes a response: the status, its fields, and advice for the user. */
 class HttpError extends Error {
   constructor(readonly status: number, readonly fields: Field[] = [], readonly advice = "") {
     super(`${status} ${REASONS.get(status)}`);
@@ -300,22 +301,27 @@ export const TIMEOUTS: Readonly<Timeouts> = {
   linger: 2_000,
   shutdown: 5_000,
 };
-/** The longest request-target, in octets; RFC 9112 §3 wants a request line of 8,000 to pass. */
+/** Longest method of a request line that is too long for a 414 to make sense (octets). */
+const MAX_METHOD = 63;
+/** Longest request-target (octets); RFC 9112 §3 asks for request lines of at least 8,000. */
 const MAX_TARGET = 8_000;
-/** The longest request line, in octets. */
+/** Longest request line (octets). */
 const MAX_REQUEST_LINE = MAX_TARGET + 128;
-/** The most that a header or trailer section may hold, in octets and in fields. */
+/** Longest header or trailer section (octets). */
 const MAX_SECTION = 16_384;
+/** Largest number of field lines in a section. */
 const MAX_FIELDS = 100;
-/** The longest chunk line, and all chunk extensions of a body, in octets (RFC 9112 §7.1.1). */
+/** Longest chunk line (octets). */
 const MAX_CHUNK_LINE = 4_096;
+/** Longest chunk extensions of a body in all (octets; RFC 9112 §7.1.1 asks for a limit). */
 const MAX_EXTENSIONS = 16_384;
-/** The longest request body that we read, and drop, to keep the connection; in octets. */
+/** Longest request body that is read and dropped to keep the connection (octets). */
 const MAX_DROPPED = 65_536;
-/** How many empty lines may come before a request line (RFC 9112 §2.2 asks for one). */
+/** Largest number of empty lines before a request line (RFC 9112 §2.2 asks for one). */
 const MAX_EMPTY_LINES = 4;
-/** More ranges, or more overlaps of two, than these are an attack (RFC 9110 §17.15). */
+/** Largest number of ranges; more are an attack (RFC 9110 §17.15). */
 const MAX_RANGES = 16;
+/** Largest number of overlaps of two ranges; more are an attack. */
 const MAX_OVERLAPS = 2;
 /** Entries that a listing shows at most. */
 const MAX_LISTED = 10_000;
@@ -353,7 +359,7 @@ const ENTRY_COST = 1_200;
 const MAX_KEY = 2_048;
 const MAX_KEPT = 67_108_864;
 
-/** Methods that we answer, and those that we know and refuse (RFC 9110 §9.3, RFC 5789). */
+/** Methods that get a response with content, and methods that get 405 (RFC 9110 §9.3, RFC 5789). */
 const ALLOWED_METHODS = ["GET", "HEAD", "OPTIONS"];
 const KNOWN_METHODS = ["POST", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH"];
 
@@ -880,11 +886,10 @@ function describeCut(error: unknown, { signal, timeouts }: Site): string {
 // ---- Engine: the request -----------------------------------------------
 
 /**
- * Reads the lines of a header section (RFC 9112 §2.1), without the empty lines before it and the
- * one that ends it; null if the client hung up before it began. What is too long is refused at
- * the octet that makes it so.
+ * Reads the request line and the field lines (RFC 9112 §2.1), without the empty line at the end;
+ * null if the client closed before the first octet. Limits apply while the octets arrive.
  *
- * @throws {HttpError} 400 for a lone LF or an early end, 414, 431.
+ * @throws {HttpError} 400 for a lone LF or an early end, 414, 431, 501.
  */
 async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
   wire.setDeadline(timeout);
@@ -894,8 +899,8 @@ async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
     const end = octets.indexOf(LF, scanned) + 1;
     const length = end || octets.length;
     if (ends[0] === undefined && length > MAX_REQUEST_LINE) {
-      const space = octets.indexOf(0x20); // is it the target that is too long, or the method?
-      throw new HttpError(space > 0 && space < 64 ? 414 : 501);
+      const methodEnd = octets.indexOf(0x20); // RFC 9112 §3: 501 for a long method, 414 for a target
+      throw new HttpError(methodEnd > 0 && methodEnd <= MAX_METHOD ? 414 : 501);
     }
     if (length - (ends[0] ?? length) > MAX_SECTION || ends.length - 1 > MAX_FIELDS) {
       throw new HttpError(431);
@@ -906,7 +911,7 @@ async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
       if (length === 0) return null;
       throw new HttpError(400);
     }
-    if (octets[end - 2] !== CR) throw new HttpError(400); // RFC 9112 §2.2: LF alone ends nothing
+    if (octets[end - 2] !== CR) throw new HttpError(400); // stricter than RFC 9112 §2.2
     const start = ends.at(-1) ?? 0;
     if (end > start + 2) {
       ends.push(end);
@@ -919,23 +924,34 @@ async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
   }
 }
 
-/** A request line, RFC 9112 §3. */
+/** `request-line = method SP request-target SP HTTP-version` (RFC 9112 §3). */
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~\w]+) ([!-~]+) HTTP\/(\d)\.(\d)$/;
-/** The authority of an http URI, RFC 3986 §3.2, without the userinfo that RFC 9110 §4.2.4 bars. */
-const AUTHORITY = new RegExp(
-  "^(\\[[\\da-f:.]+\\]|\\[v[\\da-f]+\\.(?:SIGN|:)+\\]|(?:SIGN|%[\\da-f]{2})+)(?::(\\d{0,5}))?$"
-    .replaceAll("SIGN", "[$\\w\\-.~!&'()*+,;=]"),
-  "i",
+
+/** `unreserved / sub-delims` (RFC 3986 §2.2, §2.3), as part of a character class. */
+const PLAIN = "\\w\\-.~!$&'()*+,;=";
+/** `pct-encoded = "%" HEXDIG HEXDIG` (RFC 3986 §2.1). */
+const ENCODED = "%[\\dA-Fa-f]{2}";
+/** `IP-literal = "[" ( IPv6address / IPvFuture ) "]"` (RFC 3986 §3.2.2); URL checks the address. */
+const IP_LITERAL = `\\[[\\dA-Fa-f:.]+\\]|\\[[vV][\\dA-Fa-f]+\\.[${PLAIN}:]+\\]`;
+/**
+ * `authority = host [ ":" port ]`, `host = IP-literal / IPv4address / reg-name` (RFC 3986 §3.2),
+ * without userinfo, which RFC 9110 §4.2.4 forbids.
+ */
+const AUTHORITY = new RegExp(`^(${IP_LITERAL}|(?:[${PLAIN}]|${ENCODED})+)(?::(\\d{0,5}))?$`);
+/**
+ * `absolute-path = 1*( "/" segment )`, `segment = *pchar` (RFC 9110 §4.1, RFC 3986 §3.3), and
+ * `[ "?" query ]` (§3.4); with the characters beyond pchar that browsers and curl send.
+ */
+const PATH_AND_QUERY = new RegExp(
+  `^((?:/(?:[${PLAIN}:@|^[\\]]|${ENCODED})*)*)(\\?[!$-;=?-~]*)?$`,
 );
-/** A path and a query, RFC 3986 §3.3 and §3.4, and the few more signs that browsers send there. */
-const PATH_AND_QUERY = /^((?:\/(?:[\w\-.~!$&'()*+,;=:@|^[\]]|%[\dA-Fa-f]{2})*)*)(\?[!$-;=?-~]*)?$/;
 
 /**
- * Makes sense of the lines of a header section.
+ * Parses the lines of a header section.
  *
- * @param secure Whether they came over TLS.
+ * @param secure True if they came over TLS.
  * @throws {HttpError} 400, 414, 421, 501, 505.
- * @throws {MalformedError} If a field line is none.
+ * @throws {MalformedError} If a line is not a field line.
  */
 function parseRequest(lines: readonly string[], secure: boolean): HttpRequest {
   const [line = "", ...fieldLines] = lines;
@@ -947,7 +963,7 @@ function parseRequest(lines: readonly string[], secure: boolean): HttpRequest {
   const isHttp10 = minor === "0";
   const fields = new Fields();
   for (const each of fieldLines) fields.appendLine(each);
-  // RFC 9112 §3.2: a request without exactly one Host, or with a bad one, is refused.
+  // RFC 9112 §3.2: 400 without Host, with several, or with a malformed one.
   const [host, ...others] = fields.all("Host");
   if (others.length > 0 || (host === undefined && !isHttp10)) throw new HttpError(400);
   const named = host === undefined ? "" : parseAuthority(host);
@@ -974,14 +990,14 @@ function parseTarget(method: string, target: string, named: string, secure: bool
   const [, scheme = "", authority = "", rest = ""] = absolute ?? [];
   // RFC 9112 §3.2.2: the host of an absolute target wins over the Host field.
   const host = absolute ? parseAuthority(authority) : named;
-  // RFC 9110 §7.4: an https resource is not to be had on a plain connection.
+  // RFC 9110 §7.4: no https resource over a connection without TLS.
   if (absolute && scheme.toLowerCase() !== (secure ? "https" : "http")) throw new HttpError(421);
   const [, path, query = ""] = PATH_AND_QUERY.exec(absolute ? rest : target) ?? [];
   if (path === undefined || (path === "" && !absolute)) throw new HttpError(400);
   return { host, path: path || "/", query };
 }
 
-/** The host of an authority, in lower case and without a final dot; 400 if it is malformed. */
+/** Returns the host of an authority, in lower case and without a final dot; 400 if malformed. */
 function parseAuthority(authority: string): string {
   const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
   if (host === undefined || Number(port) > 65_535) throw new HttpError(400);
@@ -990,20 +1006,18 @@ function parseAuthority(authority: string): string {
 }
 
 /**
- * Tells where the body of a request ends, by the rules of RFC 9112 §6.3 in their order. What two
- * readers could see in two ways is refused: that is how one request is smuggled inside another.
- *
- * @param isHttp10 Whether the client speaks HTTP/1.0.
+ * Finds where the body of a request ends, by the rules of RFC 9112 §6.3 in their order. An
+ * ambiguous length gets 400, because it can smuggle a request past a proxy that reads it otherwise.
  */
 function requestFraming(fields: Fields, isHttp10: boolean): Framing {
   const codings = fields.get("Transfer-Encoding");
   const [length, ...others] = fields.all("Content-Length");
   if (codings !== undefined) {
-    // Rule 3: two ways to tell the end.
+    // Rule 3: both fields are ambiguous.
     if (length !== undefined) throw new HttpError(400);
-    // §6.1: from an HTTP/1.0 client it is not to be trusted; answered, then closed.
-    if (isHttp10) return { kind: "faulty" };
-    // Rule 4: chunked comes last, and once; we know no other to come before it.
+    // §6.1: a Transfer-Encoding in HTTP/1.0 is not trusted; the connection ends with the response.
+    if (isHttp10) return { kind: "untrusted" };
+    // Rule 4: the last coding must be chunked, and only the last (§7). No other one is known here.
     const names = listMembers(codings.toLowerCase());
     if (names.pop() !== "chunked" || names.includes("chunked")) throw new HttpError(400);
     if (!names.every((name) => TOKEN.test(trimOws(name.split(";", 1)[0] ?? "")))) {
@@ -1013,14 +1027,15 @@ function requestFraming(fields: Fields, isHttp10: boolean): Framing {
     return { kind: "chunked" };
   }
   if (length === undefined) return { kind: "none" };
-  // Rule 5: a length that is none, or several.
+  // Rule 5: an invalid length, or several. 15 digits are exact as a number.
   if (others.length > 0 || !/^\d{1,15}$/.test(length)) throw new HttpError(400);
   return Number(length) === 0 ? { kind: "none" } : { kind: "length", octets: Number(length) };
 }
 
 /**
- * Reads the body of a request and drops it, so that the next request can follow. Tells whether
- * it came to its end: a long one is not worth the wait, and then the connection ends.
+ * Reads the body of a request and drops it, so that the next request can follow.
+ *
+ * @returns False if the body was not read to its end: then the connection must end.
  */
 async function dropBody(
   wire: Wire,
@@ -1028,14 +1043,14 @@ async function dropBody(
   timeout: number,
 ): Promise<boolean> {
   const expectation = isHttp10 ? undefined : fields.get("Expect")?.toLowerCase();
-  // RFC 9110 §10.1.1: an expectation that we do not know is refused.
+  // RFC 9110 §10.1.1: 417 for an unknown expectation.
   if (expectation !== undefined && expectation !== "100-continue") throw new HttpError(417);
   if (method === "CONNECT") return false; // RFC 9110 §9.3.6: the client may send its tunnel's octets
   if (framing.kind === "none") return true;
-  if (framing.kind === "faulty") return false;
+  if (framing.kind === "untrusted") return false;
   if (framing.kind === "length" && framing.octets > MAX_DROPPED) return false;
   if (expectation !== undefined) {
-    if (!ALLOWED_METHODS.includes(method)) return false; // the final status is due at once
+    if (!ALLOWED_METHODS.includes(method)) return false; // the final status follows at once
     if (wire.available === 0) await wire.write("HTTP/1.1 100 Continue\r\n\r\n");
   }
   wire.setDeadline(timeout);
@@ -1053,14 +1068,16 @@ async function dropOctets(wire: Wire, count: number): Promise<void> {
   }
 }
 
-/** A chunk's size and its extensions, RFC 9112 §7.1 and §7.1.1. */
-const CHUNK_LINE = new RegExp(
-  `^([\\dA-Fa-f]{1,12})((?:[\\t ]*;[\\t ]*TOKEN(?:[\\t ]*=[\\t ]*(?:TOKEN|QUOTED))?)*)$`
-    .replaceAll("TOKEN", "[!#$%&'*+\\-.^_`|~\\w]+")
-    .replaceAll("QUOTED", '"(?:[\\t !#-[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"'),
-);
+const CHUNK_TOKEN = "[!#$%&'*+\\-.^_`|~\\w]+";
+/** `quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE` (RFC 9110 §5.6.4). */
+const QUOTED = '"(?:[\\t !#-[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"';
+/** `chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112 §7.1.1). */
+const CHUNK_EXT =
+  `(?:[\\t ]*;[\\t ]*${CHUNK_TOKEN}(?:[\\t ]*=[\\t ]*(?:${CHUNK_TOKEN}|${QUOTED}))?)*`;
+/** `chunk-size [ chunk-ext ]`, `chunk-size = 1*HEXDIG` (RFC 9112 §7.1); at most 12 digits here. */
+const CHUNK_LINE = new RegExp(`^([\\dA-Fa-f]{1,12})(${CHUNK_EXT})$`);
 
-/** Drops a chunked body and its trailer section (RFC 9112 §7.1); false if it is too long for us. */
+/** Drops a chunked body and its trailer section (RFC 9112 §7.1). Returns false if it is too long. */
 async function dropChunks(wire: Wire): Promise<boolean> {
   for (let dropped = 0, extensions = 0;;) {
     const line = await readShortLine(wire, MAX_CHUNK_LINE);
@@ -1084,7 +1101,7 @@ async function dropChunks(wire: Wire): Promise<boolean> {
   }
 }
 
-/** Reads a line of which it is malformed to be longer, or not there. */
+/** Reads a line of a chunk; 400 if it is longer than the limit, or missing. */
 async function readShortLine(wire: Wire, limit: number): Promise<string> {
   try {
     const line = await wire.readLine(limit);
@@ -1097,11 +1114,11 @@ async function readShortLine(wire: Wire, limit: number): Promise<string> {
 
 // ---- Engine: what the request names ------------------------------------
 
-/** Answers a request whose message is in order, whatever it asks for. */
+/** Responds to a well-formed request. */
 async function respond(request: HttpRequest, site: Site): Promise<HttpResponse> {
   const { method, host, fields } = request;
   try {
-    if (!answersTo(host, site.hosts)) {
+    if (!isServedHost(host, site.hosts)) {
       throw new HttpError(421, [], `; try localhost, or the option --allow-host ${host}`);
     }
     const crossOrigin = site.cors && method === "OPTIONS" ? preflight(fields) : [];
@@ -1125,7 +1142,7 @@ async function respond(request: HttpRequest, site: Site): Promise<HttpResponse> 
   }
 }
 
-/** Answers with what the path of a request names, and says what the response was made from. */
+/** Responds with what the path names, and notes what the response was made from. */
 async function respondWithFile(request: HttpRequest, site: Site): Promise<HttpResponse> {
   const { path } = request;
   try {
@@ -1142,8 +1159,8 @@ async function respondWithFile(request: HttpRequest, site: Site): Promise<HttpRe
   }
 }
 
-/** Whether a host is one of ours; a page elsewhere could else read our files by DNS rebinding. */
-function answersTo(host: string, hosts: string[] | undefined): boolean {
+/** True if a host is served. Otherwise a page elsewhere could read the files by DNS rebinding. */
+function isServedHost(host: string, hosts: string[] | undefined): boolean {
   if (hosts === undefined || host === "" || hosts.includes(host) || hosts.includes("*")) {
     return true;
   }
@@ -1164,7 +1181,7 @@ async function isEqual(given: string, secret: string): Promise<boolean> {
   return left.reduce((difference, octet, at) => difference | (octet ^ (right[at] ?? 0)), 0) === 0;
 }
 
-/** What a browser asks before it lets a page of another origin send more than a plain GET. */
+/** Returns the fields that permit what a preflight asks for (Fetch §4.9); none if it is not one. */
 function preflight(fields: Fields): Field[] {
   if (!fields.get("Access-Control-Request-Method")) return [];
   return [
@@ -1875,17 +1892,17 @@ function escapeHtml(text: string): string {
 
 // ---- Engine: what becomes of the request -------------------------------
 
-/** Selects what to send of a representation: all of it, parts, or that nothing has changed. */
+/** Responds to GET or HEAD: with all of a representation, with ranges of it, or with 304 or 412. */
 function respondTo({ method, fields }: HttpRequest, found: Representation): HttpResponse {
   const { size, file, etag, fields: own } = found;
-  const verdict = evaluatePreconditions(fields, found);
-  if (verdict === 412) return { ...errorResponse(412), file };
-  if (verdict === 304) {
-    const vary = own.filter(([name]) => name === "Vary"); // RFC 9110 §15.4.5: what a 304 repeats
+  const status = evaluatePreconditions(fields, found);
+  if (status === 412) return { ...errorResponse(412), file };
+  if (status === 304) {
+    const vary = own.filter(([name]) => name === "Vary"); // a 304 repeats it (RFC 9110 §15.4.5)
     return { status: 304, fields: [["ETag", etag], ...vary], content: [], file };
   }
   const all = fullResponse(found);
-  // RFC 9110 §14.2: ranges are for GET, and only of what can be had in ranges.
+  // RFC 9110 §14.2: Range is ignored for other methods, and here for listings.
   if (method !== "GET" || !own.some(([name]) => name === "Accept-Ranges")) return all;
   const ranges = rangeApplies(fields, found) ? parseRange(fields.get("Range"), size) : null;
   if (ranges === null) return all;
@@ -1898,7 +1915,7 @@ function respondTo({ method, fields }: HttpRequest, found: Representation): Http
   return { status: 206, fields: [...all.fields, place], content: [bodyPart(found, range)], file };
 }
 
-/** A response with all of a representation. */
+/** Makes a 200 response with all of a representation. */
 function fullResponse(found: Representation): HttpResponse {
   const { type, etag, modified, file, size } = found;
   const fields: Field[] = [["Content-Type", type], ["ETag", etag], ...found.fields];
@@ -1909,19 +1926,19 @@ function fullResponse(found: Representation): HttpResponse {
   return { status: 200, fields, content, file };
 }
 
-/** Evaluates the preconditions, in the order of RFC 9110 §13.2.2. */
+/** Evaluates the preconditions by the steps of RFC 9110 §13.2.2; step 5, If-Range, comes later. */
 function evaluatePreconditions(fields: Fields, { etag, modified }: Representation) {
   const ifMatch = fields.get("If-Match");
   const ifNoneMatch = fields.get("If-None-Match");
   const unmodifiedSince = parseDate(fields.get("If-Unmodified-Since"));
   const modifiedSince = parseDate(fields.get("If-Modified-Since"));
-  if (ifMatch !== undefined) {
+  const isNewerThan = (date: number) => modified !== undefined && modified > date;
+  if (ifMatch !== undefined) { // step 1
     if (!matches(ifMatch, etag, "strong")) return 412;
-  } else if (unmodifiedSince !== null && modified !== undefined && modified > unmodifiedSince) {
-    return 412;
-  }
-  if (ifNoneMatch !== undefined) return matches(ifNoneMatch, etag, "weak") ? 304 : 200;
-  return modifiedSince !== null && modified !== undefined && modified <= modifiedSince ? 304 : 200;
+  } else if (unmodifiedSince !== null && isNewerThan(unmodifiedSince)) return 412; // step 2
+  if (ifNoneMatch !== undefined) return matches(ifNoneMatch, etag, "weak") ? 304 : 200; // step 3
+  if (modified === undefined || modifiedSince === null) return 200;
+  return isNewerThan(modifiedSince) ? 200 : 304; // step 4
 }
 
 /** True if `*` or an entity-tag of a list matches (RFC 9110 §8.8.3.2). */
@@ -1933,17 +1950,17 @@ function matches(list: string, etag: string, comparison: "strong" | "weak"): boo
   return members.includes(opaque) || members.includes(`W/${opaque}`);
 }
 
-/** Whether If-Range, if there is one, still holds (RFC 9110 §13.1.5): the same tag, or date. */
+/** True if there is no If-Range, or it has the current validator (RFC 9110 §13.1.5). */
 function rangeApplies(fields: Fields, { etag, modified }: Representation): boolean {
   const validator = fields.get("If-Range");
   if (validator === undefined) return true;
   if (validator === etag) return !etag.startsWith("W/"); // a weak tag never selects a range
   const date = parseDate(validator);
-  // A date is no strong validator within its own second (§8.8.2.2).
+  // A date is a weak validator within its own second (§8.8.2.2).
   return date !== null && date === modified && date < Math.floor(Date.now() / 1_000);
 }
 
-/** The three forms of an HTTP-date, RFC 9110 §5.6.7; only the last is silent about GMT. */
+/** `HTTP-date = IMF-fixdate / rfc850-date / asctime-date` (RFC 9110 §5.6.7); 9 is a digit. */
 const HTTP_DATE = new RegExp(
   "^(?:DAY, 99 MONTH 9999 TIME GMT|LONG, 99-MONTH-99 TIME GMT|(DAY MONTH [ \\d]9 TIME 9999))$"
     .replaceAll("9", "\\d")
@@ -1953,24 +1970,27 @@ const HTTP_DATE = new RegExp(
     .replaceAll("TIME", "[0-2]\\d:[0-5]\\d:[0-5]\\d"),
 );
 
-/** Reads an HTTP-date, in seconds since 1970; null if it is none, and so to be ignored. */
+/** Parses an HTTP-date: seconds since 1970, or null if it is invalid and to be ignored. */
 export function parseDate(text = ""): number | null {
   const match = HTTP_DATE.exec(text);
   if (!match) return null;
-  const full = text.replace(/-(\d\d) /, (_, year) => `-${fullYear(Number(year))} `);
-  const time = Date.parse(match[1] ? `${text} GMT` : full);
+  const [, asctime] = match; // it does not name GMT
+  const fullDate = text.replace(/-(\d\d) /, (_, year) => `-${fullYear(Number(year))} `);
+  const time = Date.parse(asctime ? `${text} GMT` : fullDate);
   return Number.isNaN(time) ? null : time / 1_000;
 }
 
-/** The year that two digits mean: of those that end so, the last not over 50 years ahead. */
+/** Returns the year of two digits: the last one that is not more than 50 years in the future. */
 function fullYear(digits: number): number {
   const latest = new Date().getUTCFullYear() + 50;
   return latest - (latest - digits) % 100;
 }
 
 /**
- * Reads a Range field (RFC 9110 §14.1.2): the ranges that can be satisfied, in their order; null
- * if it is to be ignored, being malformed, of another unit, or abusive.
+ * Parses `Range = "bytes=" 1#( int-range / suffix-range )` (RFC 9110 §14.1.2, §14.2).
+ *
+ * @returns The satisfiable ranges in their order; null if the field is to be ignored, because it
+ * is malformed, has another unit, or is abusive.
  */
 function parseRange(field: string | undefined, size: number): ByteRange[] | null {
   const [, list] = /^bytes=(.*)$/i.exec(field ?? "") ?? [];
@@ -1988,7 +2008,7 @@ function parseRange(field: string | undefined, size: number): ByteRange[] | null
   return ranges.length > 1 && isAbusive(ranges, size) ? null : ranges;
 }
 
-/** Whether ranges overlap, or ask for more, as no honest client's would (RFC 9110 §17.15). */
+/** True if ranges overlap often, or ask for more than there is (RFC 9110 §17.15). */
 function isAbusive(ranges: readonly ByteRange[], size: number): boolean {
   const overlaps = ranges.flatMap((a, at) =>
     ranges.slice(at + 1).filter((b) => a.first <= b.last && b.first <= a.last)
@@ -1996,13 +2016,11 @@ function isAbusive(ranges: readonly ByteRange[], size: number): boolean {
   return lengthOf(ranges) > size || overlaps.length > MAX_OVERLAPS;
 }
 
-/** How long pieces are together, in octets. */
-function lengthOf(pieces: readonly BodyPart[]): number {
-  return pieces.reduce(
-    (sum, piece) =>
-      sum + (piece instanceof Uint8Array ? piece.length : piece.last - piece.first + 1),
-    0,
-  );
+/** Returns the length of parts together (octets). */
+function lengthOf(parts: readonly BodyPart[]): number {
+  const length = (part: BodyPart) =>
+    part instanceof Uint8Array ? part.length : part.last - part.first + 1;
+  return parts.reduce((sum, part) => sum + length(part), 0);
 }
 
 function bodyPart({ octets }: Representation, range: ByteRange): BodyPart {
@@ -2013,7 +2031,7 @@ function contentRange({ first, last }: ByteRange, size: number): string {
   return `bytes ${first}-${last}/${size}`;
 }
 
-/** Several ranges, each a part with its own Content-Type and Content-Range (RFC 9110 §14.6). */
+/** Makes a 206 response with several ranges, as multipart/byteranges (RFC 9110 §14.6). */
 function multipart(ranges: readonly ByteRange[], found: Representation): HttpResponse {
   const boundary = crypto.randomUUID();
   const { fields, file } = fullResponse({
@@ -2031,7 +2049,7 @@ function multipart(ranges: readonly ByteRange[], found: Representation): HttpRes
   return { status: 206, fields, content: [...parts, end], file };
 }
 
-/** A response that says no, in a line of text: the status, and nothing of our side. */
+/** Makes an error response: one line of text with the status, and no details of this machine. */
 function errorResponse(reason: number | HttpError, more: Field[] = []): HttpResponse {
   const error = typeof reason === "number" ? new HttpError(reason, more) : reason;
   const type: Field = ["Content-Type", "text/plain; charset=utf-8"];
