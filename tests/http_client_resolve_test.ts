@@ -202,6 +202,22 @@ Deno.test("RFC 8305 §5: without an answer --connect-timeout ends all attempts",
   assert(stderr.includes("No connection to a.test:"), stderr);
 });
 
+Deno.test("-m ends the attempts to connect", async () => {
+  using listener = Deno.listen(LOCAL);
+  const { port } = listener.addr;
+  using _silent = await silentPort(port);
+  const place = `a.test:${port}:127.0.0.2`;
+  const { code, stderr } = await runHere([
+    "-m",
+    "0.1",
+    "--resolve",
+    place,
+    `http://a.test:${port}/`,
+  ]);
+  assertEquals(code, 28, stderr);
+  assert(stderr.includes("Not done within 0.1 s"), stderr);
+});
+
 Deno.test("RFC 8305: all addresses that were tried are in the message", async () => {
   const args = ["--resolve", "a.test:1:127.0.0.1,127.0.0.2", "http://a.test:1/"];
   const { code, stderr } = await runHere(args);

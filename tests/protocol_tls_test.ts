@@ -107,6 +107,12 @@ const CASES: Case[] = [
     trusts: ["root"],
     connections: 2,
   },
+  {
+    rule: "an expired certificate without names is pinned, on a second connection",
+    shows: "old",
+    trusts: ["old"],
+    connections: 2,
+  },
   { rule: "a certificate without names is a CA, too", shows: "issued", trusts: ["root"] },
   {
     rule: "another self-signed certificate of the same names is refused",
@@ -203,6 +209,19 @@ for (const pinned of [false, true]) {
     await assertRejects(() => opening);
   });
 }
+
+Deno.test("TLS: a pinned connection gives its octets to small reads", async () => {
+  await using server = new TlsServer(await certificate("own"));
+  const dial = () => Deno.connect({ ...LOCAL, port: server.port });
+  using conn = await openTls(dial, { hostname: "localhost", insecure: true });
+  await send(conn, ["hello"]);
+  let text = "";
+  const octets = new Uint8Array(3);
+  for (let count; (count = await conn.read(octets)) !== null;) {
+    text += toByteString(octets.subarray(0, count));
+  }
+  assertEquals(text, "heard hello");
+});
 
 Deno.test("TLS: a pinned connection half-closes", async () => {
   await using server = new TlsServer(await certificate("own"));

@@ -15,10 +15,6 @@ self() {
   newkey "$name.key"
   openssl req -x509 -new -key "$name.key" -out "$name.pem" -days 36500 "$@"
 }
-# A server's: its names are others, and it has expired.
-newkey own.key
-openssl req -new -key own.key -out "$work/own.csr" -subj "/CN=box.example" \
-  -addext "subjectAltName=DNS:box.example" -addext "basicConstraints=critical,CA:TRUE"
 touch "$work/index.txt"
 cat > "$work/ca.cnf" <<CNF
 [ca]
@@ -34,8 +30,18 @@ unique_subject = no
 [anything]
 commonName = supplied
 CNF
-openssl ca -batch -notext -config "$work/ca.cnf" -selfsign -keyfile own.key \
-  -in "$work/own.csr" -out own.pem -startdate 20200101000000Z -enddate 20210101000000Z
+# expired NAME OPTION…: a self-signed certificate of 2020
+expired() {
+  name=$1
+  shift
+  newkey "$name.key"
+  openssl req -new -key "$name.key" -out "$work/$name.csr" -subj "/CN=box.example" "$@"
+  openssl ca -batch -notext -config "$work/ca.cnf" -selfsign -keyfile "$name.key" \
+    -in "$work/$name.csr" -out "$name.pem" -startdate 20200101000000Z -enddate 20210101000000Z
+}
+# A server's: its names are others, and it has expired. The second one has no subjectAltName.
+expired own -addext "subjectAltName=DNS:box.example" -addext "basicConstraints=critical,CA:TRUE"
+expired old -addext "basicConstraints=critical,CA:TRUE"
 # Of the same names, but another key.
 self twin -subj "/CN=box.example" -addext "subjectAltName=DNS:box.example"
 # A mail bridge's: a CA's in all respects, that is used by a server.
