@@ -526,6 +526,46 @@ const PIPELINES: Dialogue[] = [
   },
 ];
 
+/** First and last code of each kind (RFC 5321 §4.2.1), as the reply to MAIL. */
+const CODES: [code: number, status: number][] = [
+  [200, 0],
+  [299, 0],
+  [300, 76],
+  [399, 76],
+  [400, 75],
+  [499, 75],
+  [500, 69],
+  [599, 69],
+];
+
+for (const [reply, code] of CODES) {
+  Deno.test(`RFC 5321 §4.2.1: ${reply} to MAIL is exit ${code}`, async () => {
+    const rest = code === 0 ? `${RCPT}\n${DATA}\n${DONE}` : BYE;
+    const talk = `C: MAIL FROM:<ann@example.org>\nS: ${reply} x\n${rest}`;
+    await converse({ rule: "", talk, code, args: BOB }, "none", (text) => [text]);
+  });
+  Deno.test(`RFC 5321 §4.2.1: ${reply} to one of two RCPT`, async () => {
+    const status = code === 0 ? 0 : code === 76 ? 76 : 67;
+    const rest = status === 76 ? BYE : `${rcpt("b")}\n${DATA}\n${DONE}`;
+    const talk = `${MAIL}\nC: RCPT TO:<a@x.example>\nS: ${reply} x\n${rest}`;
+    const args = ["-t", "a@x.example,b@x.example"];
+    await converse({ rule: "", talk, code: status, args }, "none", (text) => [text]);
+  });
+}
+
+for (const [reply, code] of [[500, 76], [509, 76], [510, 69], [550, 69], [451, 75]] as const) {
+  Deno.test(`RFC 3207 §4: ${reply} to EHLO where STARTTLS is required is exit ${code}`, async () => {
+    const talk = `S: 220 mx\nC: EHLO [127.0.0.1]\nS: ${reply} x\n${BYE}`;
+    await converse({ rule: "", talk, code, args: BOB }, null, (text) => [text]);
+  });
+}
+
+Deno.test("Ctrl-C before the connection is exit 130, and nothing is connected", async () => {
+  using listener = Deno.listen(LOCAL);
+  const args = ["--check", "--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none"];
+  assertEquals((await run(args, { signal: AbortSignal.abort() })).code, 130);
+});
+
 /** Delivery status notifications, after EHLO. */
 const NOTIFICATIONS: Dialogue[] = [
   {

@@ -76,7 +76,12 @@ Deno.test("RFC 5321 §4.5.3.2.6: --timeout limits the wait for the reply to the 
 });
 
 /** Runs a mail of 16 MB against a server that reads `size` octets each `pause` ms, then stops. */
-async function sendSlowly(times: Partial<MailTimes>, reads: number, pause: number) {
+async function sendSlowly(
+  times: Partial<MailTimes>,
+  reads: number,
+  pause: number,
+  others: string[] = [],
+) {
   using listener = Deno.listen(LOCAL);
   const stop = Promise.withResolvers<void>();
   const serving = listener.accept().then(async (conn) => {
@@ -99,7 +104,10 @@ async function sendSlowly(times: Partial<MailTimes>, reads: number, pause: numbe
   const eml = `Date: 1\nMessage-ID: 2\n\n${`${"x".repeat(79)}\n`.repeat(200_000)}`;
   const args = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none", "--eml", "-"];
   const envelope = ["-f", "a@x.example", "-t", "b@x.example"];
-  const result = await run([...args, ...envelope], { stdin: eml, times: { ...TIMES, ...times } });
+  const result = await run([...args, ...envelope, ...others], {
+    stdin: eml,
+    times: { ...TIMES, ...times },
+  });
   stop.resolve();
   await serving;
   return result;
@@ -114,4 +122,41 @@ Deno.test("RFC 5321 §4.5.3.2.5: a receiver that stops is given up after the blo
   const { code, stderr } = await sendSlowly({ block: 300 }, 0, 0);
   assertEquals(code, 75, stderr);
   assertStringIncludes(stderr, "took too long at the message");
+});
+
+Deno.test("RFC 5321 §4.5.3.2.5: --timeout limits the wait for a part of the message", async () => {
+  const { code, stderr } = await sendSlowly({}, 0, 0, ["--timeout", "0.3"]);
+  assertEquals(code, 75, stderr);
+});
+
+Deno.test("RFC 5321 §4.1.1.10: the limit for QUIT is its own", async () => {
+  using listener = Deno.listen(LOCAL);
+  const serving = listener.accept().then(async (conn) => {
+    using wire = new Wire(conn);
+    await wire.write("220 mx\r\n");
+    await wire.readLine(100);
+    await wire.write("250 mx\r\n");
+    while (await wire.fill().catch(() => 0)) wire.skip(wire.buffered.length);
+  });
+  const args = ["--check", "--tls", "none", "--server", `127.0.0.1:${listener.addr.port}`];
+  const start = performance.now();
+  const { code } = await run(args, { times: { ...TIMES, quit: 300 } });
+  assertEquals(code, 0);
+  assert(performance.now() - start < 5000);
+  await serving;
+});
+
+Deno.test("RFC 5321 §4.5.3.2: --timeout limits the connection attempt", async () => {
+  using listener = Deno.listen({ ...LOCAL, tcpBacklog: 0 }); // when it is full, SYNs are dropped
+  const { hostname, port } = listener.addr;
+  const waiting: Deno.Conn[] = [];
+  try {
+    for (;;) waiting.push(await Deno.connect({ hostname, port, signal: AbortSignal.timeout(200) }));
+  } catch {
+    const args = ["--check", "--tls", "none", "--server", `${hostname}:${port}`];
+    const { code, stderr } = await run([...args, "--timeout", "0.3"]);
+    assertEquals(code, 68);
+    assertStringIncludes(stderr, `Cannot connect to 127.0.0.1, port ${port}: no answer`);
+  }
+  for (const conn of waiting) conn.close();
 });
