@@ -111,7 +111,7 @@ export type Octets = Uint8Array<ArrayBuffer>;
 interface Target {
   /** The URL without user, password and fragment. */
   readonly url: URL;
-  /** User and password, `user:password`, one char an octet. */
+  /** User and password, `user:password`, one char per octet. */
   readonly userinfo: string | null;
   /** Zone of a link-local address (RFC 6874). */
   readonly zone: string;
@@ -136,7 +136,7 @@ interface HttpResponse {
   readonly lines: string[];
 }
 
-/** End of a body (RFC 9112 §6.3): chunked, a number of octets, or, Infinity, the connection's. */
+/** End of a body (RFC 9112 §6.3): chunked, a number of octets, or Infinity: the connection ends. */
 type Framing = "chunked" | number;
 
 /** An error that another attempt would meet again. */
@@ -198,7 +198,7 @@ export interface DownloadOptions {
   contentType: string | null;
   /** Value of Accept. */
   accept: string;
-  /** Credentials for the origin of the URL: `user:password`, one char an octet. */
+  /** Credentials for the origin of the URL: `user:password`, one char per octet. */
   user: string | null;
   /** Value of User-Agent. */
   agent: string;
@@ -2477,7 +2477,8 @@ export async function main(
 /** Makes the command that resumes a download; secrets are named, not repeated. */
 function resumeHint({ options, spelling }: Line, url: string, path: string): string {
   const target = parseTarget(url);
-  const flags = (["location", "insecure", "ipv4", "ipv6"] as const).filter((name) => options[name]);
+  const repeated = ["location", "insecure", "ipv4", "ipv6", "fail", "remoteTime"] as const;
+  const flags = repeated.filter((name) => options[name]);
   const isPrivate = ({ name }: { name: string }) => PRIVATE_FIELDS.includes(name.toLowerCase());
   const words = flags.map((name) => OPTIONS[name].spellings[0] ?? "");
   if (options.cacert !== undefined) words.push("--cacert", options.cacert);
@@ -2492,6 +2493,7 @@ function resumeHint({ options, spelling }: Line, url: string, path: string): str
   const secrets = options.fields.filter(isPrivate).map(({ name }) => `-H ${name}`);
   if (options.user !== undefined || target.userinfo !== null) secrets.push("-u");
   if (options.proxy !== undefined) secrets.push("-x");
+  if (options.proxyUser !== undefined) secrets.push("-U");
   const again = secrets.length > 0 ? ` (with ${secrets.join(", ")} again)` : "";
   return `to resume${again}: deno run -NRW http_client.ts ${words.map(quoted).join(" ")}`;
 }

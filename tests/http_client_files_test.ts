@@ -109,13 +109,13 @@ const FILES: FileRow[] = [
     rule: "-o: the command to resume repeats options and fields, and names secrets",
     sends: [[`${OK}Content-Length: 9\r\n\r\nhello`]],
     args: [
-      ...["-L4", "-A", "me", "-H", "X-Y: a'b", "-H", "Cookie: s3cret", "-u", "me:s3cret"],
+      ...["-L4fR", "-A", "me", "-H", "X-Y: a'b", "-H", "Cookie: s3cret", "-u", "me:s3cret"],
       ...["-o", "f", "URL"],
     ],
     after: { f: "hello" },
     code: 18,
     says:
-      /to resume \(with -H Cookie, -u again\): .* -L -4 -A me -H 'X-Y: a'\\''b' -C - -o f http:\/\/127[^ ]*\n/,
+      /to resume \(with -H Cookie, -u again\): .* -L -4 -f -R -A me -H 'X-Y: a'\\''b' -C - -o f http:\/\/127[^ ]*\n/,
   },
   {
     rule: "-i: the header goes into the file of -o",
