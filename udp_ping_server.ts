@@ -1183,7 +1183,6 @@ const STATES: readonly string[] = [
   "started",
   "stopped",
   "recovered",
-  "restarted",
   "left",
   "failed",
 ];
@@ -1196,6 +1195,7 @@ const STATES: readonly string[] = [
 export class EventCommand {
   readonly #command: string;
   readonly #options: EventCommandOptions;
+  readonly #limits: typeof EXEC_LIMITS;
   readonly #stop = new AbortController();
   /** Timers of names and events that the command was run for lately. */
   readonly #recent = new Map<string, ReturnType<typeof setTimeout>>();
@@ -1209,6 +1209,7 @@ export class EventCommand {
   constructor(command: string, options: EventCommandOptions) {
     this.#command = command;
     this.#options = options;
+    this.#limits = { ...EXEC_LIMITS, ...options.limits };
   }
 
   /** Takes an event. */
@@ -1222,18 +1223,22 @@ export class EventCommand {
   }
 
   /** Waits for the commands until the time-out (ms), then ends the one that runs. */
-  async end(timeout: number = EXEC_LIMITS.end): Promise<void> {
+  async end(timeout: number = this.#limits.end): Promise<void> {
     this.#recent.forEach(clearTimeout);
     this.#deferred.clear();
-    const ended = new AbortController();
-    await Promise.race([this.#last.then(() => ended.abort()), pause(timeout, ended.signal)]);
-    ended.abort();
+    await this.#settle(timeout);
     this.#stop.abort();
-    await this.#last;
+    await this.#settle(this.#limits.end); // it may ignore SIGTERM
+  }
+
+  async #settle(timeout: number): Promise<void> {
+    const settled = new AbortController();
+    await Promise.race([this.#last.then(() => settled.abort()), pause(timeout, settled.signal)]);
+    settled.abort();
   }
 
   #enqueue(event: MonitorEvent, subject: string): void {
-    const { interval, waiting } = { ...EXEC_LIMITS, ...this.#options.limits };
+    const { interval, waiting } = this.#limits;
     const { warn } = this.#options;
     if (this.#queued === waiting) {
       if (!this.#isOverrun) warn(new Error(`"${this.#command}" is too slow: events are skipped`));

@@ -919,6 +919,16 @@ Deno.test("--exec: a stop that is over is not run late, a stop that lasts is", a
   assertEquals(await ranFor(ended, { ...options, on }, 150), ["a stopped@1"]);
 });
 
+Deno.test("--exec: a return that waits is run, though a restart came after it", async () => {
+  const events = [
+    eventAt("recovered", "a", 1),
+    eventAt("recovered", "a", 2),
+    eventAt("restarted", "a", 2),
+  ];
+  const options = { limits: { interval: 20 }, on: ["recovered"] as const };
+  assertEquals(await ranFor(events, options, 150), ["a recovered@1", "a recovered@2"]);
+});
+
 Deno.test("limits: --exec runs once a minute, 1,000 events wait, 2 s at the end", () => {
   assertEquals(EXEC_LIMITS, { interval: 60_000, waiting: 1000, end: 2000 });
 });

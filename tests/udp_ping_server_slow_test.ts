@@ -1,6 +1,6 @@
 /** Rows of the echo server and the monitor that wait for real time. */
 import { assert, assertEquals, assertLess, assertMatch } from "jsr:@std/assert@^1.0.19";
-import { Monitor, type MonitorEvent, watchHeartbeats } from "../udp_ping_server.ts";
+import { EventCommand, Monitor, type MonitorEvent, watchHeartbeats } from "../udp_ping_server.ts";
 import { octetsOf } from "./helpers.ts";
 import {
   addressOf,
@@ -151,6 +151,23 @@ Deno.test("monitor: a step of the wall clock is not reported", async () => {
   } finally {
     Date.now = now;
   }
+});
+
+Deno.test("--exec: a command that ignores SIGTERM does not keep the monitor", async () => {
+  const script = await Deno.makeTempFile();
+  await Deno.writeTextFile(script, 'trap "" TERM; sleep 2');
+  const command = new EventCommand(`sh ${script}`, {
+    stdout: "null",
+    warn: () => {},
+    limits: { end: 100 },
+  });
+  command.onEvent({ time: "", event: "started", name: "web1" });
+  const startedAt = performance.now();
+  await sleep(300);
+  await command.end();
+  assertLess(performance.now() - startedAt, 1500);
+  await command.end(10_000);
+  await Deno.remove(script);
 });
 
 Deno.test("--exec: a command that hangs ends with the monitor", async () => {
