@@ -237,6 +237,22 @@ export async function ask(
   return answers[0] ?? { status: 0, fields: new Fields(), body: "" };
 }
 
+/** Sends one request over a kept connection; returns the status and the body. */
+export async function getKept(
+  client: Client,
+  target: string,
+  fields: string[] = [],
+): Promise<string> {
+  client.text = "";
+  await client.send(request(target, fields));
+  await client.until(/\r\n\r\n/);
+  const [, length = "0"] = /Content-Length: (\d+)/.exec(client.text) ?? [];
+  const end = client.text.indexOf("\r\n\r\n") + 4;
+  while (client.text.length < end + Number(length)) await client.read();
+  const [answer] = readAnswers(client.text);
+  return `${answer?.status} ${answer?.body}`;
+}
+
 // ---- Folders made for one test -----------------------------------------
 
 /** When the files of a test folder were written, unless it says otherwise. */
