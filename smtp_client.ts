@@ -1310,7 +1310,7 @@ const COMMENT = String.raw`\((?:[^()\\]|\\.)*\)`;
 const ANGLE = `<(?:${QUOTED}|[^<>"])*>`;
 const LITERAL = String.raw`\[[^\[\]]*\]`;
 const TOKENS = new RegExp(
-  `(${QUOTED})|(${COMMENT})|(${ANGLE})|${LITERAL}|[,;:]|[^"(<\\[,;:]+`,
+  [QUOTED, COMMENT, ANGLE, LITERAL, "[,;:]", '[^"(<\\[,;:]+'].join("|"),
   "gsu",
 );
 
