@@ -66,6 +66,12 @@ const FAILURES: Row[] = [
     out: "sorr",
     code: 18,
   },
+  ...[400, 499, 500, 599, 999].map((status) => ({
+    rule: `RFC 9110 §15: status ${status} is a failure by its first digit, with -f exit 22`,
+    sends: [[`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`]],
+    args: ["-f", "URL"],
+    code: 22,
+  })),
   {
     rule: "-f: ESC in a reason phrase is shown escaped",
     sends: [["HTTP/1.1 404 \x1b]0;x\x07\r\n\r\n"]],

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DONE, type Row, testRows, to } from "./http_client_helpers.ts";
+import { DONE, type Row, STAY, testRows, to } from "./http_client_helpers.ts";
 
 /** Options, and the request that they make. */
 const REQUESTS: Row[] = [
@@ -125,6 +125,14 @@ const REQUESTS: Row[] = [
     args: ["-r", "0-1", "URL"],
     out: "done",
     says: "warning: the server sent the whole file, not bytes 0-1\n",
+  },
+  {
+    rule: "RFC 9112 §9.6: each request says that the connection closes, and none follows on it",
+    sends: [[to("/x"), STAY], [DONE]],
+    args: ["-L", "URL"],
+    out: "done",
+    asks: [/^Connection: close\r$/m, /^Connection: close\r$/m],
+    hops: 2,
   },
   {
     rule: "RFC 9112 §9.5: a response before the request is sent completely is accepted",
