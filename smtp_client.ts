@@ -596,7 +596,7 @@ class Session {
     } catch (error) {
       if (!(error instanceof ExitError)) throw error;
       await this.#command("*");
-      throw authError(`Cannot log in by ${name}: ${error.message}`);
+      throw authError(this.#conceal(`Cannot log in by ${name}: ${error.message}`));
     }
   }
 

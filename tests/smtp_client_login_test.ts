@@ -306,6 +306,13 @@ const LOGINS: Dialogue[] = [
     says: "535 no [credentials]",
   },
   {
+    rule: "a password that the server repeats in a SCRAM challenge is hidden",
+    offers: ["AUTH PLAIN SCRAM-SHA-256"],
+    talk: `SCRAM\nS: 334 ${b64("x=s3cret")}\nC: *\nS: 501 no\n${BYE}`,
+    code: 77,
+    says: 'the server\'s challenge is "x=[credentials]"',
+  },
+  {
     rule: "an echoed password with control characters is hidden",
     offers: ["AUTH PLAIN"],
     env: { SMTP_PASSWORD: "s3\tcr\u202eet" },
