@@ -378,20 +378,23 @@ class RequestCounter {
 // ---- Engine: the echo ----------------------------------------------------
 
 /** The faults of one request and its reply. */
-interface Faults {
+export interface Faults {
+  /** True if the request is dropped. */
   isLost: boolean;
   /** Time for which the reply is held (ms). */
   delay: number;
   /** Datagrams that are sent: 1 or 2. */
   copies: number;
+  /** True if one bit of the reply is flipped. */
   isDamaged: boolean;
   /** Which bit is flipped, as a part of the reply (0 to 1). */
   bitPosition: number;
+  /** True if the next reply goes first. */
   isReordered: boolean;
 }
 
 /** Draws the faults of one client. Each kind has a generator of its own, so none moves another. */
-class FaultGenerator {
+export class FaultGenerator {
   readonly #options: EchoOptions;
   readonly #loss: () => number;
   readonly #delay: () => number;
@@ -400,6 +403,7 @@ class FaultGenerator {
   readonly #reorder: () => number;
   #wasLost: boolean | undefined;
 
+  /** Begins the sequences of a seed. */
   constructor(options: EchoOptions, seed: number) {
     const draw = (kind: number) => generator(Math.imul(seed + kind, 0x1656_67b1));
     this.#options = options;

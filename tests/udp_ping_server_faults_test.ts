@@ -1,8 +1,21 @@
 /** Tests of the faults: each as often as its option says, repeatable, independent of the others. */
 import { assert, assertEquals, assertLess } from "jsr:@std/assert@^1.0.19";
 import type { Trace } from "../protocol.ts";
-import { type EchoOptions, type EchoServer, generator } from "../udp_ping_server.ts";
-import { arrived, Client, numbers, sendMany, serving, until } from "./udp_ping_server_helpers.ts";
+import {
+  type EchoOptions,
+  type EchoServer,
+  FaultGenerator,
+  generator,
+} from "../udp_ping_server.ts";
+import {
+  arrived,
+  Client,
+  numbers,
+  PERFECT,
+  sendMany,
+  serving,
+  until,
+} from "./udp_ping_server_helpers.ts";
 
 // ---- Faults: binomial tests over 4,000 datagrams -------------------------
 
@@ -160,6 +173,23 @@ Deno.test("generator: the first numbers of a seed are always the same", () => {
   };
   assertEquals(first(0), ["0.573398", "0.237654", "0.105781"]);
   assertEquals(first(42), ["0.218840", "0.919386", "0.074824"]);
+});
+
+Deno.test("--seed 7: the faults of the first requests are always the same", () => {
+  const chances = { loss: 0.5, duplicate: 0.5, corrupt: 0.5, reorder: 0.5 };
+  const faults = new FaultGenerator({ ...PERFECT, ...chances, delay: 100, jitter: 50 }, 7);
+  const shown = [1, 2, 3, 4].map(() => {
+    const { isLost, delay, copies, isDamaged, bitPosition, isReordered } = faults.next();
+    const marks = [isLost && "lost", copies === 2 && "twice", isDamaged && "damaged"];
+    const words = [...marks, isReordered && "reordered"].filter((mark) => mark);
+    return `${delay.toFixed(2)} ms, bit ${bitPosition.toFixed(4)}: ${words.join(", ")}`;
+  });
+  assertEquals(shown, [
+    "116.61 ms, bit 0.0018: lost, damaged, reordered",
+    "52.83 ms, bit 0.1111: lost, twice, damaged",
+    "142.95 ms, bit 0.4414: lost, twice, reordered",
+    "136.99 ms, bit 0.1792: lost, twice, damaged, reordered",
+  ]);
 });
 
 /** Returns which of the first 60 requests of a new client are lost. */
