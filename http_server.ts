@@ -151,9 +151,9 @@ export interface ServeOptions extends Settings {
   /** Sees each line of a header section. */
   trace?: Trace | undefined;
   /** Gets what went wrong on our side; the client saw a 500 or the end of the connection. */
-  complain?: ((error: unknown) => void) | undefined;
+  onError?: ((error: unknown) => void) | undefined;
   /** Gets how many answers are in progress when the end is asked for, if any are. */
-  finishing?: ((answers: number) => void) | undefined;
+  onDraining?: ((answers: number) => void) | undefined;
 }
 
 /** One request and what became of it. Texts are as the client sent them. */
@@ -265,13 +265,13 @@ interface HttpResponse {
 type Chunks = (connection: Connection) => AsyncIterable<Uint8Array<ArrayBuffer>>;
 
 /** A response as it goes out: octets in one write, then perhaps the rest piece by piece. */
-interface Answer {
+interface EncodedResponse {
   octets: Uint8Array<ArrayBuffer>;
   file: SourceFile | undefined;
   rest: Chunks | undefined;
   isKeptAlive: boolean;
   /** Whether unread input may be waiting, so that a plain close could destroy the answer. */
-  lingers: boolean;
+  needsLingeringClose: boolean;
   /** The part of the content that is in the octets. */
   content: number;
   /** Where in the octets the value of our Date begins; -1 if the user gives that field. */
@@ -380,7 +380,7 @@ const encoder = new TextEncoder();
 // ---- Engine: the service -----------------------------------------------
 
 /** One service: its options, and what its connections share. */
-interface Site extends ServeOptions {
+interface Service extends ServeOptions {
   timeouts: Readonly<Timeouts>;
   responses: ResponseCache;
   /** What small files held when they looked like this: device, inode, size and times. */
@@ -400,7 +400,7 @@ interface Site extends ServeOptions {
   /** Shows the wire in the browser; undefined without --wire. */
   view: WireView | undefined;
   /** Resolves when a connection has ended; undefined while nothing waits for that. */
-  freed: PromiseWithResolvers<void> | undefined;
+  slotFreed: PromiseWithResolvers<void> | undefined;
 }
 
 /** A connection. It answers from the first octet of a request to the end of its response. */
@@ -426,7 +426,7 @@ export async function serve(
   listeners: readonly Listener[],
   options: ServeOptions,
 ): Promise<Summary> {
-  const site: Site = {
+  const service: Service = {
     ...options,
     timeouts: { ...TIMEOUTS, ...options.timeouts },
     responses: new ResponseCache(),
@@ -439,57 +439,57 @@ export async function serve(
     maxKey: options.trace ? 0 : MAX_KEY,
     accepted: 0,
     view: options.wireToken === undefined ? undefined : new WireView(options.wireToken),
-    freed: undefined,
+    slotFreed: undefined,
   };
   const loaded = loadNodeFs();
   let patience: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     for (const listener of listeners) listener.close();
     let answers = 0;
-    for (const { wire, state } of site.connections) {
+    for (const { wire, state } of service.connections) {
       if (state === "idle" || state === "viewing") wire.close();
       if (state === "answering") answers++;
     }
-    if (answers > 0) site.finishing?.(answers);
+    if (answers > 0) service.onDraining?.(answers);
     patience = setTimeout(() => {
-      for (const { wire } of site.connections) wire.close();
-    }, site.timeouts.shutdown);
-    wake(site);
+      for (const { wire } of service.connections) wire.close();
+    }, service.timeouts.shutdown);
+    wake(service);
   };
   if (options.signal.aborted) stop();
   else options.signal.addEventListener("abort", stop, { once: true });
-  await Promise.all(listeners.map((listener) => acceptFrom(listener, site)));
-  while (site.connections.size > 0) await nextFreed(site);
+  await Promise.all(listeners.map((listener) => acceptFrom(listener, service)));
+  while (service.connections.size > 0) await nextFreed(service);
   clearTimeout(patience);
   await loaded;
-  return site.summary;
+  return service.summary;
 }
 
 /** Lets those go on who wait for a connection to end. */
-function wake(site: Site): void {
-  site.freed?.resolve();
-  site.freed = undefined;
+function wake(service: Service): void {
+  service.slotFreed?.resolve();
+  service.slotFreed = undefined;
 }
 
 /** Waits for a connection to end. */
-function nextFreed(site: Site): Promise<void> {
-  return (site.freed ??= Promise.withResolvers()).promise;
+function nextFreed(service: Service): Promise<void> {
+  return (service.slotFreed ??= Promise.withResolvers()).promise;
 }
 
 /** Accepts until the listener is closed; neither a reset nor want of descriptors ends it. */
-async function acceptFrom(listener: Listener, site: Site): Promise<void> {
-  for (let pause = 5; !site.signal.aborted;) {
+async function acceptFrom(listener: Listener, service: Service): Promise<void> {
+  for (let pause = 5; !service.signal.aborted;) {
     try {
       const conn = await listener.accept();
       pause = 5;
-      while (site.connections.size >= (site.maxConnections ?? MAX_CONNECTIONS)) {
-        closeLongestIdle(site);
-        const again = setTimeout(() => wake(site), EVICTION_INTERVAL);
-        await nextFreed(site);
+      while (service.connections.size >= (service.maxConnections ?? MAX_CONNECTIONS)) {
+        closeLongestIdle(service);
+        const again = setTimeout(() => wake(service), EVICTION_INTERVAL);
+        await nextFreed(service);
         clearTimeout(again);
       }
-      if (site.signal.aborted) conn[Symbol.dispose]();
-      else converse(conn, site);
+      if (service.signal.aborted) conn[Symbol.dispose]();
+      else serveConnection(conn, service);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // closed, by us
       const code = error instanceof Error && "code" in error ? error.code : undefined;
@@ -506,7 +506,7 @@ async function acceptFrom(listener: Listener, site: Site): Promise<void> {
  * idle connection of the address that holds most. One that became idle just now is kept, because its
  * next request may be on the way.
  */
-function closeLongestIdle({ connections, timeouts }: Site): void {
+function closeLongestIdle({ connections, timeouts }: Service): void {
   const latest = performance.now() - timeouts.minIdle;
   const counts = new Map<string, number>();
   for (const { remote } of connections) counts.set(remote, (counts.get(remote) ?? 0) + 1);
@@ -520,57 +520,59 @@ function closeLongestIdle({ connections, timeouts }: Site): void {
 }
 
 /** One connection from accept to close; nothing that happens to it concerns the others. */
-async function converse(conn: Deno.TcpConn | Deno.TlsConn, site: Site): Promise<void> {
+async function serveConnection(conn: Deno.TcpConn | Deno.TlsConn, service: Service): Promise<void> {
   const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
-  const number = ++site.accepted;
+  const number = ++service.accepted;
   const wire = new Wire(conn);
   const connection: Connection = { wire, number, remote, state: "idle", idleSince: 0, sent: 0 };
-  site.connections.add(connection);
+  service.connections.add(connection);
   try {
     if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
-    await answerRequests(connection, site);
+    await answerRequests(connection, service);
   } catch (error) {
-    if (!(error instanceof WireError)) site.complain?.(error);
+    if (!(error instanceof WireError)) service.onError?.(error);
   } finally {
     connection.wire.close();
-    site.connections.delete(connection);
-    wake(site);
+    service.connections.delete(connection);
+    wake(service);
   }
 }
 
 /** Reads requests and answers them, in their order, as long as the connection persists. */
-async function answerRequests(connection: Connection, site: Site): Promise<void> {
+async function answerRequests(connection: Connection, service: Service): Promise<void> {
   const { wire } = connection;
-  const { timeouts } = site;
+  const { timeouts } = service;
   for (let patience = timeouts.request;; patience = timeouts.idle) {
     connection.state = "idle";
     connection.idleSince = wire.setDeadline(patience);
     if (wire.available === 0 && !await wire.fill()) return;
     connection.state = "answering";
-    const started = site.log ? performance.now() : 0;
+    const started = service.log ? performance.now() : 0;
 
     const { buffered } = wire;
-    const key = buffered.length <= site.maxKey ? keyDecoder.decode(buffered) : "";
-    let answer = site.responses.get(key);
+    const key = buffered.length <= service.maxKey ? keyDecoder.decode(buffered) : "";
+    let answer = service.responses.get(key);
     if (answer) wire.skip(buffered.length);
-    else answer = await answerNext(connection, key, site);
+    else answer = await answerNext(connection, key, service);
     if (answer === undefined) return;
     connection.sent = 0;
     try {
       await wire.write(answer.octets, timeouts.write);
       connection.sent = answer.content;
-      if (answer.rest) await sendRest(answer.rest, connection, site);
+      if (answer.rest) await sendRest(answer.rest, connection, service);
     } catch (error) {
-      finish(answer, connection, site, started, describeCut(error, site));
+      finish(answer, connection, service, started, describeCut(error, service));
       throw error;
     }
-    finish(answer, connection, site, started);
-    if (answer.isKeptAlive && !site.signal.aborted) {
-      if (site.connections.size > MAX_WITHOUT_ROUNDS) await site.rounds.end(connection);
+    finish(answer, connection, service, started);
+    if (answer.isKeptAlive && !service.signal.aborted) {
+      if (service.connections.size > MAX_WITHOUT_ROUNDS) await service.rounds.end(connection);
       continue;
     }
     connection.state = "hanging up";
-    if (answer.lingers || wire.available > 0) await wire.lingeringClose(timeouts.linger);
+    if (answer.needsLingeringClose || wire.available > 0) {
+      await wire.lingeringClose(timeouts.linger);
+    }
     return;
   }
 }
@@ -614,7 +616,7 @@ const keyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** A response that may be repeated. */
 interface CacheEntry {
-  answer: Answer;
+  answer: EncodedResponse;
   /** When its basis was last known to be unchanged (ms since 1970). */
   checked: number;
   /** Number of changes that the service had seen then. */
@@ -636,12 +638,12 @@ class ResponseCache {
   #second = 0; // ms since 1970
   #date = "";
   readonly #entries = new BoundedMap<CacheEntry>(CONTENTS_MS);
-  readonly #making = new Map<string, Promise<Answer>>();
+  readonly #making = new Map<string, Promise<EncodedResponse>>();
   /** The version that was given last for a path. */
   readonly #versions = new BoundedMap<string>(Infinity, MAX_KEPT / 4);
 
   /** Returns the response to exactly these octets, if there is one that is still true. */
-  get(key: string): Answer | undefined {
+  get(key: string): EncodedResponse | undefined {
     const now = Date.now();
     const entry = this.#entries.get(key, now);
     if (entry === undefined) return undefined;
@@ -660,7 +662,7 @@ class ResponseCache {
    * memory. Concurrent identical requests share one: when the cache expires, 64 clients would
    * otherwise each make it, in 5 ms.
    */
-  async share(key: string, make: () => Promise<Answer>): Promise<Answer> {
+  async share(key: string, make: () => Promise<EncodedResponse>): Promise<EncodedResponse> {
     const making = this.#making.get(key);
     if (making) {
       await making.catch(() => {});
@@ -684,7 +686,7 @@ class ResponseCache {
   }
 
   /** Makes a response; again, if a newer version than its own may have been given in the meantime. */
-  async make(make: () => Promise<Answer>): Promise<Answer> {
+  async make(make: () => Promise<EncodedResponse>): Promise<EncodedResponse> {
     for (let tries = 1;; tries++) {
       const changes = this.#changes;
       const answer = await make();
@@ -717,7 +719,7 @@ class ResponseCache {
 }
 
 /** Returns a copy with another Date; the octets of the first may be on their way to a client. */
-function withDate(answer: Answer, date: string): Answer {
+function withDate(answer: EncodedResponse, date: string): EncodedResponse {
   if (answer.dateAt < 0) return answer;
   const octets = answer.octets.slice();
   encoder.encodeInto(date, octets.subarray(answer.dateAt));
@@ -741,9 +743,9 @@ function fileKey({ dev, ino, size, mtime, ctime }: FileState): string {
 }
 
 /** True if a response may be given again to the same octets. */
-function isRepeatable(key: string, answer: Answer): boolean {
+function isRepeatable(key: string, answer: EncodedResponse): boolean {
   if (key.includes("\ufffd")) return false; // different octets that are not UTF-8 have the same key
-  return answer.rest === undefined && (answer.isKeptAlive || !answer.lingers);
+  return answer.rest === undefined && (answer.isKeptAlive || !answer.needsLingeringClose);
 }
 
 /** A map that holds `maxOctets` at most, and nothing for longer than `maxAge` ms. */
@@ -789,26 +791,32 @@ class BoundedMap<T> {
 async function answerNext(
   connection: Connection,
   key: string,
-  site: Site,
-): Promise<Answer | undefined> {
+  service: Service,
+): Promise<EncodedResponse | undefined> {
   const { wire } = connection;
   const { received } = wire;
   let line: string | undefined;
   try {
-    const lines = await readHead(wire, site.timeouts.request);
+    const lines = await readHead(wire, service.timeouts.request);
     if (lines === null) return undefined;
     [line = ""] = lines;
-    show(site, connection, "<", line, [...lines, ""]);
-    const request = parseRequest(lines, site.secure ?? false);
-    const ended = await dropBody(wire, request, site.timeouts.request);
-    const make = async () => compose(await respond(request, site), request, ended, site);
+    show(service, connection, "<", line, [...lines, ""]);
+    const request = parseRequest(lines, service.secure ?? false);
+    const isBodyRead = await dropBody(wire, request, service.timeouts.request);
+    const make = async () =>
+      encodeResponse(await respond(request, service), request, isBodyRead, service);
     const isKey = key !== "" && wire.received === received && wire.available === 0;
-    const answer = await (isKey ? site.responses.share(key, make) : site.responses.make(make));
-    return showAnswer(site, connection, answer);
+    const answer =
+      await (isKey ? service.responses.share(key, make) : service.responses.make(make));
+    return showAnswer(service, connection, answer);
   } catch (error) {
     line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
     // The end of such a request cannot be told, so the connection ends with the answer.
-    return showAnswer(site, connection, compose(refusal(error), { line }, false, site));
+    return showAnswer(
+      service,
+      connection,
+      encodeResponse(refusal(error), { line }, false, service),
+    );
   }
 }
 
@@ -821,61 +829,65 @@ function refusal(error: unknown): HttpResponse {
 }
 
 /** Shows the header section of an answer, and returns the answer. */
-function showAnswer(site: Site, connection: Connection, answer: Answer): Answer {
-  if (!site.trace && !site.view) return answer;
+function showAnswer(
+  service: Service,
+  connection: Connection,
+  answer: EncodedResponse,
+): EncodedResponse {
+  if (!service.trace && !service.view) return answer;
   const head = toByteString(answer.octets.subarray(0, answer.octets.length - answer.content));
-  show(site, connection, ">", answer.exchange.line, head.slice(0, -2).split("\r\n"));
+  show(service, connection, ">", answer.exchange.line, head.slice(0, -2).split("\r\n"));
   return answer;
 }
 
 /** Shows the lines of a header section in the trace and in the browser, without what is secret. */
 function show(
-  site: Site,
+  service: Service,
   connection: Connection,
   mark: "<" | ">",
   requestLine: string,
   lines: readonly string[],
 ): void {
-  if (!site.trace && !site.view) return;
-  const shown = lines.map((line) => decodeUtf8(hideSecrets(line, site)));
-  for (const line of shown) site.trace?.(mark, line);
-  site.view?.show(connection, mark, requestLine, shown);
+  if (!service.trace && !service.view) return;
+  const shown = lines.map((line) => decodeUtf8(hideSecrets(line, service)));
+  for (const line of shown) service.trace?.(mark, line);
+  service.view?.show(connection, mark, requestLine, shown);
 }
 
-function hideSecrets(line: string, site: Site): string {
+function hideSecrets(line: string, service: Service): string {
   const hidden = line.replace(/^((?:proxy-)?authorization:).*/i, "$1 [credentials]")
     .replace(/^((?:set-)?cookie:).*/i, "$1 [hidden]");
-  return hideToken(hidden, site);
+  return hideToken(hidden, service);
 }
 
-function hideToken(line: string, { wireToken }: Site): string {
+function hideToken(line: string, { wireToken }: Service): string {
   return wireToken === undefined ? line : line.replaceAll(wireToken, "[token]");
 }
 
 /** Sends what does not fit into one write: the pieces of a file, or events. */
-async function sendRest(rest: Chunks, connection: Connection, site: Site): Promise<void> {
+async function sendRest(rest: Chunks, connection: Connection, service: Service): Promise<void> {
   for await (const octets of rest(connection)) {
-    await connection.wire.write(octets, site.timeouts.write);
+    await connection.wire.write(octets, service.timeouts.write);
     connection.sent += octets.length;
   }
 }
 
 /** Counts and logs a response, whether it was sent whole or cut short. */
 function finish(
-  answer: Answer,
+  answer: EncodedResponse,
   { remote, sent }: Connection,
-  site: Site,
+  service: Service,
   started: number,
   cut?: string,
 ): void {
   answer.file?.close();
-  site.summary.requests++;
-  site.summary.sent += sent;
-  site.log?.({ ...answer.exchange, remote, sent, cut, ms: performance.now() - started });
+  service.summary.requests++;
+  service.summary.sent += sent;
+  service.log?.({ ...answer.exchange, remote, sent, cut, ms: performance.now() - started });
 }
 
 /** Returns why a response was cut short, for the log. */
-function describeCut(error: unknown, { signal, timeouts }: Site): string {
+function describeCut(error: unknown, { signal, timeouts }: Service): string {
   if (error instanceof DeadlineError) {
     return `client read too slowly for ${timeouts.write / 1_000} s`;
   }
@@ -1115,41 +1127,41 @@ async function readShortLine(wire: Wire, limit: number): Promise<string> {
 // ---- Engine: what the request names ------------------------------------
 
 /** Responds to a well-formed request. */
-async function respond(request: HttpRequest, site: Site): Promise<HttpResponse> {
+async function respond(request: HttpRequest, service: Service): Promise<HttpResponse> {
   const { method, host, fields } = request;
   try {
-    if (!isServedHost(host, site.hosts)) {
+    if (!isServedHost(host, service.hosts)) {
       throw new HttpError(421, [], `; try localhost, or the option --allow-host ${host}`);
     }
-    const crossOrigin = site.cors && method === "OPTIONS" ? preflight(fields) : [];
+    const crossOrigin = service.cors && method === "OPTIONS" ? preflight(fields) : [];
     // A browser sends a preflight without credentials (Fetch §4.9).
-    const needsLogin = site.credentials !== undefined && crossOrigin.length === 0;
-    if (needsLogin && !await isAuthorized(fields, site.credentials ?? "")) {
+    const needsLogin = service.credentials !== undefined && crossOrigin.length === 0;
+    if (needsLogin && !await isAuthorized(fields, service.credentials ?? "")) {
       throw new HttpError(401, [["WWW-Authenticate", 'Basic realm="files", charset="UTF-8"']]);
     }
-    if (site.view?.has(request.path)) return await site.view.respond(request, site);
+    if (service.view?.has(request.path)) return await service.view.respond(request, service);
     const allow: Field = ["Allow", ALLOWED_METHODS.join(", ")];
     if (KNOWN_METHODS.includes(method)) throw new HttpError(405, [allow]);
     if (!ALLOWED_METHODS.includes(method)) throw new HttpError(501);
     if (method === "OPTIONS") {
       return { status: 204, fields: [allow, ...crossOrigin], content: [] };
     }
-    return await respondWithFile(request, site);
+    return await respondWithFile(request, service);
   } catch (error) {
     if (error instanceof HttpError) return errorResponse(error);
-    site.complain?.(error);
+    service.onError?.(error);
     return errorResponse(500);
   }
 }
 
 /** Responds with what the path names, and notes what the response was made from. */
-async function respondWithFile(request: HttpRequest, site: Site): Promise<HttpResponse> {
+async function respondWithFile(request: HttpRequest, service: Service): Promise<HttpResponse> {
   const { path } = request;
   try {
-    const found = await resolve(request, site);
+    const found = await resolve(request, service);
     if (found) return { ...respondTo(request, found), basis: { path, ...found.basis } };
-    const page = site.only === undefined
-      ? await openRepresentation(request, ["404.html"], site).catch(() => null)
+    const page = service.only === undefined
+      ? await openRepresentation(request, ["404.html"], service).catch(() => null)
       : null;
     const response = page ? { ...fullResponse(page), status: 404 } : errorResponse(404);
     return { ...response, basis: { path, sources: [], version: `404 ${page?.etag}` } };
@@ -1192,27 +1204,27 @@ function preflight(fields: Fields): Field[] {
 }
 
 /** Finds what a target names. The file system is asked synchronously: 2 µs a call, not 36. */
-async function resolve(request: HttpRequest, site: Site): Promise<Representation | null> {
+async function resolve(request: HttpRequest, service: Service): Promise<Representation | null> {
   const { segments, isFolder } = decodePath(request.path);
-  if (site.only !== undefined) {
-    const { names, file } = site.only;
+  if (service.only !== undefined) {
+    const { names, file } = service.only;
     const isNamed = segments.length === 0 || (names.includes(segments.join("/")) && !isFolder);
-    return isNamed ? await openRepresentation(request, [file], site) : null;
+    return isNamed ? await openRepresentation(request, [file], service) : null;
   }
-  if (isHidden(segments, site)) return null;
-  const info = orNull(() => Deno.statSync(join(site.root, segments)));
+  if (isHidden(segments, service)) return null;
+  const info = orNull(() => Deno.statSync(join(service.root, segments)));
   let found: Representation | null = null;
   if (info?.isDirectory) {
-    if (resolveInside(segments, site) === null) return null;
+    if (resolveInside(segments, service) === null) return null;
     if (!isFolder) redirectToFolder(segments, request.query);
-    found = await openRepresentation(request, [...segments, "index.html"], site);
-    if (!found && (site.listing ?? true)) found = await listFolder(request, segments, site);
+    found = await openRepresentation(request, [...segments, "index.html"], service);
+    if (!found && (service.listing ?? true)) found = await listFolder(request, segments, service);
   } else if (!isFolder) {
-    found = await openRepresentation(request, info ? segments : extend(segments, ".html"), site);
+    found = await openRepresentation(request, info ? segments : extend(segments, ".html"), service);
   }
-  if (found || !site.spa || segments.at(-1)?.includes(".")) return found;
+  if (found || !service.spa || segments.at(-1)?.includes(".")) return found;
   const isNavigation = qvalue(request.fields.get("Accept"), ["text/html"]);
-  const page = isNavigation ? await openRepresentation(request, ["index.html"], site) : null;
+  const page = isNavigation ? await openRepresentation(request, ["index.html"], service) : null;
   // Not its times, but those of a file of this name would tell that the response has changed.
   return page && { ...page, basis: { sources: [], version: page.etag } };
 }
@@ -1227,17 +1239,17 @@ function decodePath(path: string): { segments: string[]; isFolder: boolean } {
   const last = names.at(-1);
   const segments: string[] = [];
   for (const name of names) {
-    if (name !== "..") segments.push(name);
-    else if (segments.pop() === undefined) throw new HttpError(404);
+    if (name !== ".." && name !== ".") segments.push(name);
+    if (name === ".." && segments.pop() === undefined) throw new HttpError(404);
   }
   return {
-    segments: segments.filter((name) => name !== "" && name !== "."),
+    segments: segments.filter((name) => name !== ""),
     isFolder: last === "" || last === "." || last === "..",
   };
 }
 
-/** What no name may hold, because it would be read as more than one name or as another one. */
-const FOREIGN = Deno.build.os === "windows" ? /[/\\:]|[^.][. ]+$|^ +$|\.{3}/ : /\//;
+/** What no name may hold, because the system would read several names or another name. */
+const FOREIGN = Deno.build.os === "windows" ? /[/\\:]|[. ]$/ : /\//;
 
 function decodeSegment(segment: string): string {
   let name: string;
@@ -1247,12 +1259,12 @@ function decodeSegment(segment: string): string {
     throw new HttpError(404); // not UTF-8
   }
   if (name.includes("\0")) throw new HttpError(400);
-  if (FOREIGN.test(name)) throw new HttpError(404);
+  if (name !== "." && name !== ".." && FOREIGN.test(name)) throw new HttpError(404);
   return name;
 }
 
 /** True for a name that begins with a dot, except /.well-known/ (RFC 8615). */
-function isHidden(segments: readonly string[], { dotfiles }: Site): boolean {
+function isHidden(segments: readonly string[], { dotfiles }: Service): boolean {
   return !dotfiles &&
     segments.some((name, at) => name.startsWith(".") && !(at === 0 && name === ".well-known"));
 }
@@ -1272,15 +1284,15 @@ function extend(segments: readonly string[], suffix: string): string[] {
  * Follows every link on the way to a name and returns the segments that it really has; null if
  * they lead out of the root, or to a hidden name inside.
  */
-function resolveInside(segments: readonly string[], site: Site): string[] | null {
-  const real = orNull(() => Deno.realPathSync(join(site.root, segments)));
-  const realRoot = site.only ? site.root : orNull(() => Deno.realPathSync(site.root));
+function resolveInside(segments: readonly string[], service: Service): string[] | null {
+  const real = orNull(() => Deno.realPathSync(join(service.root, segments)));
+  const realRoot = service.only ? service.root : orNull(() => Deno.realPathSync(service.root));
   if (real === null || realRoot === null) return null;
   const root = join(realRoot, []);
   // With the final slash, so that a link to /root-evil does not pass for one inside /root.
   if (!`${real}${SEPARATOR}`.startsWith(`${root}${SEPARATOR}`)) return null;
   const names = real.slice(root.length).split(SEPARATOR).filter((name) => name !== "");
-  return isHidden(names, site) ? null : names;
+  return isHidden(names, service) ? null : names;
 }
 
 /** System errors that mean that there is no such file. */
@@ -1389,17 +1401,17 @@ function openWithNode(
  * open some devices has effects. After opening, checks that the handle is the file that the path
  * resolves to inside the root; a symlink swapped in between is refused.
  */
-function openFile(segments: readonly string[], site: Site, tries = 3): SourceFile | null {
-  const path = join(site.root, segments);
+function openFile(segments: readonly string[], service: Service, tries = 3): SourceFile | null {
+  const path = join(service.root, segments);
   const named = orNull(() => Deno.statSync(path));
   if (named === null || named.isDirectory) return null;
-  if (!named.isFile) throw new HttpError(resolveInside(segments, site) === null ? 404 : 403);
+  if (!named.isFile) throw new HttpError(resolveInside(segments, service) === null ? 404 : 403);
   const file = orNull(() => openSource(path));
   if (file === null) return null;
   let inside: Deno.FileInfo | null = null;
   try {
-    const real = resolveInside(segments, site);
-    inside = real && orNull(() => Deno.lstatSync(join(site.root, real)));
+    const real = resolveInside(segments, service);
+    inside = real && orNull(() => Deno.lstatSync(join(service.root, real)));
     if (inside?.isFile && isSame(inside, file.state)) return file;
   } catch (error) {
     file.close();
@@ -1407,7 +1419,7 @@ function openFile(segments: readonly string[], site: Site, tries = 3): SourceFil
   }
   file.close();
   // Another file inside: it was replaced just now, and the new one will do.
-  return inside && tries > 1 ? openFile(segments, site, tries - 1) : null;
+  return inside && tries > 1 ? openFile(segments, service, tries - 1) : null;
 }
 
 /** True if two answers of the file system are about the same file. */
@@ -1434,21 +1446,21 @@ function openCoded(
   fields: Fields,
   segments: readonly string[],
   original: SourceFile,
-  site: Site,
+  service: Service,
 ): CodedFile {
   const accepted = fields.get("Accept-Encoding");
   let [file, coding, varies] = [original, "", false];
   let best = qvalue(accepted, ["identity"]) ?? 0.001;
-  const seen: Seen[] = [[join(site.root, segments), original.state]];
+  const seen: Seen[] = [[join(service.root, segments), original.state]];
   for (const [name, suffix] of SIBLINGS) {
     const sibling = extend(segments, suffix);
-    const path = join(site.root, sibling);
+    const path = join(service.root, sibling);
     const info = orNull(() => Deno.statSync(path));
     if (info) seen.push([path, info]);
     if (!info?.isFile || (info.mtime ?? 0) < (original.state.mtime ?? 0)) continue; // stale
     varies = true;
     const weight = qvalue(accepted, [name, "*"]) ?? 0;
-    const opened = weight >= best && weight > 0 ? openSibling(sibling, site) : null;
+    const opened = weight >= best && weight > 0 ? openSibling(sibling, service) : null;
     if (opened === null) continue;
     if (file !== original) file.close();
     [file, coding, best] = [opened, name, weight];
@@ -1472,9 +1484,9 @@ function basisOf(seen: readonly Seen[], etag: string, settle: number): Represent
 }
 
 /** Opens a sibling; one that may not be read is passed over. */
-function openSibling(segments: readonly string[], site: Site): SourceFile | null {
+function openSibling(segments: readonly string[], service: Service): SourceFile | null {
   try {
-    return openFile(segments, site);
+    return openFile(segments, service);
   } catch {
     return null;
   }
@@ -1484,20 +1496,20 @@ function openSibling(segments: readonly string[], site: Site): SourceFile | null
 async function openRepresentation(
   { fields }: HttpRequest,
   segments: readonly string[],
-  site: Site,
+  service: Service,
 ): Promise<Representation | null> {
   // Siblings come and go with the times of the folder, so these are read first.
-  const folder = join(site.root, segments.slice(0, -1));
+  const folder = join(service.root, segments.slice(0, -1));
   const folderState = orNull(() => Deno.statSync(folder));
-  const original = openFile(segments, site);
+  const original = openFile(segments, service);
   if (original === null) return null;
   let sent: SourceFile | undefined;
   try {
-    const { file, coding, varies, seen } = openCoded(fields, segments, original, site);
+    const { file, coding, varies, seen } = openCoded(fields, segments, original, service);
     sent = file;
     if (folderState !== null) seen.push([folder, folderState]);
-    const content = await loadContent(file, site);
-    const { isText } = file === original ? content : await loadContent(original, site);
+    const content = await loadContent(file, service);
+    const { isText } = file === original ? content : await loadContent(original, service);
     const own: Field[] = [["Accept-Ranges", "bytes"]];
     if (varies) own.push(["Vary", "Accept-Encoding"]);
     if (coding !== "") own.push(["Content-Encoding", coding]);
@@ -1510,7 +1522,7 @@ async function openRepresentation(
       // RFC 9110 §8.8.2.1: never later than the Date.
       modified: Math.floor(Math.min(timeOf(file.state.mtime), Date.now()) / 1_000),
       fields: own,
-      basis: basisOf(seen, content.etag, site.timeouts.settle),
+      basis: basisOf(seen, content.etag, service.timeouts.settle),
     };
   } catch (error) {
     original.close();
@@ -1530,11 +1542,11 @@ function contentType(name: string, isText: boolean): string {
 }
 
 /** Describes what a file holds, from the cache if its state is a known one. */
-async function loadContent(file: SourceFile, site: Site): Promise<Content> {
+async function loadContent(file: SourceFile, service: Service): Promise<Content> {
   const { size, mtime, ctime } = file.state;
   const key = fileKey(file.state);
-  const { settle } = site.timeouts;
-  const known = site.contents.get(key);
+  const { settle } = service.timeouts;
+  const known = service.contents.get(key);
   if (known) return known;
   const content = size > MAX_HASHED
     ? sampleContent(file, settle)
@@ -1542,7 +1554,7 @@ async function loadContent(file: SourceFile, site: Site): Promise<Content> {
   if (size > MAX_INLINE) delete content.octets; // it is sent from the file
   // A file that changed within the last ticks of the clock may change again and look the same.
   const isSettled = Date.now() - Math.max(timeOf(mtime), timeOf(ctime)) > settle;
-  if (isSettled) site.contents.set(key, content, content.octets?.length ?? 64);
+  if (isSettled) service.contents.set(key, content, content.octets?.length ?? 64);
   return content;
 }
 
@@ -1678,23 +1690,23 @@ class SlicedWork {
 }
 
 /** Lists a folder as HTML, or as JSON if Accept prefers it; null if it is no longer inside. */
-function listFolder(request: HttpRequest, segments: readonly string[], site: Site) {
-  return site.listings.run(async (): Promise<Representation | null> => {
+function listFolder(request: HttpRequest, segments: readonly string[], service: Service) {
+  return service.listings.run(async (): Promise<Representation | null> => {
     const accepted = request.fields.get("Accept");
     const json = qvalue(accepted, ["application/json", "application/*"]) ?? 0;
     const html = qvalue(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
-    const listing = await readListing(segments, site);
+    const listing = await readListing(segments, service);
     if (listing === null) return null;
     const order = sortListing(listing, request.query);
     const own: Field[] = [["Vary", "Accept"]];
     if (json > html) {
-      const text = await listAsJson(listing, site);
+      const text = await listAsJson(listing, service);
       const content = await hashContent(encoder.encode(text));
       const basis = { sources: [], version: content.etag };
       return { ...content, type: "application/json", fields: own, basis };
     }
     own.push(["Content-Security-Policy", LISTING_POLICY]);
-    const text = await listAsHtml(segments, listing, order, site);
+    const text = await listAsHtml(segments, listing, order, service);
     const content = await hashContent(encoder.encode(text));
     const basis = { sources: [], version: content.etag };
     return { ...content, type: "text/html; charset=utf-8", fields: own, basis };
@@ -1705,53 +1717,53 @@ function listFolder(request: HttpRequest, segments: readonly string[], site: Sit
  * Reads the entries that the service would serve; null if the folder is not inside the root. The
  * resolved path is listed, and checked again afterwards: a link swapped meanwhile shows nothing.
  */
-async function readListing(segments: readonly string[], site: Site): Promise<Listing | null> {
+async function readListing(segments: readonly string[], service: Service): Promise<Listing | null> {
   for (let tries = 3; tries > 0; tries--) {
-    const real = resolveInside(segments, site);
+    const real = resolveInside(segments, service);
     if (real === null) return null;
-    const state = () => orNull(() => Deno.statSync(join(site.root, real)));
+    const state = () => orNull(() => Deno.statSync(join(service.root, real)));
     const before = state();
     if (!before?.isDirectory) continue;
-    const listing = await readEntries(real, site).catch(nullIfMissing);
+    const listing = await readEntries(real, service).catch(nullIfMissing);
     const after = state();
-    const isInside = resolveInside(real, site)?.join("/") === real.join("/");
+    const isInside = resolveInside(real, service)?.join("/") === real.join("/");
     if (isInside && after?.isDirectory && isSame(before, after)) return listing;
   }
   return null;
 }
 
-async function readEntries(segments: readonly string[], site: Site): Promise<Listing> {
+async function readEntries(segments: readonly string[], service: Service): Promise<Listing> {
   const folders: string[] = [];
   const files: string[] = [];
-  for await (const entry of Deno.readDir(join(site.root, segments))) {
-    if (site.listings.isOver) await site.listings.rest();
-    if (isHidden([...segments, entry.name], site)) continue;
-    (isFolder(entry, segments, site) ? folders : files).push(entry.name);
+  for await (const entry of Deno.readDir(join(service.root, segments))) {
+    if (service.listings.isOver) await service.listings.rest();
+    if (isHidden([...segments, entry.name], service)) continue;
+    (isFolder(entry, segments, service) ? folders : files).push(entry.name);
   }
   // Sorts all names by their octets, which is cheap, and only those that are shown by their keys.
   const all = [...folders.sort(), ...files.sort()];
   const entries: Entry[] = [];
   for (const name of all.slice(0, MAX_LISTED)) {
-    if (site.listings.isOver) await site.listings.rest();
-    const entry = describeEntry(name, segments, site);
+    if (service.listings.isOver) await service.listings.rest();
+    const entry = describeEntry(name, segments, service);
     if (entry !== null) entries.push(entry);
   }
   return { entries, more: Math.max(all.length - MAX_LISTED, 0) };
 }
 
-function isFolder(entry: Deno.DirEntry, segments: readonly string[], site: Site): boolean {
+function isFolder(entry: Deno.DirEntry, segments: readonly string[], service: Service): boolean {
   if (!entry.isSymlink) return entry.isDirectory;
-  return describeEntry(entry.name, segments, site)?.isFolder ?? false;
+  return describeEntry(entry.name, segments, service)?.isFolder ?? false;
 }
 
 /** Describes an entry; null for a broken link, a link that leads out, a FIFO. */
-function describeEntry(name: string, segments: readonly string[], site: Site): Entry | null {
+function describeEntry(name: string, segments: readonly string[], service: Service): Entry | null {
   const path = [...segments, name];
   const key = sortKey(name);
   try {
-    const link = Deno.lstatSync(join(site.root, path));
-    if (link.isSymlink && resolveInside(path, site) === null) return null;
-    const info = link.isSymlink ? Deno.statSync(join(site.root, path)) : link;
+    const link = Deno.lstatSync(join(service.root, path));
+    if (link.isSymlink && resolveInside(path, service) === null) return null;
+    const info = link.isSymlink ? Deno.statSync(join(service.root, path)) : link;
     const { isFile, isDirectory, size, mtime } = info;
     if (!isFile && !isDirectory) return null;
     return { name, isFolder: isDirectory, size, modified: mtime, key };
@@ -1797,7 +1809,7 @@ function sortListing({ entries }: Listing, query: string): Order {
   return { sort, isDescending };
 }
 
-async function listAsJson({ entries }: Listing, { listings }: Site): Promise<string> {
+async function listAsJson({ entries }: Listing, { listings }: Service): Promise<string> {
   const rows: string[] = [];
   for (const { name, isFolder, size, modified } of entries) {
     if (listings.isOver) await listings.rest();
@@ -1834,7 +1846,7 @@ async function listAsHtml(
   segments: readonly string[],
   { entries, more }: Listing,
   order: Order,
-  { listings }: Site,
+  { listings }: Service,
 ): Promise<string> {
   const title = escapeHtml(escapeText(`/${segments.map((name) => `${name}/`).join("")}`));
   const rows: string[] = [];
@@ -2063,19 +2075,19 @@ function errorResponse(reason: number | HttpError, more: Field[] = []): HttpResp
  * Puts a response into octets: status line, fields, and the content that is in memory.
  *
  * @param request The request, or only its line if no more could be understood.
- * @param ended Whether its end was seen, so that the connection can go on.
+ * @param isBodyRead Whether its end was seen, so that the connection can go on.
  */
-function compose(
+function encodeResponse(
   { status, fields, content, file, basis, chunks, isPrivate = false }: HttpResponse,
   request: HttpRequest | { line: string },
-  ended: boolean,
-  site: Site,
-): Answer {
+  isBodyRead: boolean,
+  service: Service,
+): EncodedResponse {
   const understood = "method" in request ? request : undefined;
-  const isKeptAlive = ended && !chunks && (understood?.isKeptAlive ?? false) &&
-    !site.signal.aborted;
+  const isKeptAlive = isBodyRead && !chunks && (understood?.isKeptAlive ?? false) &&
+    !service.signal.aborted;
   const own: Field[] = [
-    ["Date", site.responses.date],
+    ["Date", service.responses.date],
     ["Server", `http_server/${VERSION}`],
     ...fields,
   ];
@@ -2086,14 +2098,14 @@ function compose(
   if (!isKeptAlive) own.push(["Connection", "close"]);
   else if (understood?.isHttp10) own.push(["Connection", "keep-alive"]);
   // A refusal is asked for anew each time, whatever may be kept.
-  const cache = status < 305 || site.cache === "no-store" ? site.cache : undefined;
+  const cache = status < 305 || service.cache === "no-store" ? service.cache : undefined;
   own.push(["Cache-Control", isPrivate ? "no-store" : cache ?? "no-cache"]);
   own.push(["X-Content-Type-Options", "nosniff"]);
-  if (site.cors && !isPrivate) {
+  if (service.cors && !isPrivate) {
     own.push(["Access-Control-Allow-Origin", "*"]);
     own.push(["Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag"]);
   }
-  const given = isPrivate ? [] : site.fields ?? [];
+  const given = isPrivate ? [] : service.fields ?? [];
   const replaced = given.map(([name]) => name.toLowerCase());
   const all = [...own.filter(([name]) => !replaced.includes(name.toLowerCase())), ...given];
   const lines = all.map(([name, value]) => `${name}: ${value}`);
@@ -2108,15 +2120,15 @@ function compose(
     octets: concat(pieces),
     content: lengthOf(pieces.slice(1)),
     dateAt: replaced.includes("date") ? -1 : `${lines[0]}\r\nDate: `.length,
-    rest: fromFile ? () => readParts(fromFile, due, site) : chunks,
+    rest: fromFile ? () => readParts(fromFile, due, service) : chunks,
     file: fromFile,
     isKeptAlive,
     basis,
     // Only of a client that ends by its own wish nothing more is to come.
-    lingers: !ended || isKeptAlive || understood?.isKeptAlive !== false ||
+    needsLingeringClose: !isBodyRead || isKeptAlive || understood?.isKeptAlive !== false ||
       fromFile !== undefined,
     exchange: {
-      line: hideToken(request.line, site),
+      line: hideToken(request.line, service),
       fields: understood?.fields ?? new Fields(),
       status,
       due: lengthOf(due),
@@ -2130,10 +2142,10 @@ function compose(
  * costs a tenth of the speed, and lets the others have their turn: without it three fast readers
  * made a small answer take 145 ms, not 2.
  */
-async function* readParts(file: SourceFile, pieces: readonly BodyPart[], site: Site) {
-  site.transfers++;
+async function* readParts(file: SourceFile, pieces: readonly BodyPart[], service: Service) {
+  service.transfers++;
   try {
-    const block = new Uint8Array(blockSize(site.transfers));
+    const block = new Uint8Array(blockSize(service.transfers));
     for (const piece of pieces) {
       if (piece instanceof Uint8Array) {
         yield piece;
@@ -2148,7 +2160,7 @@ async function* readParts(file: SourceFile, pieces: readonly BodyPart[], site: S
       }
     }
   } finally {
-    site.transfers--;
+    service.transfers--;
   }
 }
 
@@ -2206,8 +2218,8 @@ class WireView {
   }
 
   /** Answers a request for the page or its events. */
-  async respond(request: HttpRequest, site: Site): Promise<HttpResponse> {
-    const response = await this.#choose(request, site).catch((error) => {
+  async respond(request: HttpRequest, service: Service): Promise<HttpResponse> {
+    const response = await this.#choose(request, service).catch((error) => {
       if (error instanceof HttpError) return errorResponse(error);
       throw error;
     });
@@ -2216,18 +2228,18 @@ class WireView {
 
   async #choose(
     { method, path, query, fields, isHttp10 }: HttpRequest,
-    site: Site,
+    service: Service,
   ): Promise<HttpResponse> {
     const allow: Field = ["Allow", ALLOWED_METHODS.join(", ")];
     if (!ALLOWED_METHODS.includes(method)) throw new HttpError(405, [allow]);
     if (method === "OPTIONS") return { status: 204, fields: [allow], content: [] };
     const isAllowed = await isEqual(query, `?token=${this.token}`);
-    if (!isAllowed || isForeign(fields, site)) throw new HttpError(403);
+    if (!isAllowed || isForeign(fields, service)) throw new HttpError(403);
     if (path === "/.wire") return await wirePage();
     if (path !== "/.wire/events") throw new HttpError(404);
     if (isHttp10) throw new HttpError(505); // RFC 9112 §6.1: HTTP/1.0 knows no chunks
     if (this.#viewers.size >= MAX_VIEWERS) throw new HttpError(503);
-    const chunks: Chunks = (connection) => this.#events(connection, site);
+    const chunks: Chunks = (connection) => this.#events(connection, service);
     return {
       status: 200,
       fields: [["Content-Type", "text/event-stream"]],
@@ -2237,7 +2249,7 @@ class WireView {
   }
 
   /** Makes the chunks of a stream of events, until the client closes the connection. */
-  async *#events(connection: Connection, site: Site) {
+  async *#events(connection: Connection, service: Service) {
     const { wire } = connection;
     const viewer: Viewer = {
       queue: this.#opening,
@@ -2247,7 +2259,7 @@ class WireView {
     };
     this.#opening = "";
     this.#viewers.add(viewer);
-    site.maxKey = 0;
+    service.maxKey = 0;
     connection.state = "viewing";
     const close = () => {
       viewer.isClosed = true;
@@ -2264,7 +2276,7 @@ class WireView {
       }
     } finally {
       this.#viewers.delete(viewer);
-      if (this.#viewers.size === 0 && !site.trace) site.maxKey = MAX_KEY;
+      if (this.#viewers.size === 0 && !service.trace) service.maxKey = MAX_KEY;
     }
   }
 }
@@ -2289,10 +2301,10 @@ function encodeChunk(text: string): Uint8Array<ArrayBuffer> {
 }
 
 /** True if a page of another origin made the request (Fetch Metadata; RFC 6454 §7). */
-function isForeign(fields: Fields, { secure = false }: Site): boolean {
-  const site = fields.get("Sec-Fetch-Site") ?? "none";
+function isForeign(fields: Fields, { secure = false }: Service): boolean {
+  const service = fields.get("Sec-Fetch-Site") ?? "none";
   const own = `${secure ? "https" : "http"}://${fields.get("Host")}`;
-  return !["none", "same-origin"].includes(site) || (fields.get("Origin") ?? own) !== own;
+  return !["none", "same-origin"].includes(service) || (fields.get("Origin") ?? own) !== own;
 }
 
 const WIRE_STYLE = `:root{color-scheme:light dark;font:15px/1.5 ui-monospace,monospace;
@@ -2807,8 +2819,8 @@ function serveOptions(job: Job, signal: AbortSignal, { log, warn }: Output): Ser
     signal,
     log: format === "off" ? undefined : (exchange) => log(`${formatExchange(exchange, format)}\n`),
     trace: verbose ? (mark, text) => warn(`${formatTrace(mark, text)}\n`) : undefined,
-    complain: (error) => warn(`http_server: ${escapeText(describeError(error) ?? `${error}`)}\n`),
-    finishing: (count) =>
+    onError: (error) => warn(`http_server: ${escapeText(describeError(error) ?? `${error}`)}\n`),
+    onDraining: (count) =>
       warn(`Finishing ${plural(count, "transfer")} (Ctrl-C again to quit now)...\n`),
   };
 }

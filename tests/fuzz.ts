@@ -237,7 +237,7 @@ async function fuzzRequests(random: Random, count: number): Promise<void> {
       root: `${ROOT}public`,
       signal: stop.signal,
       ...settings,
-      complain: (error) => faults.push(error),
+      onError: (error) => faults.push(error),
     });
     return service;
   });

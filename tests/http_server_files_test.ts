@@ -63,6 +63,8 @@ const TARGETS: readonly [target: string, want: string][] = [
   ["/dir/../..", "404"],
   ["/dir/%2e%2e/%2e%2e/secret.txt", "404"],
   ["/./../secret.txt", "404"],
+  ["/./../plain.txt", "404"],
+  ["/../plain.txt", "404"],
   ["/.git/../plain.txt", "plain"],
   ["/plain.txt/../plain.txt", "plain"],
   ["/a^b.txt", "caret"],

@@ -48,7 +48,7 @@ export function start(
     root: WWW,
     signal: ending.signal,
     log: (exchange) => exchanges.push(exchange),
-    complain: (error) => complaints.push(error),
+    onError: (error) => complaints.push(error),
     ...settings,
   });
   const stop = () => {

@@ -332,7 +332,7 @@ Deno.test("wire: a viewer is not idle, and is not closed for a new connection", 
 Deno.test("wire: a viewer is closed at once when the service stops", async () => {
   let finishing = 0;
   const timeouts = { shutdown: 60_000 };
-  await using service = startWire({ timeouts, finishing: () => finishing++ });
+  await using service = startWire({ timeouts, onDraining: () => finishing++ });
   using viewer = await Viewer.open(service.port);
   await service.stop();
   await viewer.client.until();
