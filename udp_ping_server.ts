@@ -748,9 +748,8 @@ function upperCase(octets: Uint8Array): void {
   });
 }
 
-/** Flips the bit at a position from 0 to 1. */
+/** Flips the bit at a position from 0 to 1. An empty datagram stays as it is. */
 function flipBit(octets: Uint8Array, position: number): void {
-  if (octets.length === 0) return;
   const bit = Math.floor(position * octets.length * 8);
   octets[bit >> 3] = (octets[bit >> 3] ?? 0) ^ 1 << (bit & 7);
 }
