@@ -372,8 +372,8 @@ async function fuzzPinger(random: Random, count: number): Promise<void> {
     },
   });
   await pinger.run();
-  const { received, corrupted, foreign, duplicates } = pinger.statistics.counts;
-  const heard = received + corrupted + foreign + duplicates;
+  const { received, late, corrupted, foreign, duplicates } = pinger.statistics.counts;
+  const heard = received + late + corrupted + foreign + duplicates;
   if (done < count || heard < count / 2 || heard > done) throw new Error(`${heard} of ${done}`);
 }
 
