@@ -110,7 +110,7 @@ export interface EchoOptions {
   /** Shows each datagram. */
   trace?: Trace | undefined;
   /** Called with the error of the first reply that cannot be sent. */
-  warn?: ((error: unknown) => void) | undefined;
+  warn?: ((error: Error) => void) | undefined;
 }
 
 /** Counts of the echo. Each request is counted as received and under its fate. */
@@ -716,7 +716,10 @@ export class EchoServer {
     } catch (error) {
       if (this.#signal.aborted) return; // the socket is closed: the reply stays held
       fate = "failed";
-      if (this.counts.failed === 0) this.#options.warn?.(error);
+      if (this.counts.failed === 0) {
+        const where = showAddress(to.hostname, to.port);
+        this.#options.warn?.(new Error(`Cannot reply to ${where}: ${reasonOf(error)}`));
+      }
     }
     if (--this.#unsent === 0) this.#isWarm = true;
     if (copy > 0) return;

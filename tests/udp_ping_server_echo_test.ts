@@ -175,6 +175,31 @@ Deno.test("counts: a reply that is held when the server stops is not counted as 
   );
 });
 
+Deno.test("counts: replies that cannot be sent are counted, the first one with a message", async () => {
+  const socket = udp();
+  const send = () => Promise.reject(new Error("Network is unreachable (os error 101)"));
+  const broken = {
+    addr: socket.addr,
+    receive: (buffer: Uint8Array) => socket.receive(buffer),
+    send,
+    close: () => socket.close(),
+  } as unknown as Deno.DatagramConn; // the part of a socket that the server uses
+  const stop = new AbortController();
+  const messages: string[] = [];
+  const warn = ({ message }: Error) => messages.push(message);
+  const server = new EchoServer(broken, { ...PERFECT, warn }, stop.signal);
+  const done = server.serve();
+  const client = new Client(addressOf(socket));
+  const { port } = addressOf(client.socket);
+  for (let index = 0; index < 3; index++) await client.send("a");
+  assert(await until(() => server.counts.failed === 3));
+  assertEquals([server.counts.echoed, server.counts.held], [0, 0]);
+  assertEquals(messages, [`Cannot reply to 127.0.0.1:${port}: network is unreachable`]);
+  stop.abort();
+  await done;
+  await client.close();
+});
+
 Deno.test("counts: datagrams during the stop have one fate each and cause no error", async () => {
   const socket = udp();
   const stop = new AbortController();
