@@ -328,7 +328,7 @@ for (const { rule, args, code, says, allow = ["--allow-all"], env = {}, stdin } 
   });
 }
 
-/** Runs what its arguments say on a terminal, and types a password when it is asked for. */
+/** Runs a command on a terminal, and types the password. */
 const TERMINAL = String.raw`
 import os, pty, signal, sys
 pid, fd = pty.fork()
@@ -418,7 +418,7 @@ Deno.test("SMTP_SERVER is the server, and the first line names it", async () => 
   assertEquals(stderr.split("\n")[0], "server: 127.0.0.1, port 1 (SMTP_SERVER)");
 });
 
-Deno.test("SMTP_SERVER is not named with -q, nor if --server is given", async () => {
+Deno.test("SMTP_SERVER is not named with -q or with --server", async () => {
   const env = { SMTP_SERVER: "127.0.0.1:2" };
   const quiet = await run(["--check", "-q"], { env });
   const given = await run(["--check", "--server", "127.0.0.1:1"], { env });

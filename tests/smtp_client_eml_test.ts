@@ -23,7 +23,7 @@ import { type Case, testMessages } from "./smtp_messages.ts";
 const DATED = "Date: Sat, 28 Nov 2026 22:28:00 +0000\nMessage-ID: <1@x>\n";
 const DATED_SIZE = DATED.length + 2;
 
-/** What is declared and sent. */
+/** Parameters of MAIL, and the octets that are sent. */
 const DIALOGUES: Dialogue[] = [
   {
     rule: "RFC 5321 §4.5.2: a dot at the start of a line of an --eml message is doubled",
@@ -99,7 +99,7 @@ testInAllModes(DIALOGUES);
 const MINIMAL_FROM = ["-f", "ann@example.org", "-t", "bob@example.org"];
 const TO = ["-t", "bob@example.org"];
 
-/** What of a finished message is changed. */
+/** Changes to a finished message. */
 const MESSAGES: Case[] = [
   {
     rule: "--eml keeps every octet",
@@ -145,7 +145,7 @@ const envelope = (from: string, ...to: string[]) =>
   [`MAIL FROM:<${from}>`, ...to.map((path) => `RCPT TO:<${path}>`)]
     .map((command) => `C: ${command}\nS: 250 ok`).join("\n") + `\n${DATA}\n${DONE}`;
 
-/** The envelope that a header makes, as of `sendmail -t`. */
+/** Envelopes made from a header, as by `sendmail -t`. */
 const ENVELOPES: { rule: string; eml: string; from: string; to: string[]; args?: string[] }[] = [
   {
     rule: "RFC 5322 §3.6.3: To, Cc and Bcc of the header are the recipients",
@@ -219,7 +219,7 @@ for (const { rule, eml, from, to, args = [] } of ENVELOPES) {
 
 const [MARK, FROM_LINE] = ["\xef\xbb\xbf", "From ann@example.org Sat Nov 28 22:28:00 2026\n"];
 
-/** What precedes the header in files of other programs. */
+/** What other programs write before the header. */
 for (
   const [rule, before] of [
     ["a byte order mark", MARK],

@@ -258,7 +258,7 @@ const CASES: Case[] = [
 
 testMessages(CASES);
 
-/** How HTML names an inline file, and whether that is a link to it. */
+/** References of HTML to an inline file; false for what only looks like one. */
 const LINKS: [html: string, name: string, isLink: boolean][] = [
   ['<img src="cid:p.png">', "p.png", true],
   ["<img src='cid:p.png'>", "p.png", true],

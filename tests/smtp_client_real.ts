@@ -3,7 +3,8 @@
  * packages, and npm's smtp-server. Each is started in a temporary folder, on loopback ports, and
  * what it delivers is read back. What is missing is skipped, with a line that says so.
  *
- * Postfix wants to be started by root: `apt-get install postfix dovecot-core`, then
+ * Postfix has to be started by root: `apt-get install postfix dovecot-core git-email
+ * libmailtools-perl`, then
  * `deno test --permission-set tests/smtp_client_real.ts`.
  *
  * @module

@@ -19,7 +19,7 @@ export type Mode = "none" | "starttls" | "implicit";
 
 export interface Dialogue {
   rule: string;
-  /** The keywords behind the greeting of EHLO. */
+  /** Keywords after the first line of the reply to EHLO. */
   offers?: string[];
   talk: string;
   args?: string[];
@@ -29,7 +29,7 @@ export interface Dialogue {
   stdin?: string;
   code: number;
   says?: string | RegExp;
-  /** What the message has to hold, or be. */
+  /** Text or pattern that the message has. */
   message?: string | RegExp;
 }
 
@@ -80,7 +80,7 @@ export async function run(
   return { code, stderr, stdout };
 }
 
-/** Plays the server's part of a transcript, and hears the client out. */
+/** Runs the server's side of a transcript, then reads until the client closes. */
 export async function playServer(
   conn: Deno.Conn,
   transcript: string,
@@ -101,7 +101,7 @@ export async function playServer(
       } else if (mark === "GONE") return messages;
       else if (mark === "SILENT") break;
       else if (mark === "PAUSE") await new Promise((resolve) => setTimeout(resolve, 50));
-      else if (mark === "STILL") { // the client speaks TLS to nobody
+      else if (mark === "STILL") { // sends nothing, whatever the client sends
         wire.setDeadline(1000);
         while (await wire.fill().catch(() => false)) wire.skip(wire.buffered.length);
         return messages;
@@ -116,7 +116,7 @@ export async function playServer(
         wire.release();
         const tls = await acceptTls(conn, rest || "localhost");
         raw = tls;
-        if (rest !== "") { // a certificate that the client is not to take
+        if (rest !== "") { // a certificate that the client has to refuse
           await tls.handshake().catch(() => {});
           return messages;
         }
@@ -124,11 +124,15 @@ export async function playServer(
         wire.setDeadline(20_000);
       } else throw new Error(`Transcript has "${line}"`);
     }
-    assertEquals(await wire.readLine(100_000).catch(() => null), null, "sent more than it should");
+    assertEquals(
+      await wire.readLine(100_000).catch(() => null),
+      null,
+      "the client sent more than the transcript has",
+    );
     return messages;
   } finally {
     wire.close();
-    raw[Symbol.dispose](); // of TLS the relay goes on until all is delivered
+    raw[Symbol.dispose](); // inside TLS the relay delivers the rest
   }
 }
 
@@ -166,9 +170,9 @@ export const BASE = [
   `${TLS}ca.pem`,
 ];
 
-/** Holds a dialogue and checks both ends of it. */
+/** Runs client and server on a transcript, and checks both. */
 export async function converse(
-  dialogue: Dialogue & { whole?: boolean },
+  dialogue: Dialogue,
   mode: Mode | null,
   cut: (text: string) => string[],
 ): Promise<Result> {
