@@ -485,6 +485,7 @@ async function connect(target: Target, attempt: Attempt, times: Times): Promise<
   }
 }
 
+/** Opens the connection of a request, through the proxy if there is one. */
 async function openConnection(
   { url, zone }: Target,
   attempt: Attempt,
@@ -647,6 +648,7 @@ async function dial(
   }
 }
 
+/** Describes why no address of a place could be connected to. */
 function noConnection(place: Place, addresses: string[], error: unknown): ExitError {
   const { host, port, isProxy } = place;
   const why = reasonOf(error);
@@ -692,6 +694,7 @@ async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attemp
   }
 }
 
+/** Describes the refusal of a tunnel, which is final except after a status that may pass. */
 function tunnelRefusal(authority: string, response: HttpResponse, attempt: Attempt): ExitError {
   const { status } = response;
   const answer = `The proxy refused a tunnel to ${authority}: ${statusText(response)}`;
@@ -730,7 +733,8 @@ async function startTls(
 /** Maps a fault of the certificate to exit 60, any other fault of TLS to exit 35. */
 function tlsError(hostname: string, error: unknown): ExitError {
   const { isCertificate, why } = describeTlsFault(error, "--cacert FILE");
-  if (!isCertificate) return new ExitError(35, `No TLS with ${hostname}: ${why}`);
+  const remedy = why.endsWith("TLS on this port") ? "; try http://" : "";
+  if (!isCertificate) return new ExitError(35, `No TLS with ${hostname}: ${why}${remedy}`);
   return new ExitError(60, `Cannot trust the certificate of ${hostname}: ${why}`);
 }
 
@@ -770,8 +774,8 @@ async function exchange(
   times: Times,
 ): Promise<Exchange> {
   const { readTimeout } = attempt.options.times;
-  const answered = new AbortController(); // with 100 (Continue), or finally
-  const refused = new AbortController(); // the rest of the request is not wanted
+  const answered = new AbortController(); // aborts at 100 (Continue) and at the final response
+  const refused = new AbortController(); // aborts if the server does not want the body
   wire.setDeadline(readTimeout);
   const sending = sendRequest(wire, request, attempt, answered.signal, refused.signal);
   let isSent = false;
@@ -824,11 +828,15 @@ async function sendRequest(
   if (!refused.aborted) await sendUpload(wire, upload, attempt, refused);
 }
 
+/** Tells whether a request waits for 100 (Continue) before its body. */
 function expectsContinue({ fields, upload }: HttpRequest): boolean {
   return upload !== null && fields.some((field) => /^expect:100-continue$/i.test(field.join(":")));
 }
 
-/** Sends an upload: as it is if its size is known, otherwise chunked (RFC 9112 §7.1). */
+/**
+ * Sends an upload: as it is if its size is known, otherwise chunked (RFC 9112 §7.1). Ends early if
+ * the server refuses the rest.
+ */
 async function sendUpload(
   wire: Wire,
   upload: Upload,
@@ -855,6 +863,7 @@ async function sendUpload(
   }
 }
 
+/** Reads an upload; an error of its source is exit 26. */
 async function* readUpload(upload: Upload): AsyncGenerator<Octets> {
   try {
     yield* upload.read();
@@ -867,6 +876,7 @@ function nameOf({ name }: Upload): string {
   return name ?? "standard input";
 }
 
+/** Makes one chunk (RFC 9112 §7.1). */
 function toChunk(octets: Octets): Octets {
   const size = encoder.encode(`${octets.length.toString(16)}\r\n`);
   return concat([size, octets, encoder.encode("\r\n")]);

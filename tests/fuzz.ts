@@ -437,10 +437,8 @@ const URLS = [
   "http://u:p@h.example/%41",
 ];
 /** Options that change how a response is read. */
-const SETTINGS = [[], ["-i"], ["-v"], ["--compressed"], ["-I"], ["-r", "0-4"], ["-f"], [
-  "-s",
-  "-N",
-]];
+const SETTINGS = [[], ["-i"], ["-v"], ["--compressed"], ["-I"], ["-r", "0-4"], ["-f"]]
+  .concat([["-s", "-N"], ["-x", "u:p@127.0.0.1:1"], ["--json", "{}"]]);
 
 /** The statuses of curl that a spoilt response or URL may lead to. */
 const STATUSES = [0, 1, 2, 3, 6, 7, 8, 18, 22, 23, 28, 35, 47, 52, 55, 56, 60, 61, 63, 100];

@@ -115,6 +115,7 @@ const TRUST: Row[] = [
     sends: [[BLIND, "HTTP/1.1 400 No\r\n\r\n", STAY]],
     args: ["-m", "5", "https://127.0.0.1:PORT/"],
     code: 35,
+    says: "the server does not speak TLS on this port; try http://",
   },
   {
     rule: "RFC 8446: a connection closed in the handshake is exit 35",
