@@ -69,6 +69,37 @@ function nginx(folder: string, port: number, secure: boolean): string[] {
   return ["-c", `${folder}/nginx-${port}.conf`];
 }
 
+/** Writes the configuration of Apache, whose 416 has no Content-Range. */
+function apache(folder: string, port: number): string[] {
+  const modules = "/usr/lib/apache2/modules";
+  Deno.writeTextFileSync(
+    `${folder}/apache.conf`,
+    `ServerRoot ${folder}
+     ServerName localhost
+     PidFile ${folder}/apache.pid
+     ErrorLog ${folder}/apache.log
+     LoadModule mpm_event_module ${modules}/mod_mpm_event.so
+     LoadModule authz_core_module ${modules}/mod_authz_core.so
+     Listen 127.0.0.1:${port}
+     DocumentRoot ${folder}/www
+     <Directory ${folder}/www>
+       Require all granted
+     </Directory>`,
+  );
+  return ["-f", `${folder}/apache.conf`, "-DFOREGROUND"];
+}
+
+/** Writes the configuration of lighttpd, whose 416 has no Content-Range, either. */
+function lighttpd(folder: string, port: number): string[] {
+  Deno.writeTextFileSync(
+    `${folder}/lighttpd.conf`,
+    `server.document-root = "${folder}/www"
+     server.bind = "127.0.0.1"
+     server.port = ${port}`,
+  );
+  return ["-D", "-f", `${folder}/lighttpd.conf`];
+}
+
 const OURS = `${ROOT}http_server.ts`;
 const ours = (folder: string, port: number, more: string[]) => [
   ...["run", "--allow-all", "--unstable-net", OURS, "-q", "-p", String(port), ...more],
@@ -108,6 +139,18 @@ const SERVERS: Server[] = [false, true].flatMap((secure) => [
       ),
   },
 ]);
+
+const PLAIN = { secure: false, ranges: true };
+SERVERS.push(
+  { name: "Apache", program: "apache2", get: "apt-get install apache2", ...PLAIN, command: apache },
+  {
+    name: "lighttpd",
+    program: "lighttpd",
+    get: "apt-get install lighttpd",
+    ...PLAIN,
+    command: lighttpd,
+  },
+);
 
 /** Whether a program is there; a line says how to get it where it is not. */
 async function has({ program, name, get }: Server): Promise<boolean> {
@@ -208,6 +251,14 @@ for (const server of SERVERS) {
       assertEquals(/^< HTTP\/1\.[01] 206 /m.test(stderr), server.ranges);
       if (server.ranges) await assertSameFile(saved, `${folder}/www/1m`);
       else assertEquals((await Deno.stat(saved)).size, 12_345);
+    });
+    await t.step("-C - on a complete file is success, on a longer one it is not", async () => {
+      await Deno.copyFile(`${folder}/www/1m`, saved);
+      const { code, stderr } = await client("-C", "-", "-o", saved, `${url}/1m`);
+      assertEquals(code, server.ranges ? 0 : 33, stderr);
+      await Deno.writeTextFile(saved, "x", { append: true });
+      assertEquals((await client("-C", "-", "-o", saved, `${url}/1m`)).code, 33);
+      assertEquals((await Deno.stat(saved)).size, SIZES["1m"] + 1);
     });
     child.kill("SIGTERM");
     await child.status;
