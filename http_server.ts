@@ -598,10 +598,16 @@ class Rounds {
 
   #endTurn(): void {
     clearTimeout(this.#timer);
-    // If no connection is left over after a full turn, no other turn follows: the timer ends the round.
-    if (this.#answered >= FULL_TURN) this.#timer = setTimeout(() => this.#endRound(), 1);
-    else this.#endRound();
+    const isFull = this.#answered >= FULL_TURN;
     this.#answered = 0;
+    if (!isFull) this.#endRound();
+    // If nothing was left over after a full turn, nothing answers in the next one either. A timer that
+    // is late, because the process had to wait for a core, comes before the sockets of its turn.
+    else this.#timer = setTimeout(() => setImmediate(() => this.#endIdleTurn()), 1);
+  }
+
+  #endIdleTurn(): void {
+    if (this.#answered === 0) this.#endRound();
   }
 
   #endRound(): void {
