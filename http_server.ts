@@ -89,31 +89,31 @@ export type Field = readonly [name: string, value: string];
 /** Where connections come from. */
 export type Listener = Deno.TcpListener | Deno.TlsListener;
 
-/** What to serve, and how. Plain data, so that it can travel to a Worker. */
+/** What to serve, and how. Plain data, so that it can be sent to a Worker. */
 export interface Settings {
-  /** The folder; no file outside it is ever sent. */
+  /** Folder with the files; nothing outside is served. */
   root: string;
-  /** Serve this one file of the folder and nothing else, as "/" and under these names. */
+  /** Only this file of the folder is served, as "/" and under these names. */
   only?: { file: string; names: string[] } | undefined;
-  /** Answer navigation to what is not there with /index.html. */
+  /** Serves /index.html for navigation to a missing path. Default: false. */
   spa?: boolean;
-  /** The value of Cache-Control. Default: no-cache. */
+  /** Value of Cache-Control. Default: no-cache. */
   cache?: string;
-  /** Fields for every response; they replace ours of the same name. */
+  /** Fields for every response; they replace those of the same name. */
   fields?: Field[];
-  /** Let pages of other origins read everything. */
+  /** Lets pages of other origins read everything (CORS). Default: false. */
   cors?: boolean;
-  /** List folders that have no index.html. Default: true. */
+  /** Lists folders that have no index.html. Default: true. */
   listing?: boolean;
-  /** Serve and list names that begin with a dot. */
+  /** Serves and lists names that begin with a dot. Default: false. */
   dotfiles?: boolean;
-  /** "user:password" of Basic authentication. */
+  /** `user:password` of Basic authentication. Default: none is asked for. */
   credentials?: string | undefined;
-  /** The host names answered to, in lower case, beside those of loopback. Default: all. */
+  /** Host names that are served besides those of loopback, in lower case. Default: all. */
   hosts?: string[] | undefined;
-  /** Whether the listeners speak TLS. */
+  /** True if the listeners speak TLS. */
   secure?: boolean;
-  /** More connections than this wait. Default: 1,000. */
+  /** Number of connections that are served at once; more wait. Default: 1,000. */
   maxConnections?: number;
   /** Secret in the URL of the page that shows the wire. Default: there is no such page. */
   wireToken?: string | undefined;
@@ -142,45 +142,45 @@ export interface Timeouts {
   shutdown: number;
 }
 
-/** Settings, and how the service is watched and ended. */
+/** Settings, the signal that ends the service, and functions that it calls. */
 export interface ServeOptions extends Settings {
   /** Ends the service. */
   signal: AbortSignal;
-  /** Gets each request when its response has ended. */
+  /** Called for each request after its response. */
   log?: ((exchange: Exchange) => void) | undefined;
-  /** Sees each line of a header section. */
+  /** Called for each line of a header section. */
   trace?: Trace | undefined;
-  /** Gets what went wrong on our side; the client saw a 500 or the end of the connection. */
+  /** Called for each fault of the server; the client gets a 500 or the end of the connection. */
   onError?: ((error: unknown) => void) | undefined;
-  /** Gets how many answers are in progress when the end is asked for, if any are. */
+  /** Called at the end with the number of responses in progress, if there are any. */
   onDraining?: ((answers: number) => void) | undefined;
 }
 
-/** One request and what became of it. Texts are as the client sent them. */
+/** One request and its response. Texts are as the client sent them. */
 export interface Exchange {
-  /** The address of the client. */
+  /** Address of the client. */
   remote: string;
-  /** The request line; "" if there was none. */
+  /** Request line; "" if there was none. */
   line: string;
-  /** The fields of the request; none if it was not understood. */
+  /** Fields of the request; empty if it was malformed. */
   fields: Fields;
-  /** The status of the response. */
+  /** Status of the response. */
   status: number;
-  /** Octets of content that were sent. */
+  /** Length of the content that was sent (octets). */
   sent: number;
-  /** Octets of content that were due; more than were sent if the response was cut short. */
+  /** Length of the content (octets); more than `sent` if the response was cut short. */
   due: number;
   /** Why the response was cut short; undefined if it was sent whole. */
   cut?: string | undefined;
-  /** From the first octet of the request to the end of the response, in milliseconds. */
+  /** Time from the first octet of the request to the end of the response (ms). */
   ms: number;
 }
 
-/** What a service did. */
+/** Counts of a service. */
 export interface Summary {
-  /** Requests answered. */
+  /** Number of requests. */
   requests: number;
-  /** Octets of content sent. */
+  /** Length of all content that was sent (octets). */
   sent: number;
 }
 
@@ -1319,12 +1319,11 @@ function orNull<T>(ask: () => T): T | null {
  * @throws {HttpError} 403 if it may not be read, 503 if the process has no descriptor left.
  */
 function nullIfMissing(error: unknown): null {
-  const { NotFound, NotADirectory, FilesystemLoop, PermissionDenied, NotCapable } = Deno.errors;
-  const isOne = (...kinds: (new () => Error)[]) => kinds.some((kind) => error instanceof kind);
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  if (MISSING.includes(code) || isOne(NotFound, NotADirectory, FilesystemLoop)) return null;
+  const isDenied = ["EACCES", "EPERM"].includes(code) || error instanceof Deno.errors.NotCapable;
+  if (MISSING.includes(code)) return null;
+  if (isDenied) throw new HttpError(403);
   if (code === "EMFILE" || code === "ENFILE") throw new HttpError(503, [["Retry-After", "1"]]);
-  if (code === "EACCES" || isOne(PermissionDenied, NotCapable)) throw new HttpError(403);
   throw error;
 }
 
