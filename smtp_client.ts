@@ -217,6 +217,9 @@ const EXIT = {
   INTERRUPTED: 130,
 };
 
+/** Ports of RFC 8314 §7.3: submission with STARTTLS, and with implicit TLS. */
+const SUBMISSION_PORT = 587;
+const SUBMISSIONS_PORT = 465;
 /** Maximum length of a reply line (octets). RFC 5321 §4.5.3.1.5 allows 512; servers send more. */
 const MAX_REPLY_LINE = 65_536;
 /** Maximum size of a reply: lines, and octets. */
@@ -1409,13 +1412,14 @@ const MECHANISMS =
 export const OPTIONS = {
   server: option("--server NAME", "gmail, office365, outlook, yahoo, icloud, fastmail, or " +
     "HOST[:PORT]; default: SMTP_SERVER", readServer),
-  port: option("-p, --port N", "default: 587; 465 means implicit TLS", wholeNumber(1, 65_535)),
-  tls: option("--tls MODE", "starttls, implicit, try or none; default: implicit on port 465, " +
-    "otherwise starttls, and then without TLS nothing is sent", oneOf(...TLS_MODES)),
+  port: option("-p, --port N", `default: ${SUBMISSION_PORT}; ${SUBMISSIONS_PORT} means implicit TLS`,
+    wholeNumber(1, 65_535)),
+  tls: option("--tls MODE", "starttls, implicit, try or none; default: implicit on port " +
+    `${SUBMISSIONS_PORT}, otherwise starttls, and then without TLS nothing is sent`, oneOf(...TLS_MODES)),
   ca: option("--ca FILE", "trust this CA too, or exactly this self-signed certificate", text),
   helo: option("--helo NAME", "name for EHLO; default: the address of this machine", readHelo),
-  timeout: option("--timeout S", "limit for each step; default: 60, for the message 300, for " +
-    "its end 600", seconds(0.001, 86_400)),
+  timeout: option("--timeout S", `limit for each step; default: ${TIMES.step / 1000}, for the message ` +
+    `${TIMES.block / 1000}, for its end ${TIMES.end / 1000}`, seconds(0.001, 86_400)),
   user: option("-u, --user NAME", "log in; default: SMTP_USER", nonEmpty),
   passwordFile: option("--password-file FILE", "password, the first line of FILE; default: " +
     "SMTP_PASSWORD, or a prompt; a token: SMTP_TOKEN", text),
@@ -1454,9 +1458,10 @@ export const COMMAND: Command<typeof OPTIONS> = {
   notes: ['FILE may be "-" for standard input. A recipient without option is not in the header.'],
   example:
     "deno run --allow-net smtp_client.ts --dry-run \\\n  -f ann@example.org -t bob@example.org -m Hi",
-  exitStatuses: "0 accepted for all recipients, 2 usage, 65 cannot be sent here, 67 some " +
-    "recipients refused, 68 cannot connect, 69 refused, 75 try again, 76 TLS or protocol, 77 " +
-    "login refused, 130 Ctrl-C",
+  exitStatuses: `0 accepted for all recipients, 2 usage, ${EXIT.DATAERR} cannot be sent here, ` +
+    `${EXIT.PARTIAL} some recipients refused, ${EXIT.NOHOST} cannot connect, ${EXIT.UNAVAILABLE} ` +
+    `refused, ${EXIT.TEMPFAIL} try again, ${EXIT.PROTOCOL} TLS or protocol, ${EXIT.NOPERM} login ` +
+    `refused, ${EXIT.INTERRUPTED} Ctrl-C`,
 };
 
 type Line = CommandLine<typeof OPTIONS>;
@@ -1577,8 +1582,8 @@ function readServerOptions(line: Line, io: Environment): Server {
     (dryRun ? readServer("localhost") : undefined);
   require(named, "No server: give --server NAME, or set SMTP_SERVER and grant --allow-env");
   const { hostname } = named;
-  const port = givenPort ?? named.port ?? 587;
-  return { hostname, port, tls: tls ?? (port === 465 ? "implicit" : "starttls") };
+  const port = givenPort ?? named.port ?? SUBMISSION_PORT;
+  return { hostname, port, tls: tls ?? (port === SUBMISSIONS_PORT ? "implicit" : "starttls") };
 }
 
 function readHelo(text: string): string {

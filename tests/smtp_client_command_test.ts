@@ -418,6 +418,14 @@ Deno.test("SMTP_SERVER is the server, and the first line names it", async () => 
   assertEquals(stderr.split("\n")[0], "server: 127.0.0.1, port 1 (SMTP_SERVER)");
 });
 
+for (const [args, port] of [[[], 587], [["-p", "465"], 465], [["-p", "25"], 25]] as const) {
+  Deno.test(`RFC 8314 §7.3: the port with ${args.join(" ") || "no option"} is ${port}`, async () => {
+    const env = { SMTP_SERVER: "127.0.0.1" };
+    const { stderr } = await run(["--check", "--timeout", "0.2", ...args], { env });
+    assertEquals(stderr.split("\n")[0], `server: 127.0.0.1, port ${port} (SMTP_SERVER)`);
+  });
+}
+
 Deno.test("SMTP_SERVER is not named with -q or with --server", async () => {
   const env = { SMTP_SERVER: "127.0.0.1:2" };
   const quiet = await run(["--check", "-q"], { env });
