@@ -8,6 +8,27 @@ import { DONE, hello, OK, type Row, testCommands, testRows } from "./http_client
 /** Forms of a URL, and the request target that each becomes. */
 const URLS: Row[] = [
   {
+    rule: "URL: a URL in the query is not the scheme",
+    sends: [[DONE]],
+    args: ["localhost:PORT/a?u=http://h/"],
+    out: "done",
+    asks: [/^GET \/a\?u=http:\/\/h\/ /],
+  },
+  {
+    rule: "RFC 7617 §2: a user without a password is sent with an empty one",
+    sends: [[DONE]],
+    args: ["http://ann@127.0.0.1:PORT/"],
+    out: "done",
+    asks: [/^Authorization: Basic YW5uOg==\r$/m],
+  },
+  {
+    rule: "RFC 7617 §2: a password without a user is sent with an empty one",
+    sends: [[DONE]],
+    args: ["http://:pw@127.0.0.1:PORT/"],
+    out: "done",
+    asks: [/^Authorization: Basic OnB3\r$/m],
+  },
+  {
     rule: "HOST PORT FILENAME: prints the header, as the assignment asks",
     sends: [[hello("Content-Length: 5")]],
     args: ["127.0.0.1", "PORT", "a/hello.html"],
