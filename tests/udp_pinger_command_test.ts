@@ -99,8 +99,6 @@ const REFUSED = [
   { args: ["-p1", "h", "2"], says: "Cannot use two ports" },
   { args: ["-p1", "[::1]:2"], says: "Cannot use two ports" },
   { args: ["h", "1", "2"], says: 'Cannot use "2": expected HOST [PORT]' },
-  { args: ["fe80::1"], says: 'Cannot use "fe80::1": expected a zone, as in fe80::1%eth0' },
-  { args: ["FEBF::1", "9"], says: 'Cannot use "FEBF::1": expected a zone' },
   { args: ["-4", "-6", "h"], says: "Cannot use -4 with -6" },
   { args: ["--heartbeat", "--name", "a b", "h"], says: 'Cannot use --name "a b"' },
   { args: ["--name", "web1", "h"], says: 'Option "--name" needs --heartbeat' },
@@ -212,6 +210,20 @@ for (const { form, args } of IPV6_TARGETS) {
   });
 }
 
+for (const host of ["fe80::1", "FEBF:FFFF::1"]) {
+  Deno.test(`RFC 4291 §2.5.6: ${host} is link-local and needs a zone`, async () => {
+    const { code, stderr } = await runProgram("udp_pinger.ts", [host]);
+    const expected = `expected a zone, as in ${host}%eth0`;
+    assertEquals([code, stderr], [2, `udp_pinger: Cannot use "${host}": ${expected}\n`]);
+  });
+}
+
+Deno.test("RFC 4291 §2.5.6: fec0::1 is not link-local and needs no zone", async () => {
+  const allow = ["--unstable-net"]; // so nothing is sent
+  const { stderr } = await runProgram("udp_pinger.ts", ["-c1", "fec0::1"], { allow });
+  assertMatch(stderr, /^udp_pinger: Deno was not allowed to use the network at /);
+});
+
 /** A link-local address of this machine with its zone. Without one, its test is skipped. */
 const linkLocal = Deno.permissions.querySync({ name: "sys", kind: "networkInterfaces" }).state ===
     "granted"
@@ -219,7 +231,7 @@ const linkLocal = Deno.permissions.querySync({ name: "sys", kind: "networkInterf
   : undefined;
 
 Deno.test({
-  name: "command line: the zone of a link-local address is not part of the reply's source",
+  name: "RFC 4007 §11: the zone of a link-local address is not part of the reply's source",
   ignore: linkLocal === undefined,
 }, async () => {
   const { address, name } = linkLocal ?? { address: "", name: "" };
