@@ -6,11 +6,11 @@ import {
   addressOf,
   arrived,
   Client,
+  loop,
   numbers,
   PERFECT,
   sendMany,
   serving,
-  settled,
   sleep,
   udp,
   until,
@@ -285,24 +285,6 @@ Deno.test("limits: octets of replies that were sent count no longer", async () =
 });
 
 // ---- Loops ---------------------------------------------------------------
-
-/** Runs two servers, starts a loop between them with one forged datagram, waits for its end. */
-async function loop(options: Partial<EchoOptions>): Promise<number> {
-  const sockets = [udp(), udp()];
-  const stop = new AbortController();
-  const servers = sockets.map((socket) =>
-    new EchoServer(socket, { ...PERFECT, rate: 1000, ...options }, stop.signal)
-  );
-  const done = servers.map((server) => server.serve());
-  const [one, other] = sockets;
-  // A server sends this itself, as if its address had been forged.
-  await one?.send(octetsOf("loop"), addressOf(other ?? udp()));
-  const received = () => servers.reduce((sum, { counts }) => sum + counts.received, 0);
-  assert(await settled(received), `still running after ${received()} datagrams`);
-  stop.abort();
-  await Promise.all(done);
-  return received();
-}
 
 const LOOPS: Record<string, Partial<EchoOptions>> = {
   "without faults": {},

@@ -36,11 +36,11 @@ export async function until(isTrue: () => boolean | Promise<boolean>): Promise<b
   return false;
 }
 
-/** Waits until a number does not change for 150 ms, for 10 s at most. Returns whether it settled. */
-export function settled(count: () => number): Promise<boolean> {
+/** Waits until a number does not change for a while (ms), 10 s at most. Returns whether it settled. */
+export function settled(count: () => number, quiet = 150): Promise<boolean> {
   let before = -1;
   return until(async () => {
-    await sleep(150);
+    await sleep(quiet);
     const isSettled = count() === before;
     before = count();
     return isSettled;
@@ -135,6 +135,27 @@ export async function sendMany(
 /** Returns the numbers of replies to {@linkcode sendMany}. */
 export const numbers = (replies: string[]): number[] =>
   replies.map((text) => Number(text.split(" ")[1]));
+
+/**
+ * Starts a loop between two servers with one forged datagram, and waits until none came for a while
+ * (ms). Returns the number of datagrams received.
+ */
+export async function loop(options: Partial<EchoOptions>, quiet?: number): Promise<number> {
+  const sockets = [udp(), udp()];
+  const stop = new AbortController();
+  const servers = sockets.map((socket) =>
+    new EchoServer(socket, { ...PERFECT, rate: 1000, ...options }, stop.signal)
+  );
+  const done = servers.map((server) => server.serve());
+  const [one, other] = sockets;
+  // A server sends this itself, as if its address had been forged.
+  await one?.send(octetsOf("loop"), addressOf(other ?? udp()));
+  const received = () => servers.reduce((sum, { counts }) => sum + counts.received, 0);
+  assert(await settled(received, quiet), `still running after ${received()} datagrams`);
+  stop.abort();
+  await Promise.all(done);
+  return received();
+}
 
 // ---- The program ---------------------------------------------------------
 
