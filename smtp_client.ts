@@ -238,7 +238,7 @@ const GROUP_SIZE = 50;
 /** Iterations of PBKDF2 (RFC 7677 §4). A server could keep the client busy with more. */
 const MIN_ITERATIONS = 4096;
 const MAX_ITERATIONS = 1_000_000;
-/** Number of chars shown of what a server sent. */
+/** Maximum length of a reply where it is shown (chars). */
 const MAX_SHOWN = 1000;
 /** Number of octets of a file read at once: whole lines of base64. */
 const READ_SIZE = 57 * 4096;
@@ -249,7 +249,7 @@ const encoder = new TextEncoder();
 // ---- Engine: the session -------------------------------------------------
 
 /**
- * Does a job. A failure is part of the outcome.
+ * Runs a job. A failure is returned in the outcome, not thrown.
  *
  * @param trace Receives the conversation, without secrets and without the message.
  * @param signal Closes the connection at once.
@@ -289,7 +289,7 @@ const NOTHING_SENT: Outcome = {
   notes: [],
 };
 
-/** Maps an error of a session to an exit status and one line; throws a bug on. */
+/** Maps an error of a session to an exit status and one line. Rethrows a bug. */
 function toExitError(error: unknown, step: string): ExitError {
   if (error instanceof ExitError) return error;
   if (!(error instanceof WireError)) throw error;
@@ -379,7 +379,7 @@ class Session {
     this.#wire = new Wire(conn, { trace: this.#trace });
     this.#isOver = false;
     this.#open.note(`Connected to ${hostname} (${conn.remoteAddr.hostname}), port ${port}`);
-    if (this.#signal.aborted) this.close(); // it was aborted between the two
+    if (this.#signal.aborted) this.close(); // aborted after connect() resolved
   }
 
   async #readGreeting(): Promise<void> {
@@ -388,7 +388,7 @@ class Session {
     if (greeting.code !== 220) throw replyError(this.step, greeting);
   }
 
-  /** Sends STARTTLS; false if the job allows to continue without TLS, and must. */
+  /** Sends STARTTLS. Returns false if the session continues without TLS (`try`). */
   async #requestTls(): Promise<boolean> {
     const isOptional = this.#job.tls === "try";
     if (!this.#extensions.has("STARTTLS")) {
@@ -430,8 +430,8 @@ class Session {
   }
 
   /**
-   * Connects again, up to where TLS starts: a refused handshake uses a connection up. Returns false
-   * if that fails.
+   * Connects again, up to the point where TLS starts: after a refused handshake the connection is
+   * unusable. Returns false if that fails.
    */
   async #reconnect(): Promise<boolean> {
     try {
@@ -623,7 +623,7 @@ class Session {
     outcome.accepted = accepted;
   }
 
-  /** Sends MAIL and RCPT, in groups if the server offers PIPELINING. Returns who is accepted. */
+  /** Sends MAIL and RCPT, in groups if the server offers PIPELINING. Returns the accepted recipients. */
   async #sendEnvelope(message: Message, { refused, notes }: Outcome): Promise<string[]> {
     const { from, to } = this.#job;
     const notify = this.#notifyParameter(notes);
@@ -644,7 +644,11 @@ class Session {
     return accepted;
   }
 
-  /** Returns the parameters of MAIL (RFC 1870, 6152, 6531), or throws why the server cannot take it. */
+  /**
+   * Returns the parameters of MAIL (RFC 1870, 6152, 6531).
+   *
+   * @throws {ExitError} If the server cannot take the message.
+   */
   #mailParameters({ size, isInternational, isEightBit }: Message): string {
     const offers = (keyword: string) => this.#extensions.has(keyword);
     const [declared = ""] = this.#extensions.get("SIZE") ?? [];
@@ -779,7 +783,7 @@ interface Mechanism {
   isClientFirst: boolean;
   /** True if the server proves itself as well, so that no step may be left out. */
   isMutual?: boolean;
-  /** Index of the first step whose response is or proves a secret. */
+  /** Index of the first step whose response contains or proves a secret. */
   proofStep: number;
   /** Responses to the challenges; a step that throws cancels the exchange. */
   steps: ((challenge: string) => string | Promise<string>)[];
@@ -1114,7 +1118,7 @@ function fold(name: string, text: string): string[] {
 /**
  * Encodes a text as encoded words, one a line (RFC 2047 §2).
  *
- * @param before Number of chars before the first one on its line.
+ * @param before Number of chars before the first word on its line.
  */
 function encodedWords(text: string, before: number): string {
   const q = (piece: string) =>
@@ -1334,7 +1338,7 @@ function readAddresses(text: string, { hasGroups = false } = {}): Mailbox[] {
     if (token === "," || (hasGroups && token === ";")) {
       if (item.join("").trim() !== "") mailboxes.push(readMailbox(item));
       item = [];
-    } else if (hasGroups && token === ":") item = []; // it was the name of a group
+    } else if (hasGroups && token === ":") item = []; // the name of a group
     else item.push(token);
   }
   return mailboxes;
@@ -1382,7 +1386,7 @@ function isAddressLiteral(text: string): boolean {
  * @param isHost True for the name of a server, which may have underscores and a final dot.
  */
 function asciiDomain(domain: string, isHost = false): string | null {
-  // Nothing that a URL would take for more. Joiners are letters of some scripts (RFC 5892 §A).
+  // Refuses what would end the host of a URL. Joiners are letters of some scripts (RFC 5892 §A).
   const isPlainName = /^[\p{L}\p{M}\p{N}\u200c\u200d.。_-]+$/u.test(domain);
   const parsed = (isPlainName && URL.parse(`http://${domain}`)?.hostname) || "";
   if (/^[\d.]+$/.test(parsed) && parsed !== domain) return null; // 127.1 is 127.0.0.1 in a URL
@@ -1467,7 +1471,7 @@ export const COMMAND: Command<typeof OPTIONS> = {
 type Line = CommandLine<typeof OPTIONS>;
 type OptionName = keyof typeof OPTIONS;
 
-/** What the program uses of its process. */
+/** Parts of the process that the program uses. Tests replace them. */
 export interface Environment {
   /** Environment variables that may be read. */
   env: Readonly<Record<string, string | undefined>>;
@@ -1648,12 +1652,12 @@ async function readMail(line: Line, io: Environment): Promise<Mail> {
   return { from: sender.address, to: unique(recipients), message };
 }
 
-/** Options whose content a finished message already has. */
+/** Options that compose a message, and so exclude a finished one. */
 // deno-fmt-ignore (a table)
 const COMPOSING: OptionName[] =
   ["subject", "body", "bodyFile", "htmlFile", "attach", "inline", "header", "replyTo"];
 
-/** Reads a finished message. What the command line does not say about the envelope, it says. */
+/** Reads a finished message. Its header has the envelope that the command line lacks. */
 async function readEml(path: string, recipients: Mailbox[], line: Line, io: Environment) {
   for (const name of COMPOSING) refuseTogether(line, "eml", name);
   const eml = parseEml(await readOctets(path, io));
@@ -1849,7 +1853,7 @@ async function openFile(path: string): Promise<Deno.FsFile> {
   return await reading(path, Deno.open(path));
 }
 
-/** Looks at the files to attach, one after the other: each takes a descriptor. */
+/** Reads size and type of the files to attach, one at a time: each takes a descriptor. */
 async function readAttachments(paths: readonly string[]): Promise<Attachment[]> {
   const attachments: Attachment[] = [];
   for (const path of paths) {
