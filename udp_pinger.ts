@@ -135,10 +135,15 @@ export interface PingEvent {
 
 /** A probe. It stays in the table after its reply, so that duplicates and late replies are known. */
 interface Probe {
+  /** Sequence number. */
   readonly seq: number;
+  /** The datagram. */
   readonly octets: Uint8Array;
+  /** Statistics of its window; undefined without windows. */
   readonly window: Statistics | undefined;
+  /** Time of sending (ms). */
   sentAt: number;
+  /** What became of it; a late probe is lost, too. */
   state: "open" | "received" | "lost" | "late";
 }
 
@@ -566,8 +571,11 @@ function readSequence(reply: Uint8Array): number {
 
 /** Times (ms) and count that a server filled in. */
 interface ServerFields {
+  /** Time of receiving. */
   readonly rx: number;
+  /** Time of sending. */
   readonly tx: number;
+  /** Number of different probes so far. */
   readonly n: number;
 }
 
@@ -1732,6 +1740,8 @@ class Reporter {
   /** Prints a text, or its value with `--json`. */
   say(text: string, value: unknown): void {
     this.#live?.clear();
+    if (this.#hasDots) print("\n");
+    this.#hasDots = false;
     print(`${this.#options.json ? JSON.stringify(value) : text}\n`);
   }
 
@@ -1771,11 +1781,10 @@ class Reporter {
     console.error(describeStatus(summary));
   }
 
-  /** Ends what is drawn, so that the summary begins on a line of its own. */
+  /** Ends the line of `--live`. */
   end(): void {
     this.#live?.end();
     this.#live = undefined;
-    if (this.#hasDots) print("\n");
   }
 }
 
@@ -1783,8 +1792,11 @@ class Reporter {
 interface Destination {
   /** Host and port as the user typed them. */
   readonly shown: string;
+  /** Address and port. */
   readonly address: Deno.NetAddr;
+  /** Looks the host up again. */
   readonly lookUp: () => Promise<Deno.NetAddr>;
+  /** Opens a socket of the family of the address. */
   readonly open: () => Deno.DatagramConn;
 }
 

@@ -155,6 +155,12 @@ Deno.test("command line: -f prints a dot for each loss", async () => {
   assertMatch(stdout, /^\.\.\n--- /);
 });
 
+Deno.test("command line: -f with --every ends the dots before each line", async () => {
+  const { stdout } = await runPinger(["-f", "-c3", "-W.2", "--every=.1"], [echo, drop, drop]);
+  assertMatch(stdout, /^(?:\.+\n)?0 to 0\.1 s: 3 packets transmitted/m);
+  assertMatch(stdout, /^\.\.\n(?:0 to|---)/m);
+});
+
 Deno.test("Pinger: a flood keeps 64 probes in flight at a long round-trip time", async () => {
   const { summary } = await runScript(Array.from({ length: 300 }, () => after(100)), {
     flood: true,
