@@ -218,6 +218,23 @@ for (const row of ROWS) {
   });
 }
 
+Deno.test("smtp_client.ts reads SMTP_SERVER and SMTP_FROM with --allow-env, and names both without", async () => {
+  const peer = PEERS.mail();
+  const server = `127.0.0.1:${peer.port}`;
+  const run = (allow: string[], env: Record<string, string>, ...args: string[]) =>
+    runProgram("smtp_client.ts", ["-t", "bob@example.org", "-m", "Hi", ...args], { allow, env });
+  const env = { SMTP_SERVER: server, SMTP_FROM: "ann@example.org" };
+  const net = `--allow-net=${server}`;
+  const whole = await run([net, "--allow-env=SMTP_SERVER,SMTP_FROM"], env, "--tls", "none");
+  assertStringIncludes(whole.stderr, REFUSED);
+  for (const args of [[], ["--server", server]]) {
+    const { code, stderr } = await run([net], env, ...args);
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, "grant --allow-env");
+  }
+  await peer.close();
+});
+
 Deno.test("smtp_client.ts reads SMTP_PASSWORD with --allow-env, and names it without", async () => {
   const peer = PEERS.mail();
   const server = `127.0.0.1:${peer.port}`;
