@@ -122,13 +122,14 @@ export async function sendMany(
   }
   await arrived(server, before + count);
   const { counts } = server;
-  const settled = () => counts.received === counts.dropped + counts.echoed + counts.limited;
+  const isDecided = () => counts.received === counts.dropped + counts.echoed + counts.limited;
   // After a stall timers run first: datagrams in the socket are still to be counted.
   const hasAll = () => client.received.length >= counts.echoed - others;
-  for (let quiet = -1; quiet !== client.received.length || !settled() || !hasAll();) {
-    quiet = client.received.length;
+  await until(async () => {
+    const { length } = client.received;
     await sleep(30);
-  }
+    return length === client.received.length && isDecided() && hasAll();
+  });
   return client.received;
 }
 
