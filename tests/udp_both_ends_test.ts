@@ -12,6 +12,86 @@ Deno.test("both ends: -T tells that requests were lost, not replies", async () =
   });
 });
 
+/**
+ * Relays datagrams between a pinger and a server, as a NAT does.
+ *
+ * @param forward Gets a probe and its number. Returns what goes to the server (null: nothing), and
+ * by which of the relay's sockets.
+ */
+function relay(
+  port: number,
+  forward: (octets: Uint8Array, number: number) => [Uint8Array | null, number],
+) {
+  const open = () => Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+  const [inside, ...outside] = [open(), open(), open()];
+  let client: Deno.Addr | undefined;
+  let count = 0;
+  const probes = (async () => {
+    for await (const [octets, from] of inside) {
+      client = from;
+      const [sent, socket] = forward(octets.slice(), ++count);
+      const target = { transport: "udp" as const, hostname: "127.0.0.1", port };
+      if (sent) await outside[socket]?.send(sent, target);
+    }
+  })();
+  const replies = outside.map(async (socket) => {
+    for await (const [octets] of socket) if (client) await inside.send(octets.slice(), client);
+  });
+  return {
+    port: (inside.addr as Deno.NetAddr).port,
+    async stop() {
+      for (const socket of [inside, ...outside]) socket.close();
+      await Promise.all([probes, ...replies]);
+    },
+  };
+}
+
+const RELAYED: {
+  rule: string;
+  forward: (octets: Uint8Array, number: number) => [Uint8Array | null, number];
+  lost: number;
+  up?: number;
+}[] = [
+  {
+    rule: "the client's port changes, nothing is lost",
+    forward: (octets, number) => [octets, number > 20 ? 1 : 0],
+    lost: 0,
+  },
+  {
+    rule: "the client's port changes back and forth",
+    forward: (octets, number) => [octets, number % 2],
+    lost: 0,
+  },
+  {
+    rule: "the client's port changes, and requests are lost before and after",
+    forward: (octets, number) => [number % 10 === 5 ? null : octets, number > 20 ? 1 : 0],
+    lost: 4,
+    up: 4,
+  },
+  {
+    rule: "a digit of a number is damaged on the way to the server",
+    forward: (
+      octets,
+      number,
+    ) => [number === 20 ? octets.with(9, octets[9] === 0x39 ? 0x38 : 0x39) : octets, 0],
+    lost: 1,
+  },
+];
+for (const { rule, forward, lost, up } of RELAYED) {
+  Deno.test(`both ends: -T where ${rule}`, async () => {
+    await running(["--loss", "0"], async (port) => {
+      const between = relay(port, forward);
+      const { stdout } = await ping(between.port, "-c40", "-i.005", "-W.5", "-T");
+      await between.stop();
+      const summary = JSON.parse(stdout);
+      assertEquals([summary.transmitted, summary.lost], [40, lost]);
+      const { lostUp, lostDown } = summary.oneWay;
+      assertEquals(lostUp + lostDown, lost);
+      if (up !== undefined) assertEquals(lostUp, up);
+    });
+  });
+}
+
 Deno.test("both ends: what the server does is what the pinger says", async () => {
   const faults = ["--duplicate", "0.2", "--corrupt", "0.1", "--reorder", "0.1", "--loss", "0.1"];
   await running([...faults, "--seed", "3"], async (port) => {
