@@ -67,7 +67,7 @@ Deno.test("connections: 300 at once, and each gets what it asked for", async () 
   }));
 });
 
-Deno.test("connections: the same request at once from 40, some of whom leave", async () => {
+Deno.test("connections: 40 clients send the same request at once, and some leave", async () => {
   using folder = new Folder({ "small.txt": "small", "large.bin": LARGE });
   await using service = start({ root: folder.root });
   const wanted = { "/small.txt": "small", "/large.bin": LARGE, "/nothing": "404 Not Found\n" };
@@ -87,7 +87,7 @@ Deno.test("connections: the same request at once from 40, some of whom leave", a
   }
 });
 
-Deno.test("connections: resets, before and after accept, stop nothing", async () => {
+Deno.test("connections: resets before and after accept end no other connection", async () => {
   const { connect } = await import("node:net");
   await using service = start();
   for (const text of ["", "GET / HT", request("/hello.txt"), request("/hello.txt").repeat(50)]) {
@@ -104,7 +104,7 @@ Deno.test("connections: resets, before and after accept, stop nothing", async ()
   }
 });
 
-Deno.test("connections: those who left before accept keep nobody waiting", async () => {
+Deno.test("connections: clients that left before accept cause no delay", async () => {
   const { connect } = await import("node:net");
   const listener = Deno.listen(LOCAL);
   for (let count = 0; count < 15; count++) {
@@ -135,7 +135,7 @@ Deno.test("connections: a client that leaves in the middle of a large answer", a
   assert(cut.every(({ sent }) => sent < HUGE));
 });
 
-Deno.test("the end: idle clients are hung up on at once, and so is a silent one", async () => {
+Deno.test("the end: idle and silent connections are closed at once", async () => {
   await using service = start();
   using idle = await Client.open(service.port);
   using silent = await Client.open(service.port);
@@ -149,7 +149,7 @@ Deno.test("the end: idle clients are hung up on at once, and so is a silent one"
   assertEquals(silent.text, "");
 });
 
-Deno.test("the end: an answer in progress comes whole, nothing new is accepted", async () => {
+Deno.test("the end: a response in progress is sent whole, nothing new is accepted", async () => {
   using folder = new Folder({ "huge.bin": new Uint8Array(HUGE).fill(0x61) });
   await using service = start({ root: folder.root });
   using client = await Client.open(service.port);
@@ -168,7 +168,7 @@ Deno.test("the end: an answer in progress comes whole, nothing new is accepted",
   assertEquals((await done).sent, HUGE);
 });
 
-Deno.test("the end: before it began", async () => {
+Deno.test("the end: a signal that is aborted before the start", async () => {
   const listener = Deno.listen(LOCAL);
   const signal = AbortSignal.abort();
   assertEquals(await serve([listener], { root: WWW, signal }), { requests: 0, sent: 0 });
@@ -208,7 +208,7 @@ const LOGGED = [
 ];
 
 for (const text of LOGGED) {
-  Deno.test(`log: one line with nothing raw for ${JSON.stringify(text.slice(0, 40))}`, async () => {
+  Deno.test(`log: one line without raw octets for ${JSON.stringify(text.slice(0, 160))}`, async () => {
     await using service = start();
     const now = new Date("2026-11-22T13:14:15Z");
     await talk(service.port, [text], true);
@@ -228,7 +228,7 @@ for (const text of LOGGED) {
   });
 }
 
-Deno.test("log: escapes are those of Apache and nginx, a quote in the path is one", async () => {
+Deno.test("log: a quote, a backslash and a control octet are escaped as by Apache", async () => {
   await using service = start();
   await talk(service.port, ['GET /a"\\\x1b HTTP/1.1\r\n\r\n']);
   const [exchange] = service.exchanges;
@@ -238,7 +238,7 @@ Deno.test("log: escapes are those of Apache and nginx, a quote in the path is on
   }
 });
 
-Deno.test("log: what it tells", async () => {
+Deno.test("log: the three formats", async () => {
   await using service = start();
   const fields = [
     "User-Agent: tester/1",
@@ -408,7 +408,7 @@ Deno.test("all connections taken: one that has just become idle is not closed", 
   }, 60_000);
 });
 
-Deno.test("trace: it shows both sides, and no secret", async () => {
+Deno.test("trace: both sides without credentials", async () => {
   const lines: string[] = [];
   await using service = start({ trace: (mark, text) => lines.push(`${mark} ${text}`) });
   await ask(service.port, "/hello.txt", [basic("ann:secret"), "A: \xc2\x9b31m"]);

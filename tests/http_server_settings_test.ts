@@ -31,7 +31,7 @@ type Use = readonly [
 ];
 
 const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly Use[] }> = {
-  "about.html is /about": {
+  "clean URLs": {
     settings: {},
     uses: [
       ["/about", [], 200, /about/],
@@ -47,7 +47,7 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/folder/index", [], 200, /folder/],
     ],
   },
-  "spa": {
+  "--spa": {
     settings: { spa: true },
     uses: [
       ["/nothing", [HTML], 200, /home/],
@@ -71,7 +71,7 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/../x", [HTML], 404],
     ],
   },
-  "CORS": {
+  "--cors": {
     settings: { cors: true },
     uses: [
       ["/hello.txt", ["Origin: http://a.test"], 200, /Access-Control-Allow-Origin: \*/],
@@ -100,7 +100,7 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ],
     ],
   },
-  "fields of the user's": {
+  "--header": {
     settings: {
       fields: [["X-A", "b"], ["X-A", "c"], ["cache-control", "max-age=5"], ["Server", "mine"]],
     },
@@ -115,14 +115,14 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/hello.txt", ["Bad"], 400, /X-A: b/],
     ],
   },
-  "no cache, by default": {
+  "RFC 9111 §5.2.2: no --cache": {
     settings: {},
     uses: [
       ["/hello.txt", [], 200, /Cache-Control: no-cache/],
       ["/hello.txt", [], 200, /^(?![^]*Access-Control)/],
     ],
   },
-  "cache": {
+  "RFC 9111 §5.2.2: --cache 3600": {
     settings: { cache: "public, max-age=3600" },
     uses: [
       ["/hello.txt", [], 200, /Cache-Control: public, max-age=3600/],
@@ -132,7 +132,7 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/folder", [], 307, /Cache-Control: no-cache/],
     ],
   },
-  "no store": {
+  "RFC 9111 §5.2.2: --cache -1": {
     settings: { cache: "no-store" },
     uses: [
       ["/hello.txt", [], 200, /Cache-Control: no-store/],
@@ -140,7 +140,7 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/folder", [], 307, /Cache-Control: no-store/],
     ],
   },
-  "one file": {
+  "one file as the operand": {
     settings: { only: { file: "hello.txt", names: ["hello.txt"] } },
     uses: [
       ["/", [], 200, /Hello/],
@@ -171,7 +171,7 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
       ["/hello.txt", ["Access-Control-Request-Method: GET"], 401],
     ],
   },
-  "Basic authentication": {
+  "RFC 7617: --auth": {
     settings: { credentials: "ann:s:cr\u00e9t" },
     uses: [
       ["/hello.txt", [], 401, /WWW-Authenticate: Basic realm="[^"]+"/],
