@@ -13,7 +13,7 @@ const WORKERS = 6;
 const EACH = 100;
 const CONNECTIONS = WORKERS * EACH;
 /** Mean number of responses of a connection, after which the shares are compared. */
-const MEAN = 40;
+const MEAN = 15;
 
 /** Keeps all connections busy, and returns their numbers of responses. */
 async function shares(port: number): Promise<Int32Array> {
