@@ -130,11 +130,11 @@ export interface Timeouts {
   /** For which an idle connection is kept even if all connections are taken. */
   minIdle: number;
   /**
-   * For each write of a response. Minutes, because a full send buffer takes more octets only when a
-   * third of it is free: with 4 MB on loopback a steady reader of 20 kB/s lets one write wait for 70 s.
+   * For each write of a response. Minutes, because a full send buffer accepts octets again only
+   * when a third of it is free: with 4 MB a steady reader of 20 kB/s blocks a write for 70 s.
    */
   write: number;
-  /** After a change of a file, until its times tell the next one apart: Deno's ctime has whole seconds. */
+  /** After a change of a file, until its times show the next one: Deno's ctime is in seconds. */
   settle: number;
   /** For the client to close after the last response. */
   linger: number;
@@ -237,13 +237,13 @@ interface Content extends Pick<Representation, "octets" | "size" | "etag"> {
   isText: boolean;
 }
 
-/** What a response was made from, to find out later whether that has changed. */
+/** The files that a response was made from, to find out later whether they have changed. */
 interface Basis {
   /** Path of the request. */
   path: string;
-  /** Files and folders whose identity and times tell; empty if only a new response can tell. */
+  /** Files and folders to stat again; empty if only a new response shows a change. */
   sources: readonly string[];
-  /** What these looked like, or what else identifies this version of the response. */
+  /** Identity and times of the sources, or another text that identifies the version. */
   version: string;
 }
 
@@ -253,28 +253,28 @@ interface HttpResponse {
   fields: readonly Field[];
   content: readonly BodyPart[];
   file?: SourceFile | undefined;
-  /** Undefined if no file or folder decides. */
+  /** Undefined if the response does not depend on files. */
   basis?: Basis | undefined;
-  /** Chunks (RFC 9112 §7.1) that are made while they are sent, instead of content. */
+  /** Chunks (RFC 9112 §7.1) in place of content; made while they are sent. */
   chunks?: Chunks | undefined;
-  /** True for what pages of other origins must not read, whatever the options say. */
+  /** True if pages of other origins must not read it, even with --cors or --header. */
   isPrivate?: boolean;
 }
 
-/** Makes the chunks of a response, for a connection. */
+/** Makes the octets that follow the first write of a response. */
 type Chunks = (connection: Connection) => AsyncIterable<Uint8Array<ArrayBuffer>>;
 
-/** A response as it goes out: octets in one write, then perhaps the rest piece by piece. */
+/** A response as it is sent: octets in one write, then the rest, if there is one, in parts. */
 interface EncodedResponse {
   octets: Uint8Array<ArrayBuffer>;
   file: SourceFile | undefined;
   rest: Chunks | undefined;
   isKeptAlive: boolean;
-  /** Whether unread input may be waiting, so that a plain close could destroy the answer. */
+  /** True if unread input may be waiting; then a plain close could destroy the response. */
   needsLingeringClose: boolean;
-  /** The part of the content that is in the octets. */
+  /** Length of the content that is in the octets. */
   content: number;
-  /** Where in the octets the value of our Date begins; -1 if the user gives that field. */
+  /** Offset of the value of Date in the octets; -1 if `--header` gives that field. */
   dateAt: number;
   basis: Basis | undefined;
   exchange: Pick<Exchange, "line" | "fields" | "status" | "due">;
@@ -325,12 +325,13 @@ const MAX_RANGES = 16;
 const MAX_OVERLAPS = 2;
 /** Entries that a listing shows at most. */
 const MAX_LISTED = 10_000;
+/** Default number of connections that are served at once. */
 const MAX_CONNECTIONS = 1_000;
-/** How often a waiting connection looks for an idle one to take the place of (ms). */
+/** Interval at which a waiting connection looks for an idle one to replace (ms). */
 const EVICTION_INTERVAL = 100;
-/** Above this number of open connections they are served in rounds. */
+/** Number of open connections above which they are served in rounds. */
 const MAX_WITHOUT_ROUNDS = 256;
-/** Answers in a turn of the event loop that used it up: 128 operations, less a few others. */
+/** Responses in a turn of the event loop that is full: 128 operations, less a few of other kinds. */
 const FULL_TURN = 120;
 /** A file up to this size is sent with its header in one write (octets). */
 const MAX_INLINE = 131_072;
@@ -342,22 +343,24 @@ const MAX_SAMPLE = 65_536;
 const MAX_SLICE = 5;
 /** Time after the start at which node:fs is loaded (ms). */
 const NODE_FS_DELAY = 50;
-/** How much of a larger file is read at once, in octets. */
-const BLOCK = 524_288;
-/** Above this total, transfers read less at once, and how little at least (octets). */
-const MAX_BLOCKS = 8_388_608;
-const MIN_BLOCK = 16_384;
-/** Time for which a response is repeated without asking for the times of its file again (ms). */
+/** Largest part of a file that is read at once (octets). */
+const READ_SIZE = 524_288;
+/** Smallest part of a file that is read at once (octets). */
+const MIN_READ_SIZE = 16_384;
+/** What all transfers together read at once; many transfers read smaller parts (octets). */
+const MAX_READ_TOTAL = 8_388_608;
+/** Time for which a cached response is used before its files are checked again (ms). */
 const CACHE_MS = 20;
-/** Number of times that a response is made before one is given that may be too old. */
+/** Largest number of times that a response is made because its files change meanwhile. */
 const MAX_TRIES = 3;
-/** Lifetime of contents and responses that are kept: a change through mmap may leave the times alone (ms). */
+/** Lifetime of cached contents and responses (ms). A change through mmap may not change the times. */
 const CONTENTS_MS = 10_000;
-/** Memory that a kept value costs beyond its octets and its key, measured (octets). */
+/** Memory of a cache entry besides its octets and its key, measured (octets). */
 const ENTRY_COST = 1_200;
-/** The longest request that the table of answers knows, and all that it holds, in octets. */
+/** Longest request that the cache looks up (octets). */
 const MAX_KEY = 2_048;
-const MAX_KEPT = 67_108_864;
+/** Memory of a cache (octets). */
+const MAX_CACHE = 67_108_864;
 
 /** Methods that get a response with content, and methods that get 405 (RFC 9110 §9.3, RFC 5789). */
 const ALLOWED_METHODS = ["GET", "HEAD", "OPTIONS"];
@@ -379,48 +382,50 @@ const encoder = new TextEncoder();
 
 // ---- Engine: the service -----------------------------------------------
 
-/** One service: its options, and what its connections share. */
+/** A running service: its options, and the state that its connections share. */
 interface Service extends ServeOptions {
   timeouts: Readonly<Timeouts>;
   responses: ResponseCache;
-  /** What small files held when they looked like this: device, inode, size and times. */
+  /** Contents of small files by device, inode, size and times. */
   contents: BoundedMap<Content>;
   connections: Set<Connection>;
   summary: Summary;
-  /** Lets many busy connections take turns. */
+  /** Gives each of many busy connections its turn. */
   rounds: Rounds;
   /** Makes listings, one after the other. */
   listings: SlicedWork;
-  /** Responses from files that are being sent. */
+  /** Number of files that are being sent. */
   transfers: number;
-  /** The longest request that is looked up in the cache (octets): none while its lines are shown. */
+  /** Longest request that the cache looks up (octets); 0 while header lines are shown. */
   maxKey: number;
-  /** Number of connections so far. */
+  /** Number of connections accepted so far. */
   accepted: number;
-  /** Shows the wire in the browser; undefined without --wire. */
+  /** The page that shows the wire; undefined without `--wire`. */
   view: WireView | undefined;
-  /** Resolves when a connection has ended; undefined while nothing waits for that. */
+  /** Resolves when a connection has closed; undefined while nothing waits for it. */
   slotFreed: PromiseWithResolvers<void> | undefined;
 }
 
-/** A connection. It answers from the first octet of a request to the end of its response. */
+/** A connection. */
 interface Connection {
   wire: Wire;
-  /** Counts from 1. */
+  /** The first connection is 1. */
   number: number;
+  /** Address of the client. */
   remote: string;
-  state: "idle" | "answering" | "viewing" | "hanging up";
-  /** When it became idle, in the time of performance.now(). */
+  /** Answering lasts from the first octet of a request to the end of its response. */
+  state: "idle" | "answering" | "viewing" | "closing";
+  /** Time at which it became idle (`performance.now()`). */
   idleSince: number;
   /** Octets of content of the current response that were sent. */
   sent: number;
 }
 
 /**
- * Answers HTTP/1.1 requests until the signal aborts. Then it accepts no more, hangs up on idle
- * clients, and resolves once the others have their answer, after five seconds at the most.
+ * Answers HTTP/1.1 requests until the signal aborts. Then it accepts no connection, closes idle
+ * ones, and resolves when the others have their response, after five seconds at most.
  *
- * The caller opens the listeners. What a client does never rejects the promise.
+ * The caller opens the listeners. Nothing that a client does rejects the promise.
  */
 export async function serve(
   listeners: readonly Listener[],
@@ -442,41 +447,46 @@ export async function serve(
     slotFreed: undefined,
   };
   const loaded = loadNodeFs();
-  let patience: ReturnType<typeof setTimeout> | undefined;
+  let shutdownTimer: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     for (const listener of listeners) listener.close();
-    let answers = 0;
-    for (const { wire, state } of service.connections) {
-      if (state === "idle" || state === "viewing") wire.close();
-      if (state === "answering") answers++;
-    }
-    if (answers > 0) service.onDraining?.(answers);
-    patience = setTimeout(() => {
+    closeIdle(service);
+    shutdownTimer = setTimeout(() => {
       for (const { wire } of service.connections) wire.close();
     }, service.timeouts.shutdown);
-    wake(service);
   };
   if (options.signal.aborted) stop();
   else options.signal.addEventListener("abort", stop, { once: true });
   await Promise.all(listeners.map((listener) => acceptFrom(listener, service)));
   while (service.connections.size > 0) await nextFreed(service);
-  clearTimeout(patience);
+  clearTimeout(shutdownTimer);
   await loaded;
   return service.summary;
 }
 
-/** Lets those go on who wait for a connection to end. */
+/** Closes the connections that wait for nothing but the client, at the end of the service. */
+function closeIdle(service: Service): void {
+  let responses = 0;
+  for (const { wire, state } of service.connections) {
+    if (state === "idle" || state === "viewing") wire.close();
+    if (state === "answering") responses++;
+  }
+  if (responses > 0) service.onDraining?.(responses);
+  wake(service);
+}
+
+/** Wakes everything that waits for a connection to close. */
 function wake(service: Service): void {
   service.slotFreed?.resolve();
   service.slotFreed = undefined;
 }
 
-/** Waits for a connection to end. */
+/** Waits for a connection to close. */
 function nextFreed(service: Service): Promise<void> {
   return (service.slotFreed ??= Promise.withResolvers()).promise;
 }
 
-/** Accepts until the listener is closed; neither a reset nor want of descriptors ends it. */
+/** Accepts connections until the listener is closed. Resets and a lack of descriptors are survived. */
 async function acceptFrom(listener: Listener, service: Service): Promise<void> {
   for (let pause = 5; !service.signal.aborted;) {
     try {
@@ -491,10 +501,11 @@ async function acceptFrom(listener: Listener, service: Service): Promise<void> {
       if (service.signal.aborted) conn[Symbol.dispose]();
       else serveConnection(conn, service);
     } catch (error) {
-      if (error instanceof Deno.errors.BadResource) return; // closed, by us
+      if (error instanceof Deno.errors.BadResource) return; // the service closed the listener
       const code = error instanceof Error && "code" in error ? error.code : undefined;
-      if (["ENOTCONN", "ECONNABORTED", "ECONNRESET"].some((gone) => gone === code)) continue;
-      // EMFILE and the like: a descriptor will be freed. Those who left keep nobody waiting.
+      // The client has reset the connection already: no pause, because others may be waiting.
+      if (["ENOTCONN", "ECONNABORTED", "ECONNRESET"].some((reset) => reset === code)) continue;
+      // EMFILE and the like: a descriptor becomes free when a connection closes.
       await new Promise((resolve) => setTimeout(resolve, pause));
       pause = Math.min(pause * 2, 1_000);
     }
@@ -502,9 +513,9 @@ async function acceptFrom(listener: Listener, service: Service): Promise<void> {
 }
 
 /**
- * Makes room for a new connection, so that one address cannot lock out the others: closes the longest
- * idle connection of the address that holds most. One that became idle just now is kept, because its
- * next request may be on the way.
+ * Closes the longest idle connection of the address that holds most, so that one address cannot lock
+ * out the others. A connection that has just become idle stays, because its next request may be on
+ * the way.
  */
 function closeLongestIdle({ connections, timeouts }: Service): void {
   const latest = performance.now() - timeouts.minIdle;
@@ -519,7 +530,7 @@ function closeLongestIdle({ connections, timeouts }: Service): void {
   longest?.wire.close();
 }
 
-/** One connection from accept to close; nothing that happens to it concerns the others. */
+/** Serves one connection until it closes. No error in it affects the others. */
 async function serveConnection(conn: Deno.TcpConn | Deno.TlsConn, service: Service): Promise<void> {
   const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
   const number = ++service.accepted;
@@ -527,7 +538,7 @@ async function serveConnection(conn: Deno.TcpConn | Deno.TlsConn, service: Servi
   const connection: Connection = { wire, number, remote, state: "idle", idleSince: 0, sent: 0 };
   service.connections.add(connection);
   try {
-    if ("setNoDelay" in conn) conn.setNoDelay(); // or small answers wait 40 ms
+    if ("setNoDelay" in conn) conn.setNoDelay(); // otherwise small responses wait 40 ms
     await answerRequests(connection, service);
   } catch (error) {
     if (!(error instanceof WireError)) service.onError?.(error);
@@ -538,39 +549,39 @@ async function serveConnection(conn: Deno.TcpConn | Deno.TlsConn, service: Servi
   }
 }
 
-/** Reads requests and answers them, in their order, as long as the connection persists. */
+/** Reads requests and answers them in order until the connection ends. This is the hot path. */
 async function answerRequests(connection: Connection, service: Service): Promise<void> {
   const { wire } = connection;
   const { timeouts } = service;
-  for (let patience = timeouts.request;; patience = timeouts.idle) {
+  for (let timeout = timeouts.request;; timeout = timeouts.idle) {
     connection.state = "idle";
-    connection.idleSince = wire.setDeadline(patience);
+    connection.idleSince = wire.setDeadline(timeout);
     if (wire.available === 0 && !await wire.fill()) return;
     connection.state = "answering";
     const started = service.log ? performance.now() : 0;
 
     const { buffered } = wire;
     const key = buffered.length <= service.maxKey ? keyDecoder.decode(buffered) : "";
-    let answer = service.responses.get(key);
-    if (answer) wire.skip(buffered.length);
-    else answer = await answerNext(connection, key, service);
-    if (answer === undefined) return;
+    let response = service.responses.get(key);
+    if (response) wire.skip(buffered.length);
+    else response = await readAndRespond(connection, key, service);
+    if (response === undefined) return;
     connection.sent = 0;
     try {
-      await wire.write(answer.octets, timeouts.write);
-      connection.sent = answer.content;
-      if (answer.rest) await sendRest(answer.rest, connection, service);
+      await wire.write(response.octets, timeouts.write);
+      connection.sent = response.content;
+      if (response.rest) await sendRest(response.rest, connection, service);
     } catch (error) {
-      finish(answer, connection, service, started, describeCut(error, service));
+      finish(response, connection, service, started, describeCut(error, service));
       throw error;
     }
-    finish(answer, connection, service, started);
-    if (answer.isKeptAlive && !service.signal.aborted) {
+    finish(response, connection, service, started);
+    if (response.isKeptAlive && !service.signal.aborted) {
       if (service.connections.size > MAX_WITHOUT_ROUNDS) await service.rounds.end(connection);
       continue;
     }
-    connection.state = "hanging up";
-    if (answer.needsLingeringClose || wire.available > 0) {
+    connection.state = "closing";
+    if (response.needsLingeringClose || wire.available > 0) {
       await wire.lingeringClose(timeouts.linger);
     }
     return;
@@ -579,17 +590,17 @@ async function answerRequests(connection: Connection, service: Service): Promise
 
 /**
  * Serves many busy connections in rounds, so that each gets its share. A turn of Deno's event loop
- * completes at most 128 operations. In the next turn, sockets that became ready in the meantime go
- * before those that were left over, so the same 128 of 1,000 connections are served again and again.
- * Here a connection reads its next request only after the round, which ends with the first turn that
- * answers fewer requests than a full turn would: then nothing was left over.
+ * completes at most 128 operations, and the next turn prefers sockets that became ready meanwhile
+ * to those that are left over: of 1,000 busy connections the same 128 are served again and again.
+ * Here a connection waits after its response until the round ends. A round ends with the first turn
+ * that is not full, because then no connection is left over.
  */
 class Rounds {
-  #answered = 0; // in this turn of the event loop
+  #answered = 0; // responses in this turn
   #round = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Counts the connection as answered, and waits for the end of the round. */
+  /** Counts a response, and waits for the end of the round. */
   end(connection: Connection): Promise<void> {
     connection.state = "idle";
     if (this.#answered++ === 0) setImmediate(() => this.#endTurn());
@@ -601,8 +612,8 @@ class Rounds {
     const isFull = this.#answered >= FULL_TURN;
     this.#answered = 0;
     if (!isFull) this.#endRound();
-    // If nothing was left over after a full turn, nothing answers in the next one either. A timer that
-    // is late, because the process had to wait for a core, comes before the sockets of its turn.
+    // If no connection is left over, the next turn has no response. setImmediate, because a late
+    // timer (the process waited for a core) runs before the sockets of its turn.
     else this.#timer = setTimeout(() => setImmediate(() => this.#endIdleTurn()), 1);
   }
 
@@ -617,27 +628,28 @@ class Rounds {
   }
 }
 
-/** Makes keys for the cache; twelve times as fast as toByteString. */
+/** Makes cache keys; 12 times as fast as toByteString. */
 const keyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** A response that may be repeated. */
+/** A cached response. */
 interface CacheEntry {
-  answer: EncodedResponse;
-  /** When its basis was last known to be unchanged (ms since 1970). */
+  response: EncodedResponse;
+  /** Time of the last check that its files have not changed (ms since 1970). */
   checked: number;
-  /** Number of changes that the service had seen then. */
+  /** Number of changes that the cache knew at that time. */
   changes: number;
-  /** Its Date field. */
+  /** Value of its Date field. */
   date: string;
 }
 
 /**
- * Keeps responses under all the octets of their requests, because requests on kept connections repeat
- * octet for octet: a hit costs one read, one look-up and one write.
+ * Caches responses by all octets of their request, because requests on kept connections repeat octet
+ * for octet. A hit costs one read, one look-up and one write.
  *
- * A change is seen after CACHE_MS at the latest: then an entry is used only if its files and folders
- * still have the same times, and it gets a new Date. And no older version follows a newer one: as soon as one response shows a
- * change, every entry is checked before it is used again, and every response in the making as well.
+ * After CACHE_MS a response is used only if its files and folders have the same times as before; then
+ * it gets a new Date. So a change is visible after 20 ms. An older version never follows a newer one:
+ * when a response shows a change, every cached response is checked before its next use, and every
+ * response in the making before it is sent.
  */
 class ResponseCache {
   #changes = 0;
@@ -645,30 +657,31 @@ class ResponseCache {
   #date = "";
   readonly #entries = new BoundedMap<CacheEntry>(CONTENTS_MS);
   readonly #making = new Map<string, Promise<EncodedResponse>>();
-  /** The version that was given last for a path. */
-  readonly #versions = new BoundedMap<string>(Infinity, MAX_KEPT / 4);
+  /** The version that was sent last, by path. */
+  readonly #versions = new BoundedMap<string>(Infinity, MAX_CACHE / 4);
 
-  /** Returns the response to exactly these octets, if there is one that is still true. */
+  /** Returns the cached response to a request, or undefined if there is none or it is out of date. */
   get(key: string): EncodedResponse | undefined {
     const now = Date.now();
     const entry = this.#entries.get(key, now);
     if (entry === undefined) return undefined;
     const age = now - entry.checked; // negative after the clock was set back
-    if (age >= 0 && age < CACHE_MS && entry.changes === this.#changes) return entry.answer;
-    if (!isUnchanged(entry.answer.basis)) return undefined;
+    if (age >= 0 && age < CACHE_MS && entry.changes === this.#changes) return entry.response;
+    if (!isUnchanged(entry.response.basis)) return undefined;
     entry.checked = now;
     entry.changes = this.#changes;
-    if (entry.date !== this.date) entry.answer = withDate(entry.answer, this.date);
+    if (entry.date !== this.date) entry.response = withDate(entry.response, this.date);
     entry.date = this.date;
-    return entry.answer;
+    return entry.response;
   }
 
   /**
-   * Makes the response to these octets, which are one request, and keeps it if it is complete in
-   * memory. Concurrent identical requests share one: when the cache expires, 64 clients would
-   * otherwise each make it, in 5 ms.
+   * Makes the response to a request and caches it if it is complete in memory. Concurrent
+   * identical requests share one computation: 64 clients at once when a response expires.
+   *
+   * @param key All octets of the request, and no others.
    */
-  async share(key: string, make: () => Promise<EncodedResponse>): Promise<EncodedResponse> {
+  async singleFlight(key: string, make: () => Promise<EncodedResponse>): Promise<EncodedResponse> {
     const making = this.#making.get(key);
     if (making) {
       await making.catch(() => {});
@@ -679,42 +692,42 @@ class ResponseCache {
     try {
       const made = this.make(make);
       this.#making.set(key, made);
-      const answer = await made;
-      if (date === this.date && isRepeatable(key, answer)) {
-        // The fields of a request, which the log may want, take some eight times its octets.
-        const size = 8 * key.length + answer.octets.length;
-        this.#entries.set(key, { answer, checked, changes: this.#changes, date }, size);
+      const response = await made;
+      if (isCacheable(key, response)) {
+        // The parsed fields of a request, for the log, take about eight times its octets.
+        const size = 8 * key.length + response.octets.length;
+        this.#entries.set(key, { response, checked, changes: this.#changes, date }, size);
       }
-      return answer;
+      return response;
     } finally {
       this.#making.delete(key);
     }
   }
 
-  /** Makes a response; again, if a newer version than its own may have been given in the meantime. */
+  /** Makes a response. Makes it again if a newer version may have been sent in the meantime. */
   async make(make: () => Promise<EncodedResponse>): Promise<EncodedResponse> {
     for (let tries = 1;; tries++) {
       const changes = this.#changes;
-      const answer = await make();
-      if (answer.basis === undefined) return answer;
-      if (changes === this.#changes || isUnchanged(answer.basis) || tries === MAX_TRIES) {
-        this.#give(answer.basis);
-        return answer;
+      const response = await make();
+      if (response.basis === undefined) return response;
+      if (changes === this.#changes || isUnchanged(response.basis) || tries === MAX_TRIES) {
+        this.#noteVersion(response.basis);
+        return response;
       }
-      answer.file?.close();
+      response.file?.close();
     }
   }
 
-  /** Notes the version that is given for a path; another one than the last is a change. */
-  #give({ path, version }: Basis): void {
+  /** Notes the version that is sent for a path. A version other than the last one is a change. */
+  #noteVersion({ path, version }: Basis): void {
     const last = this.#versions.get(path);
     if (last === version) return;
     this.#versions.set(path, version, version.length);
-    const isEmptied = this.#versions.size === 1; // then every path may have had another one
+    const isEmptied = this.#versions.size === 1; // the last versions of other paths are forgotten
     if (last !== undefined || isEmptied) this.#changes++;
   }
 
-  /** The time as an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
+  /** The current time as an IMF-fixdate (RFC 9110 §5.6.7). Computed once a second. */
   get date(): string {
     const now = Date.now();
     const second = now - now % 1_000;
@@ -724,15 +737,15 @@ class ResponseCache {
   }
 }
 
-/** Returns a copy with another Date; the octets of the first may be on their way to a client. */
-function withDate(answer: EncodedResponse, date: string): EncodedResponse {
-  if (answer.dateAt < 0) return answer;
-  const octets = answer.octets.slice();
-  encoder.encodeInto(date, octets.subarray(answer.dateAt));
-  return { ...answer, octets };
+/** Returns a copy with another Date. A copy, because the octets may be in a pending write. */
+function withDate(response: EncodedResponse, date: string): EncodedResponse {
+  if (response.dateAt < 0) return response;
+  const octets = response.octets.slice();
+  encoder.encodeInto(date, octets.subarray(response.dateAt));
+  return { ...response, octets };
 }
 
-/** True if the files and folders of a response look as they did; false if they cannot tell. */
+/** Returns true if the files of a response have not changed, false if they have or it is unknown. */
 function isUnchanged(basis: Basis | undefined): boolean {
   if (basis === undefined) return true;
   if (basis.sources.length === 0) return false;
@@ -743,24 +756,24 @@ function isUnchanged(basis: Basis | undefined): boolean {
   }
 }
 
-/** Returns what tells one version of a file or folder from another. */
+/** Returns a text that differs between two versions of a file or folder. */
 function fileKey({ dev, ino, size, mtime, ctime }: FileState): string {
   return `${dev},${ino},${size},${mtime?.getTime()},${ctime?.getTime()}`;
 }
 
-/** True if a response may be given again to the same octets. */
-function isRepeatable(key: string, answer: EncodedResponse): boolean {
-  if (key.includes("\ufffd")) return false; // different octets that are not UTF-8 have the same key
-  return answer.rest === undefined && (answer.isKeptAlive || !answer.needsLingeringClose);
+/** Returns true if a response may be cached. */
+function isCacheable(key: string, response: EncodedResponse): boolean {
+  if (key.includes("\ufffd")) return false; // not UTF-8: different octets have the same key
+  return response.rest === undefined && (response.isKeptAlive || !response.needsLingeringClose);
 }
 
-/** A map that holds `maxOctets` at most, and nothing for longer than `maxAge` ms. */
+/** A map of at most `maxOctets` that forgets everything after `maxAge` ms. */
 class BoundedMap<T> {
   #octets = 0;
   #since = Date.now();
   readonly #kept = new Map<string, T>();
 
-  constructor(readonly maxAge = Infinity, readonly maxOctets = MAX_KEPT) {}
+  constructor(readonly maxAge = Infinity, readonly maxOctets = MAX_CACHE) {}
 
   get size(): number {
     return this.#kept.size;
@@ -772,8 +785,10 @@ class BoundedMap<T> {
   }
 
   /**
-   * Keeps a value that has so many octets; everything older goes if there is no room for it. A value
-   * that is replaced stays in the count, because it may be in use still.
+   * Stores a value. Removes all others first if there is no room. A replaced value stays in the
+   * count, because it may still be in use.
+   *
+   * @param octets Size of the value.
    */
   set(key: string, value: T, octets: number): void {
     const cost = octets + 2 * key.length + ENTRY_COST;
@@ -790,11 +805,11 @@ class BoundedMap<T> {
 }
 
 /**
- * Reads one request and makes its answer; undefined if the client hung up before it began.
+ * Reads a request and makes its response. Returns undefined if the client closed before a request.
  *
- * @param key What has come of it already.
+ * @param key The received octets as a cache key; "" if they are too long or the cache is off.
  */
-async function answerNext(
+async function readAndRespond(
   connection: Connection,
   key: string,
   service: Service,
@@ -806,19 +821,19 @@ async function answerNext(
     const lines = await readHead(wire, service.timeouts.request);
     if (lines === null) return undefined;
     [line = ""] = lines;
-    show(service, connection, "<", line, [...lines, ""]);
+    showLines(service, connection, "<", line, [...lines, ""]);
     const request = parseRequest(lines, service.secure ?? false);
     const isBodyRead = await dropBody(wire, request, service.timeouts.request);
     const make = async () =>
       encodeResponse(await respond(request, service), request, isBodyRead, service);
     const isKey = key !== "" && wire.received === received && wire.available === 0;
-    const answer =
-      await (isKey ? service.responses.share(key, make) : service.responses.make(make));
-    return showAnswer(service, connection, answer);
+    const response =
+      await (isKey ? service.responses.singleFlight(key, make) : service.responses.make(make));
+    return showResponse(service, connection, response);
   } catch (error) {
     line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
-    // The end of such a request cannot be told, so the connection ends with the answer.
-    return showAnswer(
+    // The end of a malformed request is unknown, so the connection ends with the response.
+    return showResponse(
       service,
       connection,
       encodeResponse(refusal(error), { line }, false, service),
@@ -826,7 +841,7 @@ async function answerNext(
   }
 }
 
-/** Returns the response to a request that is not understood; throws any other error. */
+/** Returns the response to a malformed request; rethrows any other error. */
 function refusal(error: unknown): HttpResponse {
   if (error instanceof MalformedError) return errorResponse(400);
   if (error instanceof LimitError) return errorResponse(431);
@@ -834,20 +849,20 @@ function refusal(error: unknown): HttpResponse {
   throw error;
 }
 
-/** Shows the header section of an answer, and returns the answer. */
-function showAnswer(
+/** Shows the header section of a response; returns the response. */
+function showResponse(
   service: Service,
   connection: Connection,
-  answer: EncodedResponse,
+  response: EncodedResponse,
 ): EncodedResponse {
-  if (!service.trace && !service.view) return answer;
-  const head = toByteString(answer.octets.subarray(0, answer.octets.length - answer.content));
-  show(service, connection, ">", answer.exchange.line, head.slice(0, -2).split("\r\n"));
-  return answer;
+  if (!service.trace && !service.view) return response;
+  const head = toByteString(response.octets.subarray(0, response.octets.length - response.content));
+  showLines(service, connection, ">", response.exchange.line, head.slice(0, -2).split("\r\n"));
+  return response;
 }
 
-/** Shows the lines of a header section in the trace and in the browser, without what is secret. */
-function show(
+/** Shows a header section in the trace and in the browser, without its secrets. */
+function showLines(
   service: Service,
   connection: Connection,
   mark: "<" | ">",
@@ -870,7 +885,7 @@ function hideToken(line: string, { wireToken }: Service): string {
   return wireToken === undefined ? line : line.replaceAll(wireToken, "[token]");
 }
 
-/** Sends what does not fit into one write: the pieces of a file, or events. */
+/** Sends what does not fit into one write: parts of a file, or events. */
 async function sendRest(rest: Chunks, connection: Connection, service: Service): Promise<void> {
   for await (const octets of rest(connection)) {
     await connection.wire.write(octets, service.timeouts.write);
@@ -878,18 +893,18 @@ async function sendRest(rest: Chunks, connection: Connection, service: Service):
   }
 }
 
-/** Counts and logs a response, whether it was sent whole or cut short. */
+/** Counts and logs a response that was sent or cut short. */
 function finish(
-  answer: EncodedResponse,
+  response: EncodedResponse,
   { remote, sent }: Connection,
   service: Service,
   started: number,
   cut?: string,
 ): void {
-  answer.file?.close();
+  response.file?.close();
   service.summary.requests++;
   service.summary.sent += sent;
-  service.log?.({ ...answer.exchange, remote, sent, cut, ms: performance.now() - started });
+  service.log?.({ ...response.exchange, remote, sent, cut, ms: performance.now() - started });
 }
 
 /** Returns why a response was cut short, for the log. */
@@ -2077,20 +2092,56 @@ function errorResponse(reason: number | HttpError, more: Field[] = []): HttpResp
 // ---- Engine: the response ----------------------------------------------
 
 /**
- * Puts a response into octets: status line, fields, and the content that is in memory.
+ * Encodes the status line, the fields and the content that is in memory.
  *
- * @param request The request, or only its line if no more could be understood.
- * @param isBodyRead Whether its end was seen, so that the connection can go on.
+ * @param request The request, or only its line if it is malformed.
+ * @param isBodyRead True if the body was read to its end, so that the connection can go on.
  */
 function encodeResponse(
-  { status, fields, content, file, basis, chunks, isPrivate = false }: HttpResponse,
+  response: HttpResponse,
   request: HttpRequest | { line: string },
   isBodyRead: boolean,
   service: Service,
 ): EncodedResponse {
-  const understood = "method" in request ? request : undefined;
-  const isKeptAlive = isBodyRead && !chunks && (understood?.isKeptAlive ?? false) &&
+  const { status, content, file, basis, chunks } = response;
+  const parsed = "method" in request ? request : undefined;
+  const isKeptAlive = isBodyRead && !chunks && parsed?.isKeptAlive === true &&
     !service.signal.aborted;
+  const isLast = isBodyRead && parsed?.isKeptAlive === false; // the client sends nothing more
+  const fields = fieldsOf(response, isKeptAlive, parsed?.isHttp10 ?? false, service);
+  const statusLine = `HTTP/1.1 ${status} ${REASONS.get(status)}\r\n`;
+  const head = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+
+  const due = request.line.startsWith("HEAD ") ? [] : content; // RFC 9110 §9.3.2, errors too
+  const inMemory = due.filter((part) => part instanceof Uint8Array);
+  const fromFile = inMemory.length < due.length ? file : undefined;
+  if (!fromFile) file?.close();
+  const parts = [encoder.encode(`${statusLine}${head}\r\n`), ...fromFile ? [] : inMemory];
+  return {
+    octets: concat(parts),
+    content: lengthOf(parts.slice(1)),
+    dateAt: head.startsWith("Date: ") ? `${statusLine}Date: `.length : -1,
+    rest: fromFile ? () => readParts(fromFile, due, service) : chunks,
+    file: fromFile,
+    isKeptAlive,
+    basis,
+    needsLingeringClose: !isLast || fromFile !== undefined,
+    exchange: {
+      line: hideToken(request.line, service),
+      fields: parsed?.fields ?? new Fields(),
+      status,
+      due: lengthOf(due),
+    },
+  };
+}
+
+/** Returns the fields of a response. Those that the user gives replace others of the same name. */
+function fieldsOf(
+  { status, fields, content, chunks, isPrivate = false }: HttpResponse,
+  isKeptAlive: boolean,
+  isHttp10: boolean,
+  service: Service,
+): Field[] {
   const own: Field[] = [
     ["Date", service.responses.date],
     ["Server", `http_server/${VERSION}`],
@@ -2101,62 +2152,40 @@ function encodeResponse(
     own.push(["Content-Length", String(lengthOf(content))]);
   }
   if (!isKeptAlive) own.push(["Connection", "close"]);
-  else if (understood?.isHttp10) own.push(["Connection", "keep-alive"]);
-  // A refusal is asked for anew each time, whatever may be kept.
+  else if (isHttp10) own.push(["Connection", "keep-alive"]);
+  // An error is requested anew each time, however long other responses may be cached.
   const cache = status < 305 || service.cache === "no-store" ? service.cache : undefined;
   own.push(["Cache-Control", isPrivate ? "no-store" : cache ?? "no-cache"]);
   own.push(["X-Content-Type-Options", "nosniff"]);
-  if (service.cors && !isPrivate) {
+  if (isPrivate) return own;
+  if (service.cors) {
     own.push(["Access-Control-Allow-Origin", "*"]);
     own.push(["Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag"]);
   }
-  const given = isPrivate ? [] : service.fields ?? [];
+  const given = service.fields ?? [];
   const replaced = given.map(([name]) => name.toLowerCase());
-  const all = [...own.filter(([name]) => !replaced.includes(name.toLowerCase())), ...given];
-  const lines = all.map(([name, value]) => `${name}: ${value}`);
-  lines.unshift(`HTTP/1.1 ${status} ${REASONS.get(status)}`);
-
-  const due = request.line.startsWith("HEAD ") ? [] : content; // RFC 9110 §9.3.2, errors too
-  const inMemory = due.filter((piece) => piece instanceof Uint8Array);
-  const fromFile = inMemory.length < due.length ? file : undefined;
-  if (!fromFile) file?.close();
-  const pieces = [encoder.encode(`${lines.join("\r\n")}\r\n\r\n`), ...fromFile ? [] : inMemory];
-  return {
-    octets: concat(pieces),
-    content: lengthOf(pieces.slice(1)),
-    dateAt: replaced.includes("date") ? -1 : `${lines[0]}\r\nDate: `.length,
-    rest: fromFile ? () => readParts(fromFile, due, service) : chunks,
-    file: fromFile,
-    isKeptAlive,
-    basis,
-    // Only of a client that ends by its own wish nothing more is to come.
-    needsLingeringClose: !isBodyRead || isKeptAlive || understood?.isKeptAlive !== false ||
-      fromFile !== undefined,
-    exchange: {
-      line: hideToken(request.line, service),
-      fields: understood?.fields ?? new Fields(),
-      status,
-      due: lengthOf(due),
-    },
-  };
+  return [...own.filter(([name]) => !replaced.includes(name.toLowerCase())), ...given];
 }
 
 /**
- * Reads pieces block by block; each is good until the next is asked for. Never more than is due,
- * if the file has grown; if it has become shorter, the connection must end. To wait for each block
- * costs a tenth of the speed, and lets the others have their turn: without it three fast readers
- * made a small answer take 145 ms, not 2.
+ * Reads parts of a file block by block. A block is valid until the next one is requested. Never
+ * reads more than was promised, even if the file has grown.
+ *
+ * Asynchronous reads are 10 % slower than synchronous ones but keep the event loop fair: without them
+ * three fast readers made a small response take 145 ms instead of 2.
+ *
+ * @throws {Error} If the file has become shorter; the connection must end then.
  */
-async function* readParts(file: SourceFile, pieces: readonly BodyPart[], service: Service) {
+async function* readParts(file: SourceFile, parts: readonly BodyPart[], service: Service) {
   service.transfers++;
   try {
-    const block = new Uint8Array(blockSize(service.transfers));
-    for (const piece of pieces) {
-      if (piece instanceof Uint8Array) {
-        yield piece;
+    const block = new Uint8Array(readSize(service.transfers));
+    for (const part of parts) {
+      if (part instanceof Uint8Array) {
+        yield part;
         continue;
       }
-      for (let { first, last } = piece; first <= last;) {
+      for (let { first, last } = part; first <= last;) {
         const wanted = Math.min(last - first + 1, block.length);
         const count = await file.read(block.subarray(0, wanted), first);
         if (count === 0) throw new Error("A file became shorter while it was sent");
@@ -2169,16 +2198,16 @@ async function* readParts(file: SourceFile, pieces: readonly BodyPart[], service
   }
 }
 
-/** Returns how much of a file one of many transfers reads at once, so that all stay bounded (octets). */
-function blockSize(transfers: number): number {
-  return Math.min(BLOCK, Math.max(MIN_BLOCK, Math.floor(MAX_BLOCKS / transfers)));
+/** Returns the size of the reads of one of many transfers (octets). */
+function readSize(transfers: number): number {
+  return Math.min(READ_SIZE, Math.max(MIN_READ_SIZE, Math.floor(MAX_READ_TOTAL / transfers)));
 }
 
 // ---- Engine: the wire in the browser -----------------------------------
 
 /** Number of pages that may show the wire at once. */
 const MAX_VIEWERS = 4;
-/** What may wait to be sent to a page; what comes beyond is lost (UTF-16 units). */
+/** Largest size of the events that wait for a page; more are lost (UTF-16 units). */
 const MAX_VIEW_QUEUE = 262_144;
 
 /** A page that shows the wire. */
@@ -2188,17 +2217,17 @@ interface Viewer {
   /** Number of header sections that did not fit. */
   lost: number;
   isClosed: boolean;
-  /** Resolves when there is something to send, or the page is closed; then replaced. */
+  /** Resolves when there is an event to send or the page was closed; then replaced. */
   wake: PromiseWithResolvers<void>;
 }
 
 /**
  * Shows the header lines of all connections in the browser: a page at `/.wire`, and Server-Sent
- * Events (HTML Standard §9.2) at `/.wire/events`. Only who has the URL with the token gets them.
+ * Events (HTML Standard §9.2) at `/.wire/events`. Both need the token of the printed URL.
  */
 class WireView {
   readonly #viewers = new Set<Viewer>();
-  /** How the page itself was requested and sent: the first that it shows. */
+  /** Events for the request and response of the page itself, which it shows first. */
   #opening = "";
 
   constructor(readonly token: string) {}
@@ -2207,7 +2236,7 @@ class WireView {
     return /^\/\.wire(\/|$)/.test(path);
   }
 
-  /** Shows the lines of a header section to every viewer; its own stream is not shown. */
+  /** Sends the lines of a header section to every viewer, except those of the event streams. */
   show({ number, remote }: Connection, mark: "<" | ">", requestLine: string, lines: string[]) {
     const [, target = ""] = requestLine.split(" ");
     if (target.startsWith("/.wire/")) return;
@@ -2253,7 +2282,7 @@ class WireView {
     };
   }
 
-  /** Makes the chunks of a stream of events, until the client closes the connection. */
+  /** Makes the chunks of an event stream until the client closes the connection. */
   async *#events(connection: Connection, service: Service) {
     const { wire } = connection;
     const viewer: Viewer = {
@@ -2271,7 +2300,7 @@ class WireView {
       viewer.wake.resolve();
       wire.close();
     };
-    wire.fill().then(close, close); // the client sends nothing more, or it closes
+    wire.fill().then(close, close); // a client has nothing to send here, so it closes
     try {
       while (!viewer.isClosed) {
         if (viewer.queue !== "") yield encodeChunk(takeEvents(viewer));
@@ -2286,7 +2315,7 @@ class WireView {
   }
 }
 
-/** Takes the events that wait, with a note of how many were lost. */
+/** Returns the waiting events, with a note if some were lost, and empties the queue. */
 function takeEvents(viewer: Viewer): string {
   const note = viewer.lost > 0 ? `data: ${JSON.stringify({ lost: viewer.lost })}\n\n` : "";
   const events = viewer.queue + note;
@@ -2305,7 +2334,7 @@ function encodeChunk(text: string): Uint8Array<ArrayBuffer> {
   ]);
 }
 
-/** True if a page of another origin made the request (Fetch Metadata; RFC 6454 §7). */
+/** Returns true if a page of another origin made the request (Fetch Metadata; RFC 6454 §7). */
 function isForeign(fields: Fields, { secure = false }: Service): boolean {
   const service = fields.get("Sec-Fetch-Site") ?? "none";
   const own = `${secure ? "https" : "http"}://${fields.get("Host")}`;
@@ -2362,7 +2391,7 @@ document.addEventListener("visibilitychange", () => document.hidden ? close() : 
 document.querySelector("button").onclick = () => list.replaceChildren();
 if (!document.hidden) open();`;
 
-/** Makes the page. Its policy lets only its own script and style run, and its own events in. */
+/** Makes the page. Its policy allows its own script, style and events, and nothing else. */
 async function wirePage(): Promise<HttpResponse> {
   const hash = async (text: string) => {
     const digest = await crypto.subtle.digest("SHA-256", encoder.encode(text));
@@ -2520,7 +2549,7 @@ function checkCommandLine(line: CommandLine<typeof OPTIONS>): void {
   requireWith(line, "cert", "key", OPTIONS);
   requireWith(line, "key", "cert", OPTIONS);
   refuseTogether(line, "lan", "bind");
-  // The page shows what all clients send, so no other machine and no proxy may reach it.
+  // The page shows what all clients send, so it must be unreachable for others.
   for (const name of ["lan", "allowHosts", "threads"] as const) refuseTogether(line, "wire", name);
 }
 
