@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { Wire } from "../protocol.ts";
 import { acceptTls, LOCAL, TLS } from "./helpers.ts";
@@ -364,6 +364,7 @@ async function scramServer(conn: Deno.Conn, fault: string): Promise<string> {
   const hmac = (key: string | Uint8Array, message: string) =>
     createHmac("sha256", key).update(message).digest();
   const first = text((await readLine()).slice("AUTH SCRAM-SHA-256 ".length)).slice("n,,".length);
+  assertMatch(first, /^n=ann,r=[A-Za-z0-9+/]{24}$/); // 18 random octets
   const nonce = fault === "nonce" ? "other" : /r=(.*)$/.exec(first)?.[1];
   const count = /^\d+$/.test(fault) ? Number(fault) : 4096;
   const extension = fault === "extension" ? "m=x," : ""; // a mandatory one (RFC 5802 §5.1)
