@@ -658,16 +658,14 @@ function derElements(element: Uint8Array): Uint8Array[] {
   return elements;
 }
 
-/** Returns where the content of a DER element starts and ends. */
+/** Returns where the content of a DER element starts and ends (X.690 §8.1.3, §10.1). */
 function derContent(element: Uint8Array): [start: number, end: number] {
   const [, first = 0x80] = element;
   const count = first < 0x80 ? 0 : first & 0x7f; // octets of a long length
-  const length = first < 0x80
-    ? first
-    : Number(`0x${element.subarray(2, 2 + count).toHex() || "f"}`);
+  const length = first < 0x80 ? first : parseInt(element.subarray(2, 2 + count).toHex(), 16);
   const [start, end] = [2 + count, 2 + count + length];
-  if (end > element.length) throw new SyntaxError("DER element is cut short");
-  return [start, end];
+  if (end <= element.length) return [start, end];
+  throw new SyntaxError("DER element is cut short, or has no length");
 }
 
 /**

@@ -14,11 +14,17 @@ class TlsServer implements AsyncDisposable {
   readonly heard: string[] = [];
   /** The number of connections. */
   connections = 0;
+  /** Resolves when a connection has ended. */
+  readonly ended: Promise<void>;
   readonly #listener: Deno.TlsListener;
   readonly #serving: Promise<void>;
   readonly #open = new Set<Disposable>();
+  readonly #end: () => void;
 
   constructor(options: { key: string; cert: string }) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#end = resolve;
     this.#listener = Deno.listenTls({ ...LOCAL, ...options });
     this.#serving = this.#serve();
   }
@@ -48,6 +54,7 @@ class TlsServer implements AsyncDisposable {
       await conn.read(octets);
     } finally {
       conn[Symbol.dispose]();
+      this.#end();
     }
   }
 
@@ -223,6 +230,29 @@ Deno.test("TLS: a pinned connection gives its octets to small reads", async () =
   assertEquals(text, "heard hello");
 });
 
+for (const how of ["close()", "using"]) {
+  Deno.test(`TLS: a pinned connection is closed by ${how}`, async () => {
+    await using server = new TlsServer(await certificate("own"));
+    const dial = () => Deno.connect({ ...LOCAL, port: server.port });
+    const conn = await openTls(dial, { hostname: "localhost", insecure: true });
+    if (how === "using") conn[Symbol.dispose]();
+    else conn.close();
+    await server.ended;
+    await assertRejects(() => conn.read(new Uint8Array(1)));
+  });
+}
+
+Deno.test("TLS: a server that ends the handshake of node:tls", async () => {
+  using listener = Deno.listen(LOCAL);
+  const accepted = listener.accept();
+  const dial = () => Deno.connect({ ...LOCAL, port: listener.addr.port });
+  const opening = openTls(dial, { hostname: "localhost", insecure: true });
+  const conn = await accepted;
+  await conn.read(new Uint8Array(1000)); // the ClientHello
+  conn.close();
+  await assertRejects(() => opening);
+});
+
 Deno.test("TLS: a pinned connection half-closes", async () => {
   await using server = new TlsServer(await certificate("own"));
   const trust = readTrust(Deno.readTextFileSync(`${TLS}own.pem`));
@@ -271,6 +301,7 @@ for (
     ["a good certificate and a broken one", pem("own") + block(der.slice(0, 100))],
     ["an endless length", block("\x30\xff")],
     ["a length of 2^64", block("\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff")],
+    ["a length that is not known", block(`\x30\x80${der.slice(4, 135)}`)],
     ["an empty SEQUENCE", block("\x30\0")],
     ["a deep nest", block("\x30\x82\x10\0".repeat(1000))],
   ] as const
@@ -362,6 +393,7 @@ for (
       "the server wants a client certificate, and there is none",
     ],
     ["received fatal alert: UnrecognisedName", false, "the server does not serve this name"],
+    ["received fatal alert: UnknownCA", false, 'the server sent the alert "unknown ca"'],
     ["received fatal alert: InternalError", false, 'the server sent the alert "internal error"'],
     ["unexpected end of file", false, "the server closed the connection"],
     ["Connection reset by peer", false, "Connection reset by peer"],
