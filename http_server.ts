@@ -1712,24 +1712,20 @@ class SlicedWork {
 /** Lists a folder as HTML, or as JSON if Accept prefers it; null if it is no longer inside. */
 function listFolder(request: HttpRequest, segments: readonly string[], service: Service) {
   return service.listings.run(async (): Promise<Representation | null> => {
-    const accepted = request.fields.get("Accept");
-    const json = qvalue(accepted, ["application/json", "application/*"]) ?? 0;
-    const html = qvalue(accepted, ["text/html", "text/*"]) ?? 0; // "*/*" names neither
     const listing = await readListing(segments, service);
     if (listing === null) return null;
     const order = sortListing(listing, request.query);
-    const own: Field[] = [["Vary", "Accept"]];
-    if (json > html) {
-      const text = await listAsJson(listing, service);
-      const content = await hashContent(encoder.encode(text));
-      const basis = { sources: [], version: content.etag };
-      return { ...content, type: "application/json", fields: own, basis };
-    }
-    own.push(["Content-Security-Policy", LISTING_POLICY]);
-    const text = await listAsHtml(segments, listing, order, service);
+    const accepted = request.fields.get("Accept");
+    const json = qvalue(accepted, ["application/json", "application/*"]) ?? 0;
+    const isJson = json > (qvalue(accepted, ["text/html", "text/*"]) ?? 0); // "*/*" gets HTML
+    const text = isJson
+      ? await listAsJson(listing, service)
+      : await listAsHtml(segments, listing, order, service);
     const content = await hashContent(encoder.encode(text));
-    const basis = { sources: [], version: content.etag };
-    return { ...content, type: "text/html; charset=utf-8", fields: own, basis };
+    const fields: Field[] = [["Vary", "Accept"]];
+    if (!isJson) fields.push(["Content-Security-Policy", LISTING_POLICY]);
+    const type = isJson ? "application/json" : "text/html; charset=utf-8";
+    return { ...content, type, fields, basis: { sources: [], version: content.etag } };
   });
 }
 
