@@ -1967,18 +1967,16 @@ const ADVICE: [sign: RegExp, advice: string][] = [
 
 /** Prints the result: one line, advice if there is some, and JSON if asked for. */
 function report(outcome: Outcome, job: Job | null, { options }: Line, io: Environment): number {
-  const { status, refused, notes } = outcome;
+  const { status, notes } = outcome;
   const line = outcome.error ?? describeOutcome(outcome, job);
   const advice = status === 0 ? undefined : ADVICE.find(([sign]) => sign.test(line))?.[1];
   if (options.check && status === 0 && !options.json) {
     io.print(outcome.offered.map((extension) => `${escapeText(extension)}\n`).join(""));
   }
   if (options.json) io.print(`${formatJson({ status, ...jsonResult(outcome, job), advice })}\n`);
-  const isPartial = status === EXIT.PARTIAL && refused.length > 0;
-  if (!options.quiet) { for (const note of notes) io.say(`note: ${note}`); }
-  if (status !== 0 || !options.quiet) {
-    io.say(escapeText(status === 0 && !isPartial ? line : `smtp_client: ${line}`));
-  }
+  for (const note of options.quiet ? [] : notes) io.say(`note: ${note}`);
+  if (status !== 0) io.say(escapeText(`smtp_client: ${line}`));
+  else if (!options.quiet) io.say(escapeText(line));
   if (advice) io.say(`smtp_client: ${advice}`);
   return status;
 }
