@@ -136,6 +136,8 @@ export interface Timeouts {
   write: number;
   /** After a change of a file, until its times show the next one: Deno's ctime is in seconds. */
   settle: number;
+  /** For which contents and responses are cached: a change through mmap may not change the times. */
+  cached: number;
   /** For the client to close after the last response. */
   linger: number;
   /** For responses in progress after the service was told to stop. */
@@ -298,6 +300,7 @@ export const TIMEOUTS: Readonly<Timeouts> = {
   minIdle: 1_000,
   write: 300_000,
   settle: 2_000,
+  cached: 10_000,
   linger: 2_000,
   shutdown: 5_000,
 };
@@ -353,8 +356,6 @@ const MAX_READ_TOTAL = 8_388_608;
 const CACHE_MS = 20;
 /** Largest number of times that a response is made because its files change meanwhile. */
 const MAX_TRIES = 3;
-/** Lifetime of cached contents and responses (ms). A change through mmap may not change the times. */
-const CONTENTS_MS = 10_000;
 /** Memory of a cache entry besides its octets and its key, measured (octets). */
 const ENTRY_COST = 1_200;
 /** Longest request that the cache looks up (octets). */
@@ -431,11 +432,12 @@ export async function serve(
   listeners: readonly Listener[],
   options: ServeOptions,
 ): Promise<Summary> {
+  const timeouts = { ...TIMEOUTS, ...options.timeouts };
   const service: Service = {
     ...options,
-    timeouts: { ...TIMEOUTS, ...options.timeouts },
-    responses: new ResponseCache(),
-    contents: new BoundedMap(CONTENTS_MS),
+    timeouts,
+    responses: new ResponseCache(timeouts.cached),
+    contents: new BoundedMap(timeouts.cached),
     connections: new Set(),
     summary: { requests: 0, sent: 0 },
     rounds: new Rounds(),
@@ -655,10 +657,15 @@ class ResponseCache {
   #changes = 0;
   #second = 0; // ms since 1970
   #date = "";
-  readonly #entries = new BoundedMap<CacheEntry>(CONTENTS_MS);
+  readonly #entries: BoundedMap<CacheEntry>;
   readonly #making = new Map<string, Promise<EncodedResponse>>();
   /** The version that was sent last, by path. */
   readonly #versions = new BoundedMap<string>(Infinity, MAX_CACHE / 4);
+
+  /** Makes a cache that forgets everything after `maxAge` ms. */
+  constructor(maxAge: number) {
+    this.#entries = new BoundedMap(maxAge);
+  }
 
   /** Returns the cached response to a request, or undefined if there is none or it is out of date. */
   get(key: string): EncodedResponse | undefined {

@@ -71,6 +71,19 @@ Deno.test("cache: a file that was just written is read again after 20 ms", async
   assert(!isShared(service));
 });
 
+for (const [cached, expected] of [[60_000, true], [100, false]] as const) {
+  Deno.test(`cache: with a lifetime of ${cached} ms, after 150 ms: ${expected ? "kept" : "forgotten"}`, async () => {
+    using folder = new Folder({ "a.txt": "a" });
+    const timeouts = { settle: SETTLE, cached };
+    await using service = await startSettled(folder, { timeouts });
+    using client = await Client.open(service.port);
+    await getKept(client, "/a.txt");
+    await pause(150);
+    await getKept(client, "/a.txt");
+    assertEquals(isShared(service), expected);
+  });
+}
+
 for (const [length, expected] of [[2_048, true], [2_049, false]] as const) {
   Deno.test(`cache: a request of ${length} octets is ${expected ? "kept" : "not kept"}`, async () => {
     using folder = new Folder({ "a.txt": "a" });

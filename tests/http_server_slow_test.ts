@@ -256,6 +256,7 @@ Deno.test("time limits: the defaults", () => {
     minIdle: 1_000,
     write: 300_000,
     settle: 2_000,
+    cached: 10_000,
     linger: 2_000,
     shutdown: 5_000,
   });
