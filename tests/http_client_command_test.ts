@@ -73,6 +73,13 @@ const FAILURES: Row[] = [
     code: 22,
   })),
   {
+    rule: "-o: a body cut short on its way to a device is not called kept",
+    sends: [[hello("Content-Length: 9")]],
+    args: ["-o", "/dev/null", "URL"],
+    code: 18,
+    hides: "kept",
+  },
+  {
     rule: "-f: ESC in a reason phrase is shown escaped",
     sends: [["HTTP/1.1 404 \x1b]0;x\x07\r\n\r\n"]],
     args: ["-f", "URL"],

@@ -793,22 +793,37 @@ Deno.test("the command to resume works as pasted, also with a quote in the file 
   await Deno.remove(folder, { recursive: true });
 });
 
+const undated = hello("Content-Length: 5");
 for (
   const [rule, args, response, kept] of [
     ["-R: the file gets the time of Last-Modified", ["-R"], DONE, false],
     ["-R: a body cut short keeps its own time", ["-R"], DONE.slice(0, -1), true],
     ["without -R the file keeps its own time", [], DONE, true],
+    ["-R: without Last-Modified the file keeps its own time", ["-R"], undated, true],
   ] as const
 ) {
   Deno.test(rule, async () => {
     const path = await Deno.makeTempFile();
     const modified = "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\n";
-    const sends = [[response.replace("\r\n", `\r\n${modified}`)]];
+    const sends = [[response === undated ? response : response.replace("\r\n", `\r\n${modified}`)]];
     await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
-    await runHere([...args, "-o", path, `:${server.port}`]);
+    const { code } = await runHere([...args, "-o", path, `:${server.port}`]);
+    assertEquals(code, response.endsWith("don") ? 18 : 0);
     const { mtime } = await Deno.stat(path);
     const isOld = mtime?.getTime() === Date.UTC(2000, 0, 1);
     assertEquals(isOld, !kept, `${mtime}`);
     await Deno.remove(path);
   });
 }
+
+Deno.test("-O: needs no permission to read", async () => {
+  const folder = await Deno.makeTempDir();
+  await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
+  const allow = ["--allow-net", "--allow-write"];
+  const args = ["-O", `http://127.0.0.1:${server.port}/b`];
+  const first = await runProgram("http_client.ts", args, { allow, cwd: folder });
+  assertEquals(first.code, 0, first.stderr);
+  const second = await runProgram("http_client.ts", args, { allow, cwd: folder });
+  assertEquals(second.code, 23, second.stderr);
+  await Deno.remove(folder, { recursive: true });
+});

@@ -329,6 +329,12 @@ const INTERIM: Row[] = [
     code: 8,
   },
   {
+    rule: "RFC 9110 §15.2.2: 101 is not skipped as other interim responses are",
+    sends: [["HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\n" + hello("Content-Length: 5")]],
+    code: 8,
+    says: "Unexpected 101",
+  },
+  {
     rule: "RFC 9110 §15.2: an interim response alone is no response",
     sends: [["HTTP/1.1 100 Continue\r\n\r\n"]],
     code: 52,
