@@ -1843,7 +1843,7 @@ async function listAsJson({ entries }: Listing, { listings }: Service): Promise<
   return `[\n${rows.join(",\n")}\n]\n`;
 }
 
-/** No script, nothing from elsewhere: names are chosen by whoever can write into the folder. */
+/** No script, and nothing from elsewhere: the names come from users who can write into the folder. */
 const LISTING_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
@@ -2766,8 +2766,8 @@ function settingsOf(options: OptionValues, root: string): Settings {
 }
 
 /**
- * Returns the host names to answer to, beside those of loopback; undefined for all names, if other
- * machines can connect. The listeners decide: a name may be bound to loopback.
+ * Returns the host names to serve, besides those of loopback; undefined for all names, if other
+ * machines can connect. The listeners decide, because a name may resolve to loopback.
  */
 function allowedHosts({ bind = "localhost", allowHosts }: OptionValues, listeners: Listener[]) {
   const isLocal = listeners.every(({ addr }) => /^(::ffff:)?127\.|^::1$/.test(addr.hostname));

@@ -245,7 +245,7 @@ Deno.test({ name: "program: a signal lets a transfer finish", ignore: !UNIX }, a
   assertMatch(stderr, /\nFinishing 1 transfer \(Ctrl-C again to quit now\)\.\.\.\nStopped after /);
 });
 
-Deno.test("program: a port that is busy, named and not", async () => {
+Deno.test("program: a busy port is an error with -p, and passed over without", async () => {
   using busy = Deno.listen(LOCAL);
   const { port } = busy.addr;
   await using named = await startServer(["-p", `${port}`, WWW]);
@@ -266,7 +266,7 @@ Deno.test("program: a port that is busy, named and not", async () => {
   taken?.[Symbol.dispose]();
 });
 
-Deno.test("program: both addresses of this machine, and no other", async () => {
+Deno.test("program: listens on 127.0.0.1 and ::1, and checks Host", async () => {
   await using program = await startServer(["-p0", "-q", WWW]);
   for (const hostname of ["127.0.0.1", "::1"]) {
     using client = await Client.open(program.port, hostname).catch((error) => {
@@ -386,16 +386,19 @@ Deno.test("program: HTTPS", async () => {
   assertMatch(await client.until(), /^HTTP\/1\.1 200 OK\r\n[^]*Hello/);
 });
 
-Deno.test({ name: "program: two threads, one log, one summary", ignore: !UNIX }, async () => {
-  await using program = await startServer(["-p0", "--threads", "2", WWW]);
-  assert(program.port > 0, program.stderr);
-  await Promise.all(Array.from({ length: 60 }, async () => {
-    assertEquals((await ask(program.port, "/hello.txt")).body, "Hello, world!\n");
-  }));
-  const { code, stdout, stderr } = await program.stop("SIGTERM");
-  assertEquals([code, stdout.match(/ 200 +GET +\/hello\.txt /g)?.length], [0, 60]);
-  assertMatch(stderr, /60 requests, 840 B sent/);
-});
+Deno.test(
+  { name: "program: two threads write one log and one summary", ignore: !UNIX },
+  async () => {
+    await using program = await startServer(["-p0", "--threads", "2", WWW]);
+    assert(program.port > 0, program.stderr);
+    await Promise.all(Array.from({ length: 60 }, async () => {
+      assertEquals((await ask(program.port, "/hello.txt")).body, "Hello, world!\n");
+    }));
+    const { code, stdout, stderr } = await program.stop("SIGTERM");
+    assertEquals([code, stdout.match(/ 200 +GET +\/hello\.txt /g)?.length], [0, 60]);
+    assertMatch(stderr, /60 requests, 840 B sent/);
+  },
+);
 
 Deno.test(
   { name: "program: threads share no port with another program", ignore: !UNIX },
@@ -409,26 +412,29 @@ Deno.test(
   },
 );
 
-Deno.test({ name: "program: out of descriptors it goes on", ignore: !UNIX }, async () => {
-  await using program = await startServer(["-p0", WWW], {
-    by: ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"],
-    env: { NODE_EXTRA_CA_CERTS: "" }, // node:fs would read that file, and warn that it cannot
-  });
-  assert(program.port > 0, program.stderr);
-  const crowd = await Promise.all(Array.from({ length: 90 }, () => Client.open(program.port)));
-  await pause(100);
-  const late = ask(program.port, "/hello.txt");
-  await pause(100);
-  for (const client of crowd) client[Symbol.dispose]();
-  assertMatch(`${(await late).status}`, /^(200|503)$/);
-  assertEquals((await ask(program.port, "/hello.txt")).body, "Hello, world!\n");
-  const { code, stderr } = await program.stop("SIGTERM");
-  assertEquals(code, 0);
-  assert(!/\bat .*:\d+:\d+|os error/.test(stderr), stderr);
-});
+Deno.test(
+  { name: "program: without descriptors it goes on, and serves again", ignore: !UNIX },
+  async () => {
+    await using program = await startServer(["-p0", WWW], {
+      by: ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"],
+      env: { NODE_EXTRA_CA_CERTS: "" }, // node:fs would read that file, and warn that it cannot
+    });
+    assert(program.port > 0, program.stderr);
+    const crowd = await Promise.all(Array.from({ length: 90 }, () => Client.open(program.port)));
+    await pause(100);
+    const late = ask(program.port, "/hello.txt");
+    await pause(100);
+    for (const client of crowd) client[Symbol.dispose]();
+    assertMatch(`${(await late).status}`, /^(200|503)$/);
+    assertEquals((await ask(program.port, "/hello.txt")).body, "Hello, world!\n");
+    const { code, stderr } = await program.stop("SIGTERM");
+    assertEquals(code, 0);
+    assert(!/\bat .*:\d+:\d+|os error/.test(stderr), stderr);
+  },
+);
 
 Deno.test(
-  { name: "program: nobody reads the log, so it ends quietly", ignore: !UNIX },
+  { name: "program: a log that its reader has closed ends the program quietly", ignore: !UNIX },
   async () => {
     await using program = await startServer(["-p0", WWW], { unread: true });
     let ended = false;
@@ -507,7 +513,7 @@ Deno.test("program: --allow-net and --allow-read are enough, --lan included", as
   assertEquals((await ask(program.port, "/bare/")).status, 200);
 });
 
-/** Root may read everything: as root these run as nobody, by way of util-linux. */
+/** Root may read everything: as root these run as the user nobody, by way of util-linux. */
 const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 const isRoot = UNIX && Deno.uid() === 0;
 const canBeNobody = !isRoot ||
@@ -516,7 +522,7 @@ const canBeNobody = !isRoot ||
   })
     .output().then(({ success }) => success, () => false);
 
-/** Where a nobody may write what Deno itself keeps. */
+/** The environment of a user who has no home folder. */
 function homeless(folder: Folder): Record<string, string> {
   const cache = folder.path("../cache");
   return { HOME: cache, DENO_DIR: cache, DENO_COVERAGE_DIR: cache };
@@ -525,7 +531,10 @@ function homeless(folder: Folder): Record<string, string> {
 const skipped = canBeNobody ? "" : ": skipped as root without setpriv";
 
 Deno.test(
-  { name: `program: what it may not read is 403${skipped}`, ignore: !UNIX || !canBeNobody },
+  {
+    name: `program: a file that it may not read gets 403${skipped}`,
+    ignore: !UNIX || !canBeNobody,
+  },
   async () => {
     using folder = new Folder({
       "secret.txt": "secret",
@@ -560,7 +569,7 @@ Deno.test(
     assertEquals(
       [plain.status, plain.body],
       [200, "plain"],
-      "a sibling that is unreadable is none",
+      "a sibling that cannot be read is passed over",
     );
     assertEquals(await status("/ok.txt"), 200);
     Deno.chmodSync(folder.path("404.html"), 0);
@@ -571,7 +580,7 @@ Deno.test(
 );
 
 Deno.test({
-  name: `program: a folder it may not read, a port it may not have${skipped}`,
+  name: `program: a folder that it may not read, a port below 1024${skipped}`,
   ignore: !isRoot || !canBeNobody,
 }, async () => {
   using folder = new Folder({ "a.txt": "", "../cache/": "" });

@@ -290,7 +290,7 @@ export class Folder implements Disposable {
   }
 }
 
-/** So many octets, no two stretches of them alike. */
+/** Makes a text of `count` octets in which no two pieces are alike. */
 export function octets(count: number): string {
   let text = "";
   for (let at = 0; text.length < count; at++) text += `${at.toString(36)},`;
@@ -308,10 +308,10 @@ export const LARGE = octets(300_000);
  */
 export type Row = readonly [rule: string, sent: string, want: string];
 
-/** Comes behind every row: it is answered only if the connection was kept. */
+/** Follows every row: it is answered only if the connection was kept. */
 export const SENTINEL = "GET /end.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/** What becomes of some octets, and of the request behind them. */
+/** Returns the outcome of some octets, and of the request that follows them. */
 export async function outcome(
   port: number,
   sent: string,
