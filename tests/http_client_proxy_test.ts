@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { toByteString } from "../protocol.ts";
 import { certificate, LOCAL, send, TLS } from "./helpers.ts";
 import {

@@ -8,7 +8,7 @@
  *
  * A server that is missing is skipped with a line that says how to get it.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals } from "jsr:@std/assert@^1.0.19";
 import { LOCAL, ROOT, runProgram, TLS } from "./helpers.ts";
 
 const SIZES = {

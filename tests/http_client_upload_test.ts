@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { parseCommandLine } from "../cli.ts";
 import { COMMAND, download, emptyTransfer, readJob, type Upload } from "../http_client.ts";
 import { ExitError, toByteString } from "../protocol.ts";

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals } from "jsr:@std/assert@^1.0.19";
 import deno from "../deno.json" with { type: "json" };
 import { ROOT } from "./helpers.ts";
 

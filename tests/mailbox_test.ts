@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals } from "jsr:@std/assert@^1.0.19";
 import { LOCAL, receive, runProgram, send, TLS } from "./helpers.ts";
 import { type Mail, type MailboxOptions, serveMailbox } from "./mailbox.ts";
 

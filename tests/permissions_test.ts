@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { LOCAL, receive, runProgram, send, startProgram } from "./helpers.ts";
 
 interface Row {

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "jsr:@std/assert@^1.0.19";
+import { assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.19";
 import {
   ClosedError,
   DeadlineError,

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.19";
 import { describeTlsFault, openTls, readTrust, toByteString } from "../protocol.ts";
 import { certificate, LOCAL, octetsOf, receive, send, TLS } from "./helpers.ts";
 

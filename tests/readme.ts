@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals } from "jsr:@std/assert@^1.0.19";
 import { programsIn } from "../docs/lesson.ts";
 import { LOCAL, ROOT, TLS } from "./helpers.ts";
 import { type Mail, serveMailbox } from "./mailbox.ts";

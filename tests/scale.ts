@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals } from "jsr:@std/assert@^1.0.19";
 import { ROOT, type Running, runProgram, startProgram } from "./helpers.ts";
 
 /** Ports in the document, which the tests replace by free ones. */

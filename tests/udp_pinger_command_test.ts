@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "jsr:@std/assert@^1.0.19";
 import { parseCommandLine } from "../cli.ts";
 import { printable, toByteString, UsageError } from "../protocol.ts";
 import { COMMAND } from "../udp_pinger.ts";

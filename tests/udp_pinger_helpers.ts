@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals } from "jsr:@std/assert@^1.0.19";
 import { toByteString } from "../protocol.ts";
 import {
   describe,

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import { Advisor, type Bar, describeWindow, drawLive, Statistics } from "../udp_pinger.ts";
 import type { PingEvent, Summary, Window } from "../udp_pinger.ts";
 import { echo, hasScript, inTerminal, runPinger, runScript } from "./udp_pinger_helpers.ts";

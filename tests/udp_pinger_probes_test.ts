@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch } from "jsr:@std/assert@^1.0.19";
 import { toByteString } from "../protocol.ts";
 import { Pinger, type PingEvent, probeEncoder, shortestProbe, Statistics } from "../udp_pinger.ts";
 import { octetsOf } from "./helpers.ts";

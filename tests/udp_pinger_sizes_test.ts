@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import { describeSizes, pingSizes, type SizeResult, Statistics, walkSizes } from "../udp_pinger.ts";
 import {
   type Action,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assertEquals, assertLess } from "@std/assert";
+import { assertEquals, assertLess } from "jsr:@std/assert@^1.0.19";
 import {
   describeStatus,
   describeSummary,

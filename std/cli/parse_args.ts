@@ -25,8 +25,8 @@ export type Args = Record<string, unknown> & { _: (string | number)[] };
  *
  * @example
  * ```ts
- * import { parseArgs } from "@std/cli/parse-args";
- * import { assertEquals } from "@std/assert";
+ * import { parseArgs } from "jsr:@std/cli@^1.0.32/parse-args";
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
  *
  * const options = { string: ["port", "_"], boolean: ["quiet"] } as const;
  * const found = parseArgs(["--port=80", "--", "public"], options);

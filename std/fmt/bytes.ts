@@ -12,8 +12,8 @@ const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
  *
  * @example
  * ```ts
- * import { format } from "@std/fmt/bytes";
- * import { assertEquals } from "@std/assert";
+ * import { format } from "jsr:@std/fmt@^1.0.10/bytes";
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
  *
  * assertEquals(format(65_536), "65.5 kB");
  * ```

@@ -18,8 +18,8 @@ const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1000], 
  *
  * @example
  * ```ts
- * import { format } from "@std/fmt/duration";
- * import { assertEquals } from "@std/assert";
+ * import { format } from "jsr:@std/fmt@^1.0.10/duration";
+ * import { assertEquals } from "jsr:@std/assert@^1.0.19";
  *
  * assertEquals(format(61_001, { ignoreZero: true }), "1m 1s 1ms");
  * ```
