@@ -274,14 +274,14 @@ const OUTSIDE: {
     rule: "a port where no server listens is exit 68",
     args: MINIMAL,
     code: 68,
-    says: "Cannot connect to 127.0.0.1",
+    says: "Cannot connect to 127.0.0.1, port 1: connection refused",
     allow: ["--allow-net"],
   },
   {
     rule: "a host name that does not exist is exit 68",
     args: ["--check", "--server", "no.such.host.invalid"],
     code: 68,
-    says: "Cannot connect to no.such.host.invalid",
+    says: "Cannot connect to no.such.host.invalid, port 587: no such host",
   },
   {
     rule: "a file that Deno may not read names --allow-read",
