@@ -2115,7 +2115,8 @@ function encodeResponse(
   const statusLine = `HTTP/1.1 ${status} ${REASONS.get(status)}\r\n`;
   const head = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
 
-  const due = request.line.startsWith("HEAD ") ? [] : content; // RFC 9110 §9.3.2, errors too
+  const isHead = request.line.startsWith("HEAD "); // RFC 9110 §9.3.2: no content, of errors neither
+  const due = isHead ? [] : content;
   const inMemory = due.filter((part) => part instanceof Uint8Array);
   const fromFile = inMemory.length < due.length ? file : undefined;
   if (!fromFile) file?.close();
@@ -2124,7 +2125,7 @@ function encodeResponse(
     octets: concat(parts),
     content: lengthOf(parts.slice(1)),
     dateAt: head.startsWith("Date: ") ? `${statusLine}Date: `.length : -1,
-    rest: fromFile ? () => readParts(fromFile, due, service) : chunks,
+    rest: fromFile ? () => readParts(fromFile, due, service) : isHead ? undefined : chunks,
     file: fromFile,
     isKeptAlive,
     basis,
@@ -2281,7 +2282,7 @@ class WireView {
       status: 200,
       fields: [["Content-Type", "text/event-stream"]],
       content: [],
-      chunks: method === "GET" ? chunks : undefined,
+      chunks,
     };
   }
 

@@ -408,6 +408,16 @@ Deno.test("all connections taken: one that has just become idle is not closed", 
   }, 60_000);
 });
 
+Deno.test("all connections taken: a new one waits until another has been idle for long enough", async () => {
+  await serveThree(async (v4) => {
+    const clients = await Promise.all([1, 2, 3].map(() => Client.open(v4)));
+    for (const client of clients) await askKept(client);
+    using fourth = await Client.open(v4);
+    assert(await isOpen(fourth));
+    for (const client of clients) client[Symbol.dispose]();
+  }, 200);
+});
+
 Deno.test("trace: both sides without credentials", async () => {
   const lines: string[] = [];
   await using service = start({ trace: (mark, text) => lines.push(`${mark} ${text}`) });

@@ -139,6 +139,8 @@ async function headOfEvents(port: number) {
   const text = await talk(port, [request(EVENTS, ["Connection: close"], "HEAD")]);
   const lines = text.split("\r\n");
   assertEquals(text.slice(text.indexOf("\r\n\r\n") + 4), "");
+  assertMatch(text, /\r\nTransfer-Encoding: chunked\r\n/);
+  assertNotMatch(text, /Content-Length/); // RFC 9110 §8.6: only the length that GET would have
   const get = (name: string) =>
     lines.find((line) => line.toLowerCase().startsWith(`${name.toLowerCase()}: `))
       ?.slice(name.length + 2);
