@@ -81,6 +81,11 @@ Deno.test("command line: a wrong value is one line and exit status 2", async () 
   assertEquals([code, stdout, stderr], [2, "", `${line}\n`]);
 });
 
+Deno.test("command line: an option without the one it needs is one line and exit status 2", async () => {
+  const { code, stderr } = await runProgram("udp_ping_server.ts", ["--timeout", "5"]);
+  assertEquals([code, stderr], [2, 'udp_ping_server: Option "--timeout" needs --heartbeat\n']);
+});
+
 Deno.test("command line: the defaults of the assignment: port 12000, every address, loss 4/11", () => {
   const { port, bind, loss, burst, delay, jitter, duplicate, corrupt, reorder, rate, seed, upper } =
     parse();

@@ -175,6 +175,15 @@ Deno.test("counts: a reply that is held when the server stops is not counted as 
   );
 });
 
+Deno.test("counts: a reply that is sent twice counts once", async () => {
+  await serving({ duplicate: 1 }, async (server, client) => {
+    await client.send("a");
+    await client.count(2);
+    assert(await until(() => server.counts.held === 0));
+    assertEquals([server.counts.received, server.counts.echoed], [1, 1]);
+  });
+});
+
 Deno.test("counts: replies that cannot be sent are counted, the first one with a message", async () => {
   const socket = udp();
   const send = () => Promise.reject(new Error("Network is unreachable (os error 101)"));
