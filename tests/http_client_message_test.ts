@@ -64,8 +64,9 @@ const STATUS_LINES: Row[] = [
   },
   {
     rule: "RFC 9112 §4: status 099 is refused",
-    sends: [["HTTP/1.1 099 OK\r\n\r\nhello"]],
+    sends: [["HTTP/1.1 099 OK\r\n\r\n" + hello("Content-Length: 5")]],
     code: 8,
+    says: "Malformed status line",
   },
   {
     rule: "RFC 9112 §4: a status line without a status is refused",
