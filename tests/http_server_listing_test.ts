@@ -340,6 +340,15 @@ for (const [query, names, column] of ORDERS) {
   }
 }
 
+Deno.test("listings: names sort without case and accents, numbers by their value", async () => {
+  const names = ["\u00c9b\u00e8ne", "eclair", "IMG1", "img009", "img9", "img10", "img0100", "zoo"];
+  using folder = new Folder(Object.fromEntries(names.toReversed().map((name) => [name, ""])));
+  await using service = start({ root: folder.root });
+  const { body } = await ask(service.port, "/", ["Accept: application/json"]);
+  const entries: { name: string }[] = JSON.parse(new TextDecoder().decode(octetsOf(body)));
+  assertEquals(entries.map(({ name }) => name), names);
+});
+
 Deno.test("listings: an index.html, none, or none at all", async () => {
   await using service = start();
   assertMatch((await ask(service.port, "/")).body, /home/);
