@@ -330,15 +330,19 @@ for (const { rule, args, code, says, allow = ["--allow-all"], env = {}, stdin } 
 
 /** Runs a command on a terminal, and types the password. */
 const TERMINAL = String.raw`
-import os, pty, signal, sys
+import os, pty, signal, sys, time
 pid, fd = pty.fork()
 if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
 signal.alarm(20)
 shown = b""
+asked = False
 try:
     while octets := os.read(fd, 65536):
         shown += octets
-        if b"Password" in octets: os.write(fd, b"s3cret\n")
+        if b"Password" in octets and not asked:
+            asked = True
+            time.sleep(0.2)  # a terminal that still echoes would show the password
+            os.write(fd, b"s3cret\n")
 except OSError: pass
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode())
 `;
@@ -347,11 +351,19 @@ if (python === null) {
   console.log("skipped: no python3 to make a terminal (apt-get install python3)");
 }
 
-/** Runs the program on a terminal, by a line of the shell, and returns its status and its output. */
+/** Runs the program on a terminal, by a line of the shell; returns its status and what is shown. */
 async function onTerminal(rest: string): Promise<string> {
   const program = [Deno.execPath(), "run", "-A", `${ROOT}smtp_client.ts`, ...MINIMAL, "-u", "ann"];
   const args = ["-c", TERMINAL, "sh", "-c", `'${program.join("' '")}' --json ${rest}`];
-  return text((await new Deno.Command("python3", { args }).output()).stdout);
+  const output = text((await new Deno.Command("python3", { args }).output()).stdout);
+  const [, status = "", octets = ""] = /^(\d+ )([^]*)$/.exec(output) ?? [];
+  return status + octets.split("\n").map(shownOf).join("\n");
+}
+
+/** The text that a line leaves on the screen, where CR and erasing begin it anew. */
+function shownOf(line: string): string {
+  // deno-lint-ignore no-control-regex
+  return line.split(/\r(?=.)|\x1b\[K/).findLast((part) => part.trim() !== "") ?? line;
 }
 
 const ignore = python === null;
