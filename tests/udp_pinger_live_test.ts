@@ -92,6 +92,20 @@ Deno.test(
   },
 );
 
+Deno.test("--every: a window is reported when it is over, before the next one ends", async () => {
+  let reported = 0;
+  let reportedBefore = 0;
+  await runScript([echo, echo], {
+    interval: 150,
+    every: 100,
+    report: ({ event, seq }: PingEvent) => {
+      if (event === "probe" && seq === 2) reportedBefore = reported;
+    },
+    reportWindow: () => reported++,
+  });
+  assert(reportedBefore >= 1);
+});
+
 Deno.test("--every: a window without probes is reported", async () => {
   const windows: Window[] = [];
   await runScript([echo, echo], {

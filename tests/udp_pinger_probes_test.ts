@@ -519,11 +519,13 @@ Deno.test("Pinger -T: a plain echo server gives no one-way data", async () => {
 
 Deno.test("Pinger -T: queueing is relative to its minimum, with any offset of the clocks", () => {
   const statistics = new Statistics();
-  for (const [up, down] of [[1, 5], [4, 5], [1, 7]] as const) {
-    statistics.addServerTimes(100, 100 + up + 5000, 100 + up + 5000, 100 + up + down, 1);
+  for (const [at, up, down] of [[100, 4, 5], [200, 1, 5], [300, 1, 7]] as const) {
+    const server = at + up + 5000;
+    statistics.addServerTimes(at, server, server, at + up + down, 1);
   }
   statistics.sent = 3;
   const { oneWay } = statistics.summary();
+  // The offset comes from the second probe, which had the shortest round-trip time.
   assertEquals([oneWay?.queueUp, oneWay?.queueDown, oneWay?.offset], [1, 0.667, 4998]);
 });
 // ---- Probes --------------------------------------------------------------

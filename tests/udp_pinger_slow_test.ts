@@ -273,3 +273,17 @@ Deno.test("--every: a last window without probes is not reported", async () => {
   });
   assertEquals(windows.map(({ to, statistics }) => [to, statistics.sent]), [[1000, 1]]);
 });
+
+Deno.test("Pinger: of the longest probes 1,024 are remembered, for 64 MiB", async () => {
+  const replayOld: Action = async (visit) => {
+    await echo(visit);
+    if (visit.before.length < 1100) return;
+    for (const old of [70, 80]) await visit.reply(visit.before[old - 1] ?? new Uint8Array());
+  };
+  const { events } = await runScript([replayOld], { count: 1100, size: 65_507, timeout: 10_000 });
+  const judged = events.filter(({ event }) => event !== "probe" && event !== "reply");
+  assertEquals(judged.map(({ event, seq }) => [event, seq]), [["foreign", undefined], [
+    "duplicate",
+    80,
+  ]]);
+});
