@@ -9,7 +9,7 @@
  *
  * UDP is RFC 768, the echo is RFC 862. A message of our pinger is one line of ASCII,
  * `sequence=N<TAB>time=T` and more fields; the echo returns any octets. The order of this file:
- * terms, numbers, the echo and its faults, the monitor, the command line.
+ * terms, numbers, faults, the echo, the monitor, the command of `--exec`, the command line.
  *
  * Left out: authentication; the address that a request was sent to (Deno does not tell it), so a
  * server on every address may answer from another one of its addresses; `--bind` helps.
@@ -375,7 +375,7 @@ class RequestCounter {
   }
 }
 
-// ---- Engine: the echo ----------------------------------------------------
+// ---- Engine: faults and limits of one client -----------------------------
 
 /** The faults of one request and its reply. */
 export interface Faults {
@@ -505,6 +505,8 @@ function hashOf(octets: Uint8Array): number {
   for (let at = 0; at < end; at++) hash = Math.imul(hash ^ (octets[at] ?? 0), 0x0100_0193);
   return (hash ^ hash >>> 15) >>> 0;
 }
+
+// ---- Engine: the echo ----------------------------------------------------
 
 /** One client: an address and port. */
 interface Client {
@@ -757,7 +759,7 @@ function flipBit(octets: Uint8Array, position: number): void {
   octets[bit >> 3] = (octets[bit >> 3] ?? 0) ^ 1 << (bit & 7);
 }
 
-// ---- Engine: heartbeats --------------------------------------------------
+// ---- Engine: reading heartbeats ------------------------------------------
 
 /** A heartbeat of our pinger. Fields follow: `interval=S`, `name=NAME`, `bye=1`, `fail=TEXT`. */
 const OUR_BEAT = /^sequence=(\d{1,15})\ttime=(\d+(?:\.\d+)?)(?:\t([^\r\n]*))?$/;
@@ -803,6 +805,8 @@ function readInterval(text = ""): number | undefined {
   const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
   return seconds > 0 && seconds <= MAX_INTERVAL ? 1000 * seconds : undefined;
 }
+
+// ---- Engine: the monitor -------------------------------------------------
 
 /** A sender of heartbeats. Times are of the monitor's monotonic clock (ms). */
 interface Sender {
@@ -1171,6 +1175,8 @@ async function sweepUntil(signal: AbortSignal, monitor: Monitor): Promise<void> 
     if (!signal.aborted) monitor.sweep(performance.now());
   }
 }
+
+// ---- Engine: the command of --exec ---------------------------------------
 
 /** Settings of {@linkcode EventCommand}. */
 export interface EventCommandOptions {
