@@ -483,8 +483,8 @@ Deno.test("program: threads without --unstable-net get one line", async () => {
       Deno.copyFileSync(`${ROOT}${name}`, `${copy}/${name}`);
     }
     const args = ["run", "--allow-all", `${copy}/http_server.ts`, "-t2", "-p0", WWW];
-    const config = { imports: {}, links: ["std/assert", "std/cli", "std/fmt"] };
-    config.links = config.links.map((folder) => `${ROOT}${folder}`);
+    const { links = [] } = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`));
+    const config = { links: links.map((folder: string) => `${ROOT}${folder}`) };
     Deno.writeTextFileSync(`${copy}/deno.json`, JSON.stringify(config));
     const command = new Deno.Command(Deno.execPath(), { args, env: { NO_COLOR: "1" } });
     const { code, stderr } = await command.output();
