@@ -3,9 +3,15 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "jsr:@std/assert@^1.0.19";
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
-import { Wire } from "../protocol.ts";
+import { UsageError, Wire } from "../protocol.ts";
 import { acceptTls, LOCAL, TLS } from "./helpers.ts";
 import {
   b64,
@@ -561,3 +567,17 @@ Deno.test("an echoed password of three letters is not hidden: it would be in eve
   const dialogue = { rule: "", talk, offers: ["AUTH PLAIN"], args: USER, env, code: 77 };
   await converse({ ...dialogue, says: "535 no in there" }, "implicit", (text) => [text]);
 });
+
+/** Credentials that no mechanism can carry. */
+const CONTROLS: [what: string, args: string[], env: Record<string, string>][] = [
+  ["a NUL in the password", ["-u", "ann"], { SMTP_PASSWORD: "s3\0cret" }],
+  ["a line end in the user name", ["-u", "ann\nbob"], PASSWORD],
+  ["a control character in the token", ["-u", "ann"], { SMTP_TOKEN: "ya29\x01x" }],
+];
+
+for (const [what, args, env] of CONTROLS) {
+  Deno.test(`RFC 4616 §2: ${what} is a usage error`, async () => {
+    const line = ["--check", "--server", "127.0.0.1:1", ...args];
+    await assertRejects(() => run(line, { env }), UsageError, "has a control character");
+  });
+}
