@@ -514,24 +514,6 @@ async function acceptFrom(listener: Listener, service: Service): Promise<void> {
   }
 }
 
-/**
- * Closes the longest idle connection of the address that holds most, so that one address cannot lock
- * out the others. A connection that has just become idle stays, because its next request may be on
- * the way.
- */
-function closeLongestIdle({ connections, timeouts }: Service): void {
-  const latest = performance.now() - timeouts.minIdle;
-  const counts = new Map<string, number>();
-  for (const { remote } of connections) counts.set(remote, (counts.get(remote) ?? 0) + 1);
-  const most = Math.max(...counts.values());
-  let longest: Connection | undefined;
-  for (const connection of connections) {
-    if (connection.state !== "idle" || counts.get(connection.remote) !== most) continue;
-    if (connection.idleSince < (longest?.idleSince ?? latest)) longest = connection;
-  }
-  longest?.wire.close();
-}
-
 /** Serves one connection until it closes. No error in it affects the others. */
 async function serveConnection(conn: Deno.TcpConn | Deno.TlsConn, service: Service): Promise<void> {
   const remote = conn.remoteAddr.hostname.replace(/^::ffff:/, "");
@@ -591,6 +573,120 @@ async function answerRequests(connection: Connection, service: Service): Promise
 }
 
 /**
+ * Reads a request and makes its response. Returns undefined if the client closed before a request.
+ *
+ * @param key The received octets as a cache key; "" if they are too long or the cache is off.
+ */
+async function readAndRespond(
+  connection: Connection,
+  key: string,
+  service: Service,
+): Promise<EncodedResponse | undefined> {
+  const { wire } = connection;
+  const { received } = wire;
+  let line: string | undefined;
+  try {
+    const lines = await readHead(wire, service.timeouts.request);
+    if (lines === null) return undefined;
+    [line = ""] = lines;
+    showLines(service, connection, "<", line, [...lines, ""]);
+    const request = parseRequest(lines, service.secure ?? false);
+    const isBodyRead = await dropBody(wire, request, service.timeouts.request);
+    const make = async () =>
+      encodeResponse(await respond(request, service), request, isBodyRead, service);
+    const isKey = key !== "" && wire.received === received && wire.available === 0;
+    const response =
+      await (isKey ? service.responses.singleFlight(key, make) : service.responses.make(make));
+    return showResponse(service, connection, response);
+  } catch (error) {
+    line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
+    // The end of a malformed request is unknown, so the connection ends with the response.
+    return showResponse(
+      service,
+      connection,
+      encodeResponse(refusal(error), { line }, false, service),
+    );
+  }
+}
+
+/** Returns the response to a malformed request; rethrows any other error. */
+function refusal(error: unknown): HttpResponse {
+  if (error instanceof MalformedError) return errorResponse(400);
+  if (error instanceof LimitError) return errorResponse(431);
+  if (error instanceof HttpError) return errorResponse(error);
+  throw error;
+}
+
+/** Shows the header section of a response; returns the response. */
+function showResponse(
+  service: Service,
+  connection: Connection,
+  response: EncodedResponse,
+): EncodedResponse {
+  if (!service.trace && !service.view) return response;
+  const head = toByteString(response.octets.subarray(0, response.octets.length - response.content));
+  showLines(service, connection, ">", response.exchange.line, head.slice(0, -2).split("\r\n"));
+  return response;
+}
+
+/** Shows a header section in the trace and in the browser, without its secrets. */
+function showLines(
+  service: Service,
+  connection: Connection,
+  mark: "<" | ">",
+  requestLine: string,
+  lines: readonly string[],
+): void {
+  if (!service.trace && !service.view) return;
+  const shown = lines.map((line) => decodeUtf8(hideSecrets(line, service)));
+  for (const line of shown) service.trace?.(mark, line);
+  service.view?.show(connection, mark, requestLine, shown);
+}
+
+function hideSecrets(line: string, service: Service): string {
+  const hidden = line.replace(/^((?:proxy-)?authorization:).*/i, "$1 [credentials]")
+    .replace(/^((?:set-)?cookie:).*/i, "$1 [hidden]");
+  return hideToken(hidden, service);
+}
+
+function hideToken(line: string, { wireToken }: Service): string {
+  return wireToken === undefined ? line : line.replaceAll(wireToken, "[token]");
+}
+
+/** Sends what does not fit into one write: parts of a file, or events. */
+async function sendRest(rest: Chunks, connection: Connection, service: Service): Promise<void> {
+  for await (const octets of rest(connection)) {
+    await connection.wire.write(octets, service.timeouts.write);
+    connection.sent += octets.length;
+  }
+}
+
+/** Counts and logs a response that was sent or cut short. */
+function finish(
+  response: EncodedResponse,
+  { remote, sent }: Connection,
+  service: Service,
+  started: number,
+  cut?: string,
+): void {
+  response.file?.close();
+  service.summary.requests++;
+  service.summary.sent += sent;
+  service.log?.({ ...response.exchange, remote, sent, cut, ms: performance.now() - started });
+}
+
+/** Returns why a response was cut short, for the log. */
+function describeCut(error: unknown, { signal, timeouts }: Service): string {
+  if (error instanceof DeadlineError) {
+    return `client read too slowly for ${timeouts.write / 1_000} s`;
+  }
+  if (!(error instanceof WireError)) return "the file could not be read to its end";
+  return signal.aborted && error.cause === undefined ? "server stopped" : "client left";
+}
+
+// ---- Engine: fairness between connections ------------------------------
+
+/**
  * Serves many busy connections in rounds, so that each gets its share. A turn of Deno's event loop
  * completes at most 128 operations, and the next turn prefers sockets that became ready meanwhile
  * to those that are left over: of 1,000 busy connections the same 128 are served again and again.
@@ -629,6 +725,26 @@ class Rounds {
     resolve();
   }
 }
+
+/**
+ * Closes the longest idle connection of the address that holds most, so that one address cannot lock
+ * out the others. A connection that has just become idle stays, because its next request may be on
+ * the way.
+ */
+function closeLongestIdle({ connections, timeouts }: Service): void {
+  const latest = performance.now() - timeouts.minIdle;
+  const counts = new Map<string, number>();
+  for (const { remote } of connections) counts.set(remote, (counts.get(remote) ?? 0) + 1);
+  const most = Math.max(...counts.values());
+  let longest: Connection | undefined;
+  for (const connection of connections) {
+    if (connection.state !== "idle" || counts.get(connection.remote) !== most) continue;
+    if (connection.idleSince < (longest?.idleSince ?? latest)) longest = connection;
+  }
+  longest?.wire.close();
+}
+
+// ---- Engine: the cache of responses ------------------------------------
 
 /** Makes cache keys; 12 times as fast as toByteString. */
 const keyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -809,118 +925,6 @@ class BoundedMap<T> {
     this.#since = Date.now();
     this.#kept.clear();
   }
-}
-
-/**
- * Reads a request and makes its response. Returns undefined if the client closed before a request.
- *
- * @param key The received octets as a cache key; "" if they are too long or the cache is off.
- */
-async function readAndRespond(
-  connection: Connection,
-  key: string,
-  service: Service,
-): Promise<EncodedResponse | undefined> {
-  const { wire } = connection;
-  const { received } = wire;
-  let line: string | undefined;
-  try {
-    const lines = await readHead(wire, service.timeouts.request);
-    if (lines === null) return undefined;
-    [line = ""] = lines;
-    showLines(service, connection, "<", line, [...lines, ""]);
-    const request = parseRequest(lines, service.secure ?? false);
-    const isBodyRead = await dropBody(wire, request, service.timeouts.request);
-    const make = async () =>
-      encodeResponse(await respond(request, service), request, isBodyRead, service);
-    const isKey = key !== "" && wire.received === received && wire.available === 0;
-    const response =
-      await (isKey ? service.responses.singleFlight(key, make) : service.responses.make(make));
-    return showResponse(service, connection, response);
-  } catch (error) {
-    line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
-    // The end of a malformed request is unknown, so the connection ends with the response.
-    return showResponse(
-      service,
-      connection,
-      encodeResponse(refusal(error), { line }, false, service),
-    );
-  }
-}
-
-/** Returns the response to a malformed request; rethrows any other error. */
-function refusal(error: unknown): HttpResponse {
-  if (error instanceof MalformedError) return errorResponse(400);
-  if (error instanceof LimitError) return errorResponse(431);
-  if (error instanceof HttpError) return errorResponse(error);
-  throw error;
-}
-
-/** Shows the header section of a response; returns the response. */
-function showResponse(
-  service: Service,
-  connection: Connection,
-  response: EncodedResponse,
-): EncodedResponse {
-  if (!service.trace && !service.view) return response;
-  const head = toByteString(response.octets.subarray(0, response.octets.length - response.content));
-  showLines(service, connection, ">", response.exchange.line, head.slice(0, -2).split("\r\n"));
-  return response;
-}
-
-/** Shows a header section in the trace and in the browser, without its secrets. */
-function showLines(
-  service: Service,
-  connection: Connection,
-  mark: "<" | ">",
-  requestLine: string,
-  lines: readonly string[],
-): void {
-  if (!service.trace && !service.view) return;
-  const shown = lines.map((line) => decodeUtf8(hideSecrets(line, service)));
-  for (const line of shown) service.trace?.(mark, line);
-  service.view?.show(connection, mark, requestLine, shown);
-}
-
-function hideSecrets(line: string, service: Service): string {
-  const hidden = line.replace(/^((?:proxy-)?authorization:).*/i, "$1 [credentials]")
-    .replace(/^((?:set-)?cookie:).*/i, "$1 [hidden]");
-  return hideToken(hidden, service);
-}
-
-function hideToken(line: string, { wireToken }: Service): string {
-  return wireToken === undefined ? line : line.replaceAll(wireToken, "[token]");
-}
-
-/** Sends what does not fit into one write: parts of a file, or events. */
-async function sendRest(rest: Chunks, connection: Connection, service: Service): Promise<void> {
-  for await (const octets of rest(connection)) {
-    await connection.wire.write(octets, service.timeouts.write);
-    connection.sent += octets.length;
-  }
-}
-
-/** Counts and logs a response that was sent or cut short. */
-function finish(
-  response: EncodedResponse,
-  { remote, sent }: Connection,
-  service: Service,
-  started: number,
-  cut?: string,
-): void {
-  response.file?.close();
-  service.summary.requests++;
-  service.summary.sent += sent;
-  service.log?.({ ...response.exchange, remote, sent, cut, ms: performance.now() - started });
-}
-
-/** Returns why a response was cut short, for the log. */
-function describeCut(error: unknown, { signal, timeouts }: Service): string {
-  if (error instanceof DeadlineError) {
-    return `client read too slowly for ${timeouts.write / 1_000} s`;
-  }
-  if (!(error instanceof WireError)) return "the file could not be read to its end";
-  return signal.aborted && error.cause === undefined ? "server stopped" : "client left";
 }
 
 // ---- Engine: the request -----------------------------------------------
@@ -2917,6 +2921,17 @@ async function workerMain({ job, port }: { job: Job; port: MessagePort }): Promi
   post({ summary: await serve(listeners, serveOptions(job, stop.signal, output)) });
 }
 
+/**
+ * Refuses `--wire` with an address that other machines can reach.
+ *
+ * @throws {UsageError} If a listener is not on loopback.
+ */
+function requireLoopback(line: CommandLine<typeof OPTIONS>, { hosts }: Settings): void {
+  if (hosts !== undefined) return;
+  const bind = `${line.spelling("bind")} ${quoteForMessage(line.options.bind ?? "")}`;
+  throw new UsageError(`Cannot use --wire with ${bind}: expected a loopback address`);
+}
+
 async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
   checkCommandLine(line);
   const { options, operands: [root = "."] } = line;
@@ -2929,13 +2944,7 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
   if (threads > 1) requireWorkers();
   const listeners = openListeners(options, tls);
   settings.hosts = allowedHosts(options, listeners);
-  if (options.wire && settings.hosts === undefined) {
-    throw new UsageError(
-      `Cannot use --wire with ${
-        line.spelling("bind")
-      } ${options.bind}: expected a loopback address`,
-    );
-  }
+  if (options.wire) requireLoopback(line, settings);
   const addresses = listeners.map(({ addr }) => ({ ...addr, tls }));
   const job: Job = { settings, addresses, format: options.quiet ? "off" : options.log, verbose };
 
