@@ -776,7 +776,6 @@ async function exchange(
   const { readTimeout } = attempt.options.times;
   const answered = new AbortController(); // aborts at 100 (Continue) and at the final response
   const refused = new AbortController(); // aborts if the server does not want the body
-  wire.setDeadline(readTimeout);
   const sending = sendRequest(wire, request, attempt, answered.signal, refused.signal);
   let isSent = false;
   sending.then(() => isSent = true, () => {});

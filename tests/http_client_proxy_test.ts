@@ -150,6 +150,11 @@ const REFUSED: Row[] = [
     ["-L"],
   ),
   refused(
+    "300 is no tunnel",
+    [["HTTP/1.1 300 Multiple Choices\r\n\r\n"]],
+    "The proxy refused a tunnel to origin.invalid:443: 300 Multiple Choices",
+  ),
+  refused(
     "407 names the option that is missing",
     [["HTTP/1.1 407 Auth\r\nContent-Length: 0\r\n\r\n"]],
     "407 Auth; give a user and password with -U",
@@ -159,12 +164,6 @@ const REFUSED: Row[] = [
     [["HTTP/1.1 407 Auth\r\nContent-Length: 0\r\n\r\n"]],
     "407 Auth; user or password is wrong",
     ["-U", "a:b"],
-  ),
-  refused(
-    "--retry does not repeat a CONNECT that was refused for good",
-    [["HTTP/1.1 403 Forbidden\r\n\r\n"]],
-    "403 Forbidden",
-    ["--retry", "3"],
   ),
   refused(
     "octets after the head of a 200 are refused",
@@ -180,6 +179,14 @@ const REFUSED: Row[] = [
     "No tunnel through the proxy",
   ),
   refused("101 is no tunnel", [["HTTP/1.1 101 Upgrade\r\n\r\n"]], "No tunnel through the proxy"),
+  {
+    rule: "RFC 9110 §9.3.6: --retry does not repeat a CONNECT that was refused for good",
+    sends: [["HTTP/1.1 403 Forbidden\r\n\r\n"]],
+    args: [...PROXY, "--retry", "3", "https://origin.invalid/"],
+    code: 56,
+    says: /^http_client: The proxy refused a tunnel to origin\.invalid:443: 403 Forbidden\n$/,
+    hops: 1,
+  },
   {
     rule: "RFC 9110 §9.3.6: --retry repeats a CONNECT after 503",
     sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 0\r\n\r\n"], ["HTTP/1.1 403 No\r\n\r\n"]],
