@@ -2487,7 +2487,7 @@ export const OPTIONS = {
   ),
   maxConnections: option(
     "--max-connections N",
-    "connections served at once; more must wait",
+    "connections served at once; a new one replaces the longest idle one, or waits",
     wholeNumber(1, 1_000_000),
     String(MAX_CONNECTIONS),
   ),
