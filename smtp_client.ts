@@ -995,6 +995,37 @@ function breakLines(octets: Uint8Array, length: number): number {
   return length + 2 * count;
 }
 
+/** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
+async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let last = LF; // the last octet of the chunk before
+  for await (const chunk of chunks) {
+    const dots = leadingDots(chunk, last);
+    last = chunk.at(-1) ?? last;
+    if (dots.length === 0) {
+      yield chunk;
+      continue;
+    }
+    const stuffed = new Uint8Array(chunk.length + dots.length);
+    let copied = 0;
+    for (const [added, dot] of dots.entries()) {
+      stuffed.set(chunk.subarray(copied, dot), copied + added);
+      stuffed[dot + added] = DOT;
+      copied = dot;
+    }
+    stuffed.set(chunk.subarray(copied), copied + dots.length);
+    yield stuffed;
+  }
+}
+
+/** Returns the positions of the dots that begin a line. */
+function leadingDots(chunk: Uint8Array, before: number): number[] {
+  const dots: number[] = [];
+  for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
+    if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
+  }
+  return dots;
+}
+
 /** Joins parts into a multipart one. One part alone stays as it is. */
 function multipart(subtype: string, parts: BodyPart[][]): BodyPart[] {
   const present = parts.filter((part) => part.length > 0);
@@ -1058,6 +1089,8 @@ function filePart(file: Attachment, contentId?: string): BodyPart[] {
     file,
   ];
 }
+
+// ---- Engine: header fields -----------------------------------------------
 
 /** Formats a parameter on its own line; a long or non-ASCII one by RFC 2231 §3 and §4. */
 function parameter(name: string, value: string): string {
@@ -1148,6 +1181,19 @@ function displayName(name: string, before: number): string {
   if (!isPlain(name) || before + quoted.length > MAX_CODED_LINE) return encodedWords(name, before);
   return ATOMS.test(name) ? name : quoted;
 }
+
+/** Formats `date-time` (RFC 5322 §3.3) in UTC. */
+function formatDate(date: Date): string {
+  return date.toUTCString().replace("GMT", "+0000");
+}
+
+/** Returns the right side of an identifier (RFC 5322 §3.6.4), fit for a URL as well. */
+function idDomain(address: string): string {
+  return address.slice(address.lastIndexOf("@") + 1).replace(/[^A-Za-z0-9.-]+/g, "-") ||
+    "localhost";
+}
+
+// ---- Engine: finished messages -------------------------------------------
 
 /** A field of a finished message, with its folds and its CRLF, as a byte string. */
 interface RawField {
@@ -1257,48 +1303,6 @@ function senderIn(fields: RawField[]): Mailbox | undefined {
 function recipientsIn(fields: RawField[]): Mailbox[] {
   const prefix = isResent(fields) ? "resent-" : "";
   return mailboxesIn(fields, ["to", "cc", "bcc"].map((name) => prefix + name));
-}
-
-/** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
-async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let last = LF; // the last octet of the chunk before
-  for await (const chunk of chunks) {
-    const dots = leadingDots(chunk, last);
-    last = chunk.at(-1) ?? last;
-    if (dots.length === 0) {
-      yield chunk;
-      continue;
-    }
-    const stuffed = new Uint8Array(chunk.length + dots.length);
-    let copied = 0;
-    for (const [added, dot] of dots.entries()) {
-      stuffed.set(chunk.subarray(copied, dot), copied + added);
-      stuffed[dot + added] = DOT;
-      copied = dot;
-    }
-    stuffed.set(chunk.subarray(copied), copied + dots.length);
-    yield stuffed;
-  }
-}
-
-/** Returns the positions of the dots that begin a line. */
-function leadingDots(chunk: Uint8Array, before: number): number[] {
-  const dots: number[] = [];
-  for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
-    if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
-  }
-  return dots;
-}
-
-/** Formats `date-time` (RFC 5322 §3.3) in UTC. */
-function formatDate(date: Date): string {
-  return date.toUTCString().replace("GMT", "+0000");
-}
-
-/** Returns the right side of an identifier (RFC 5322 §3.6.4), fit for a URL as well. */
-function idDomain(address: string): string {
-  return address.slice(address.lastIndexOf("@") + 1).replace(/[^A-Za-z0-9.-]+/g, "-") ||
-    "localhost";
 }
 
 // ---- Engine: addresses ---------------------------------------------------
@@ -1564,6 +1568,8 @@ function readVariable<T>(io: Environment, name: string, read: (text: string) => 
   return value ? readAs(name, value, read) : undefined;
 }
 
+// ---- Command line: server and login --------------------------------------
+
 /** Where to connect. */
 type Server = Pick<Job, "hostname" | "port" | "tls">;
 
@@ -1633,6 +1639,8 @@ async function readPassword(line: Line, user: string, isNeeded: boolean, io: Env
   require(asked, `No password for ${quoteForMessage(user)}: ${ways}`);
   return asked;
 }
+
+// ---- Command line: the message -------------------------------------------
 
 /** Envelope and message of a job. */
 type Mail = Pick<Job, "from" | "to" | "message">;
@@ -1845,6 +1853,8 @@ function formatHeaderField(name: string, value: string): string {
   if (fits && /^[ -~]*$/.test(value)) return `${lines.join("\r\n")}\r\n`;
   throw new UsageError(`expected printable ASCII in this field, in lines of ${MAX_LINE} octets`);
 }
+
+// ---- Command line: files -------------------------------------------------
 
 /** Opens a regular file; any other kind is refused, because opening a FIFO blocks. */
 async function openFile(path: string): Promise<Deno.FsFile> {
