@@ -118,6 +118,14 @@ const FILES: FileRow[] = [
       /to resume \(with -H Cookie, -u again\): .* -L -4 -f -R -A me -H 'X-Y: a'\\''b' -C - -o f http:\/\/127[^ ]*\n/,
   },
   {
+    rule: "--max-filesize: a body that is too large is not called kept",
+    sends: [[chunked("4\r\nhell\r\n"), 100, "1\r\no\r\n0\r\n\r\n"]],
+    args: ["--max-filesize", "4", "-o", "f", "URL"],
+    after: { f: "hell" },
+    code: 63,
+    says: /^http_client: The body is larger than 4 bytes\n$/,
+  },
+  {
     rule: "-i: the header goes into the file of -o",
     sends: [[hello("Content-Length: 5")]],
     args: ["-i", "-o", "f", "URL"],

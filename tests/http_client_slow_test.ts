@@ -173,13 +173,25 @@ function slowReader(wait: number) {
   };
 }
 
-Deno.test("a server that sends nothing for the read timeout is given up", async () => {
-  const sends = [[`${OK}\r\nhello`, STAY]];
-  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
-  const outcome = await runHere([`:${server.port}`], { readTimeout: 300 });
-  const stderr = "http_client: The server sent nothing for 0.3 s\n";
-  assertEquals(outcome, { code: 28, stdout: "hello", stderr });
-});
+for (
+  const [where, response] of Object.entries({
+    "a body without a length": `${OK}\r\nhello`,
+    "a body with a length": `${OK}Content-Length: 9\r\n\r\nhello`,
+    "a chunk": chunked("9\r\nhello"),
+    "a chunked body": chunked("5\r\nhello\r\n"),
+  })
+) {
+  Deno.test(`a server that stops after a part of ${where} is given up after the read timeout`, async () => {
+    await using server = new ScriptedServer(
+      [[response, STAY]],
+      (text) => [text],
+      Deno.listen(LOCAL),
+    );
+    const outcome = await runHere([`:${server.port}`], { readTimeout: 300 });
+    const stderr = "http_client: The server sent nothing for 0.3 s\n";
+    assertEquals(outcome, { code: 28, stdout: "hello", stderr });
+  });
+}
 
 for (
   const [framing, response] of Object.entries({
