@@ -1921,7 +1921,7 @@ function parseHttpDate(text: string): number {
   return HTTP_DATE.test(text) ? Date.parse(text.endsWith("GMT") ? text : `${text} GMT`) : NaN;
 }
 
-// ---- Command line ------------------------------------------------------
+// ---- Command line: options ---------------------------------------------
 
 /** Makes a reader that takes texts of one form. */
 function ofForm(form: RegExp, expected: string): Reader<string> {
@@ -2150,6 +2150,8 @@ function refuseClashes(line: Line): void {
   }
 }
 
+// ---- Command line: the request -----------------------------------------
+
 /** Takes one operand for a URL, and three for the host, the port and the file of the assignment. */
 function readUrl(operands: readonly string[]): string {
   const [host = "", port = "", file = ""] = operands;
@@ -2348,6 +2350,8 @@ function readTrustFile(path: string): Trust {
   throw new ExitError(77, `Cannot use --cacert ${quoteForMessage(path)}: no PEM certificate in it`);
 }
 
+// ---- Command line: reports ---------------------------------------------
+
 /** Streams of the program, and what stops it. */
 export interface Streams {
   /** Receives the body where no file does. */
@@ -2455,6 +2459,8 @@ function formatTimes(times: Record<string, number>): string {
   const phases = Object.entries(times).map(([name, time]) => `${name} ${time.toFixed(1)}`);
   return `${phases.join("  ")} ms`;
 }
+
+// ---- Command line: the program -----------------------------------------
 
 /** Does what a command line asks for, and returns the exit status. */
 export async function main(
