@@ -1257,7 +1257,9 @@ async function resolve(request: HttpRequest, service: Service): Promise<Represen
     found = await openRepresentation(request, [...segments, "index.html"], service);
     if (!found && (service.listing ?? true)) found = await listFolder(request, segments, service);
   } else if (!isFolder) {
-    found = await openRepresentation(request, info ? segments : extend(segments, ".html"), service);
+    found = info
+      ? await openRepresentation(request, segments, service, info)
+      : await openRepresentation(request, extend(segments, ".html"), service);
   }
   if (found || !service.spa || segments.at(-1)?.includes(".")) return found;
   const isNavigation = qvalue(request.fields.get("Accept"), ["text/html"]);
@@ -1439,12 +1441,15 @@ function openWithNode(
  * open some devices has effects. After opening, checks that the handle is the file that the path
  * resolves to inside the root; a symlink swapped in between is refused.
  */
-function openFile(segments: readonly string[], service: Service, tries = 3): SourceFile | null {
-  const path = join(service.root, segments);
-  const named = orNull(() => Deno.statSync(path));
+function openFile(
+  segments: readonly string[],
+  service: Service,
+  named = orNull(() => Deno.statSync(join(service.root, segments))),
+  tries = 3,
+): SourceFile | null {
   if (named === null || named.isDirectory) return null;
   if (!named.isFile) throw new HttpError(resolveInside(segments, service) === null ? 404 : 403);
-  const file = orNull(() => openSource(path));
+  const file = orNull(() => openSource(join(service.root, segments)));
   if (file === null) return null;
   let inside: Deno.FileInfo | null = null;
   try {
@@ -1457,7 +1462,7 @@ function openFile(segments: readonly string[], service: Service, tries = 3): Sou
   }
   file.close();
   // Another file inside: it was replaced just now, and the new one will do.
-  return inside && tries > 1 ? openFile(segments, service, tries - 1) : null;
+  return inside && tries > 1 ? openFile(segments, service, undefined, tries - 1) : null;
 }
 
 /** True if two answers of the file system are about the same file. */
@@ -1532,16 +1537,21 @@ function openSibling(segments: readonly string[], service: Service): SourceFile 
 
 // ---- Engine: representations ---------------------------------------------
 
-/** Represents a file, in the coding that the client prefers; null if there is no such file. */
+/**
+ * Represents a file, in the coding that the client prefers; null if there is no such file.
+ *
+ * @param named What a stat call said of the file just now; otherwise it is asked again.
+ */
 async function openRepresentation(
   { fields }: HttpRequest,
   segments: readonly string[],
   service: Service,
+  named?: Deno.FileInfo,
 ): Promise<Representation | null> {
   // Siblings come and go with the times of the folder, so these are read first.
   const folder = join(service.root, segments.slice(0, -1));
   const folderState = orNull(() => Deno.statSync(folder));
-  const original = openFile(segments, service);
+  const original = openFile(segments, service, named);
   if (original === null) return null;
   let sent: SourceFile | undefined;
   try {
@@ -2836,12 +2846,12 @@ Dotfiles ${dotfiles ? "shown" : "hidden"}, links kept inside ${shown}. Ctrl-C st
 `;
 }
 
-/** Returns the addresses of this machine, if Deno may already ask for them. */
 /** Makes a secret for the URL of the page that shows the wire (144 bits). */
 function newToken(): string {
   return crypto.getRandomValues(new Uint8Array(18)).toBase64({ alphabet: "base64url" });
 }
 
+/** Returns the addresses of this machine, if Deno may already ask for them. */
 function networkHosts(): string[] {
   const permission = { name: "sys", kind: "networkInterfaces" } as const;
   const isGranted = Deno.permissions.querySync(permission).state === "granted";
