@@ -55,6 +55,7 @@ import {
   probability,
   quoteForMessage,
   reasonOf,
+  refuseTogether,
   requireWith,
   run,
   seconds,
@@ -1372,12 +1373,19 @@ export const COMMAND: Command<typeof OPTIONS> = {
   exitStatuses: "0 stopped by a signal, 1 cannot start, 2 usage",
 };
 
+/** Options of the echo. The monitor has no use for them. */
+// deno-fmt-ignore (a list)
+const ECHO_OPTIONS = [
+  "loss", "burst", "delay", "jitter", "duplicate", "corrupt", "reorder", "rate", "seed", "upper",
+] as const;
+
 /** Refuses options that have no effect, and faults that are impossible together. */
 export function checkOptions(line: CommandLine<typeof OPTIONS>): void {
   const [operand] = line.operands;
   if (operand !== undefined) {
     throw new UsageError(`Cannot use ${quoteForMessage(operand)}: expected options only`);
   }
+  for (const name of ECHO_OPTIONS) refuseTogether(line, name, "heartbeat");
   for (const name of ["interval", "timeout", "expect", "exec"] as const) {
     requireWith(line, name, "heartbeat", OPTIONS);
   }

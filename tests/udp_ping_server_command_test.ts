@@ -58,6 +58,16 @@ const REFUSED = [
     args: ["--heartbeat", "--exec", "true", "--on", "died"],
     says: 'Cannot use --on "died": expected started, lost, late, stopped, recovered, restarted',
   },
+  { args: ["--heartbeat", "--loss", "0"], says: "Cannot use --loss with --heartbeat" },
+  { args: ["--burst", "2", "--heartbeat"], says: "Cannot use --burst with --heartbeat" },
+  { args: ["--heartbeat", "--delay", "0"], says: "Cannot use --delay with --heartbeat" },
+  { args: ["--heartbeat", "--jitter", "0"], says: "Cannot use --jitter with --heartbeat" },
+  { args: ["--heartbeat", "--duplicate", "0"], says: "Cannot use --duplicate with --heartbeat" },
+  { args: ["--heartbeat", "--corrupt", "0"], says: "Cannot use --corrupt with --heartbeat" },
+  { args: ["--heartbeat", "--reorder", "0"], says: "Cannot use --reorder with --heartbeat" },
+  { args: ["--heartbeat", "--rate", "1000"], says: "Cannot use --rate with --heartbeat" },
+  { args: ["--heartbeat", "--seed", "1"], says: "Cannot use --seed with --heartbeat" },
+  { args: ["--heartbeat", "--upper"], says: "Cannot use --upper with --heartbeat" },
   { args: ["extra"], says: 'Cannot use "extra": expected options only' },
   { args: ["--prot", "1"], says: 'Unknown option "--prot": did you mean --port?' },
 ];
@@ -84,6 +94,12 @@ Deno.test("command line: a wrong value is one line and exit status 2", async () 
 Deno.test("command line: an option without the one it needs is one line and exit status 2", async () => {
   const { code, stderr } = await runProgram("udp_ping_server.ts", ["--timeout", "5"]);
   assertEquals([code, stderr], [2, 'udp_ping_server: Option "--timeout" needs --heartbeat\n']);
+});
+
+Deno.test("command line: --heartbeat with a fault is one line and exit status 2", async () => {
+  const args = ["--heartbeat", "--loss", "30%"];
+  const { code, stderr } = await runProgram("udp_ping_server.ts", args);
+  assertEquals([code, stderr], [2, "udp_ping_server: Cannot use --loss with --heartbeat\n"]);
 });
 
 Deno.test("command line: the defaults of the assignment: port 12000, every address, loss 4/11", () => {
