@@ -306,6 +306,11 @@ Deno.test("command line: -q prints statistics only, -D puts the time before each
   assertMatch(dated.stdout, /^\[\d{10}\.\d{6}\] 45 bytes from/);
 });
 
+Deno.test("command line: -f and --every take one size, only a walk excludes them", async () => {
+  assertEquals((await runPinger(["-f", "--every=1", "-s50", "-c2", "-q"])).code, 0);
+  assertEquals((await runPinger(["-f", "--every=1", "-s50-50", "-c2", "-q"])).code, 0);
+});
+
 Deno.test("command line: -w alone ends the run, and some reply is exit 0", async () => {
   const { code, stdout } = await runPinger(["-w.2", "-W5"], [echo, drop]);
   assertEquals(code, 0);

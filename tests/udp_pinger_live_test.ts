@@ -213,6 +213,14 @@ for (const { isIpv6, size, want } of TOO_LONG) {
   });
 }
 
+Deno.test("advice: with -T and no reply, the loss is named, not the missing times", () => {
+  const advisor = new Advisor("127.0.0.1:12000", 40_000);
+  assertMatch(
+    advisor.advise(summaryOf([null]), true, 0, false) ?? "",
+    /^all lost: nothing answers/,
+  );
+});
+
 Deno.test("advice: nothing was sent, no advice", () => {
   assertEquals(new Advisor("127.0.0.1:1", 40_000).advise(summaryOf([]), false, 0, false), null);
 });

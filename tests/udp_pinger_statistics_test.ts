@@ -175,12 +175,18 @@ for (const { rule, want, ...numbers } of STATISTICS) {
 }
 
 Deno.test("statistics: a flood shows pipe and ipg/ewma as ping(8) does", () => {
-  const flood = statisticsOf({ rtts: [1, 9], time: 5 });
-  flood.pipe = 2;
-  const [, , line] = describeSummary("h", flood.summary(), true);
+  const shown = (rtts: number[], time: number) => {
+    const flood = statisticsOf({ rtts, time });
+    flood.pipe = 2;
+    return describeSummary("h", flood.summary(), true)[2];
+  };
   assertEquals(
-    line,
-    "rtt min/avg/max/mdev = 1.000/5.000/9.000/4.000 ms, pipe 2, ipg/ewma 5.000/2.000 ms",
+    shown([1, 9, 5], 10),
+    "rtt min/avg/max/mdev = 1.000/5.000/9.000/3.266 ms, pipe 2, ipg/ewma 5.000/2.375 ms",
+  );
+  assertEquals(
+    shown([1], 0),
+    "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms, pipe 2, ipg/ewma 0.000/1.000 ms",
   );
 });
 
