@@ -489,7 +489,7 @@ export function replay(summary: Summary): string | null {
   return `deno run --allow-net --unstable-net udp_ping_server.ts ${options.join(" ")}`;
 }
 
-// ---- Engine: probes ------------------------------------------------------
+// ---- Engine: probes and replies ------------------------------------------
 
 const encoder = new TextEncoder();
 
@@ -614,6 +614,8 @@ class ReachedCounter {
     return reached;
   }
 }
+
+// ---- Engine: the pinger --------------------------------------------------
 
 /** Sends datagrams to a server. After an error it looks the name of the server up again. */
 class Sender {
@@ -1194,7 +1196,7 @@ export async function sendHeartbeats(
   return { sent: sender.sent, errors: sender.errors };
 }
 
-// ---- Output --------------------------------------------------------------
+// ---- Output: text --------------------------------------------------------
 
 /** Formats an event as ping(8) does; null if ping prints nothing. */
 export function describe(event: PingEvent): string | null {
@@ -1339,6 +1341,96 @@ export function histogram(sorted: ArrayLike<number>, rows = 12, width = 40): str
   });
 }
 
+// ---- Output: advice ------------------------------------------------------
+
+/** Finds the likely cause of losses from the events of a run. */
+export class Advisor {
+  readonly #server: string;
+  readonly #localPort: number;
+  #hasOtherSource = false;
+  #hasJunk = false;
+  #slowest = 0;
+  #fault: string | undefined;
+  #tokens = SERVER_RATE; // what a server's rate limit has left
+  #fewestTokens = SERVER_RATE;
+  #refilledAt: number | undefined;
+
+  /**
+   * Begins.
+   *
+   * @param server Address and port of the server, as in events.
+   * @param localPort Port of our own socket.
+   */
+  constructor(server: string, localPort: number) {
+    this.#server = server;
+    this.#localPort = localPort;
+  }
+
+  /** Takes an event. */
+  observe({ event, seq, from, rtt = 0, reason }: PingEvent, now: number): void {
+    if (event === "foreign" && seq !== undefined) this.#hasOtherSource = true;
+    if (event === "foreign" && seq === undefined && from === this.#server) this.#hasJunk = true;
+    if (event === "late") this.#slowest = Math.max(this.#slowest, rtt);
+    if (event === "error") this.#fault = reason;
+    if (event === "reply") {
+      const earned = (now - (this.#refilledAt ?? now)) * SERVER_RATE / 1000;
+      this.#tokens = Math.min(SERVER_RATE, this.#tokens + earned) - 1;
+      this.#fewestTokens = Math.min(this.#fewestTokens, this.#tokens);
+      this.#refilledAt = now;
+    }
+  }
+
+  /** Returns the likely cause of what went wrong, and what to try; null if all is well. */
+  advise(summary: Summary, oneWay: boolean, size: number, isIpv6: boolean): string | null {
+    const { transmitted, received, lost, late, corrupted, errors } = summary;
+    if (transmitted === 0) return null;
+    if (oneWay && received > 0 && !summary.oneWay) return "plain echo server: no one-way data";
+    // The replies came at the rate of the limit: no more, and not much less.
+    const tolerance = SERVER_RATE / 10;
+    if (received > 0 && lost > 0 && Math.abs(this.#fewestTokens) < tolerance) {
+      return `udp_ping_server.ts sends ${SERVER_RATE} replies a second to one client; ` +
+        "start it with --rate 0";
+    }
+    if (received > 0) return null;
+    if (late > 0) {
+      const wait = Math.ceil(this.#slowest / 500) / 2 + 0.5;
+      return `all late: replies took up to ${fixed(this.#slowest)} ms; try -W ${wait}`;
+    }
+    if (this.#hasOtherSource) {
+      return "all lost: answered by another address, start the server with --host";
+    }
+    if (corrupted > 0) return "all lost: the server answers, but not with what it was sent";
+    if (this.#hasJunk) return "all lost: the server answers, but does not echo the probes";
+    if (errors === transmitted) return this.#adviseOnErrors(size, isIpv6);
+    return `all lost: ${this.#adviseOnSilence(size)}`;
+  }
+
+  #adviseOnErrors(size: number, isIpv6: boolean): string {
+    const largest = isIpv6 ? MAX_SIZE : MAX_SIZE - 20;
+    const remedy = size > largest ? `; try -s ${largest}` : "";
+    return `nothing was sent: ${this.#fault}${remedy}`;
+  }
+
+  #adviseOnSilence(size: number): string {
+    const port = Number(/\d+$/.exec(this.#server)?.[0]);
+    if (this.#localPort < FIRST_USER_PORT || this.#localPort === port) {
+      return `udp_ping_server.ts ignores clients on port ${this.#localPort}: ports below ` +
+        `${FIRST_USER_PORT}, and its own, may be other servers`;
+    }
+    if (size > MAX_SAFE_SIZE) {
+      return `nothing answers on port ${port}, or probes of ${size} bytes are above the MTU of the ` +
+        `path and their fragments are lost; -s ${MAX_SAFE_SIZE}-${size} shows what passes`;
+    }
+    if (port < FIRST_USER_PORT) {
+      return `nothing answers on port ${port}; ports below ${FIRST_USER_PORT} are for system ` +
+        `services, and udp_ping_server.ts listens on ${OPTIONS.port.byDefault}`;
+    }
+    return `nothing answers on port ${port}, or UDP is filtered, or the server drops everything`;
+  }
+}
+
+// ---- Output: on the terminal ---------------------------------------------
+
 /** Round-trip time of a probe (ms); null if it is lost, undefined while it is in flight. */
 export type Bar = number | null | undefined;
 
@@ -1437,6 +1529,68 @@ function terminalWidth(): number {
     return Deno.consoleSize().columns || 80;
   } catch {
     return 80;
+  }
+}
+
+/** Prints events, windows and statistics. */
+class Reporter {
+  readonly #options: PingerOptions;
+  #live: LiveLine | undefined;
+  #hasDots = false;
+
+  constructor(options: PingerOptions, summary: () => Summary) {
+    this.#options = options;
+    this.#live = options.live ? new LiveLine(summary) : undefined;
+  }
+
+  /** Prints a text, or its value with `--json`. */
+  say(text: string, value: unknown): void {
+    this.#live?.clear();
+    if (this.#hasDots) print("\n");
+    this.#hasDots = false;
+    print(`${this.#options.json ? JSON.stringify(value) : text}\n`);
+  }
+
+  /** Prints an event. */
+  report(event: PingEvent): void {
+    const { quiet, flood, json, timestamps } = this.#options;
+    this.#live?.update(event);
+    if (quiet || this.#live) return;
+    if (flood && !json) return this.#printDot(event);
+    const text = describe(event);
+    if (text === null && !json) return;
+    const now = timeOfDay();
+    const rtt = event.rtt === undefined ? {} : { rtt: roundToMicros(event.rtt) };
+    const value = { ...event, ...rtt, ...(timestamps && { timestamp: Number(now) }) };
+    this.say(timestamps ? `[${now}] ${text}` : `${text}`, value);
+  }
+
+  #printDot({ event }: PingEvent): void {
+    if (event !== "timeout" && event !== "error") return;
+    print(".");
+    this.#hasDots = true;
+  }
+
+  /** Prints a window of `--every`. */
+  reportWindow(window: Window): void {
+    const from = roundToMicros(window.from / 1000);
+    const to = roundToMicros(window.to / 1000);
+    const summary = window.statistics.summary();
+    const prefix = this.#options.timestamps ? `[${timeOfDay()}] ` : "";
+    this.say(prefix + describeWindow(window), { event: "window", from, to, ...summary });
+  }
+
+  /** Prints the statistics so far: text to standard error as ping(8) does, JSON with the rest. */
+  reportStatus(summary: Summary): void {
+    if (this.#options.json) return this.say("", { event: "status", ...summary });
+    this.#live?.clear();
+    console.error(describeStatus(summary));
+  }
+
+  /** Ends the line of `--live`. */
+  end(): void {
+    this.#live?.end();
+    this.#live = undefined;
   }
 }
 
@@ -1638,154 +1792,6 @@ function parseAddress(host: string): string | null {
   }
   if (normal === "0.0.0.0") return "127.0.0.1"; // both are this machine
   return normal === "::" ? "::1" : normal + (isLinkLocal ? zone : "");
-}
-
-/** Finds the likely cause of losses from the events of a run. */
-export class Advisor {
-  readonly #server: string;
-  readonly #localPort: number;
-  #hasOtherSource = false;
-  #hasJunk = false;
-  #slowest = 0;
-  #fault: string | undefined;
-  #tokens = SERVER_RATE; // what a server's rate limit has left
-  #fewestTokens = SERVER_RATE;
-  #refilledAt: number | undefined;
-
-  /**
-   * Begins.
-   *
-   * @param server Address and port of the server, as in events.
-   * @param localPort Port of our own socket.
-   */
-  constructor(server: string, localPort: number) {
-    this.#server = server;
-    this.#localPort = localPort;
-  }
-
-  /** Takes an event. */
-  observe({ event, seq, from, rtt = 0, reason }: PingEvent, now: number): void {
-    if (event === "foreign" && seq !== undefined) this.#hasOtherSource = true;
-    if (event === "foreign" && seq === undefined && from === this.#server) this.#hasJunk = true;
-    if (event === "late") this.#slowest = Math.max(this.#slowest, rtt);
-    if (event === "error") this.#fault = reason;
-    if (event === "reply") {
-      const earned = (now - (this.#refilledAt ?? now)) * SERVER_RATE / 1000;
-      this.#tokens = Math.min(SERVER_RATE, this.#tokens + earned) - 1;
-      this.#fewestTokens = Math.min(this.#fewestTokens, this.#tokens);
-      this.#refilledAt = now;
-    }
-  }
-
-  /** Returns the likely cause of what went wrong, and what to try; null if all is well. */
-  advise(summary: Summary, oneWay: boolean, size: number, isIpv6: boolean): string | null {
-    const { transmitted, received, lost, late, corrupted, errors } = summary;
-    if (transmitted === 0) return null;
-    if (oneWay && received > 0 && !summary.oneWay) return "plain echo server: no one-way data";
-    // The replies came at the rate of the limit: no more, and not much less.
-    const tolerance = SERVER_RATE / 10;
-    if (received > 0 && lost > 0 && Math.abs(this.#fewestTokens) < tolerance) {
-      return `udp_ping_server.ts sends ${SERVER_RATE} replies a second to one client; ` +
-        "start it with --rate 0";
-    }
-    if (received > 0) return null;
-    if (late > 0) {
-      const wait = Math.ceil(this.#slowest / 500) / 2 + 0.5;
-      return `all late: replies took up to ${fixed(this.#slowest)} ms; try -W ${wait}`;
-    }
-    if (this.#hasOtherSource) {
-      return "all lost: answered by another address, start the server with --host";
-    }
-    if (corrupted > 0) return "all lost: the server answers, but not with what it was sent";
-    if (this.#hasJunk) return "all lost: the server answers, but does not echo the probes";
-    if (errors === transmitted) return this.#adviseOnErrors(size, isIpv6);
-    return `all lost: ${this.#adviseOnSilence(size)}`;
-  }
-
-  #adviseOnErrors(size: number, isIpv6: boolean): string {
-    const largest = isIpv6 ? MAX_SIZE : MAX_SIZE - 20;
-    const remedy = size > largest ? `; try -s ${largest}` : "";
-    return `nothing was sent: ${this.#fault}${remedy}`;
-  }
-
-  #adviseOnSilence(size: number): string {
-    const port = Number(/\d+$/.exec(this.#server)?.[0]);
-    if (this.#localPort < FIRST_USER_PORT || this.#localPort === port) {
-      return `udp_ping_server.ts ignores clients on port ${this.#localPort}: ports below ` +
-        `${FIRST_USER_PORT}, and its own, may be other servers`;
-    }
-    if (size > MAX_SAFE_SIZE) {
-      return `nothing answers on port ${port}, or probes of ${size} bytes are above the MTU of the ` +
-        `path and their fragments are lost; -s ${MAX_SAFE_SIZE}-${size} shows what passes`;
-    }
-    if (port < FIRST_USER_PORT) {
-      return `nothing answers on port ${port}; ports below ${FIRST_USER_PORT} are for system ` +
-        `services, and udp_ping_server.ts listens on ${OPTIONS.port.byDefault}`;
-    }
-    return `nothing answers on port ${port}, or UDP is filtered, or the server drops everything`;
-  }
-}
-
-/** Prints events, windows and statistics. */
-class Reporter {
-  readonly #options: PingerOptions;
-  #live: LiveLine | undefined;
-  #hasDots = false;
-
-  constructor(options: PingerOptions, summary: () => Summary) {
-    this.#options = options;
-    this.#live = options.live ? new LiveLine(summary) : undefined;
-  }
-
-  /** Prints a text, or its value with `--json`. */
-  say(text: string, value: unknown): void {
-    this.#live?.clear();
-    if (this.#hasDots) print("\n");
-    this.#hasDots = false;
-    print(`${this.#options.json ? JSON.stringify(value) : text}\n`);
-  }
-
-  /** Prints an event. */
-  report(event: PingEvent): void {
-    const { quiet, flood, json, timestamps } = this.#options;
-    this.#live?.update(event);
-    if (quiet || this.#live) return;
-    if (flood && !json) return this.#printDot(event);
-    const text = describe(event);
-    if (text === null && !json) return;
-    const now = timeOfDay();
-    const rtt = event.rtt === undefined ? {} : { rtt: roundToMicros(event.rtt) };
-    const value = { ...event, ...rtt, ...(timestamps && { timestamp: Number(now) }) };
-    this.say(timestamps ? `[${now}] ${text}` : `${text}`, value);
-  }
-
-  #printDot({ event }: PingEvent): void {
-    if (event !== "timeout" && event !== "error") return;
-    print(".");
-    this.#hasDots = true;
-  }
-
-  /** Prints a window of `--every`. */
-  reportWindow(window: Window): void {
-    const from = roundToMicros(window.from / 1000);
-    const to = roundToMicros(window.to / 1000);
-    const summary = window.statistics.summary();
-    const prefix = this.#options.timestamps ? `[${timeOfDay()}] ` : "";
-    this.say(prefix + describeWindow(window), { event: "window", from, to, ...summary });
-  }
-
-  /** Prints the statistics so far: text to standard error as ping(8) does, JSON with the rest. */
-  reportStatus(summary: Summary): void {
-    if (this.#options.json) return this.say("", { event: "status", ...summary });
-    this.#live?.clear();
-    console.error(describeStatus(summary));
-  }
-
-  /** Ends the line of `--live`. */
-  end(): void {
-    this.#live?.end();
-    this.#live = undefined;
-  }
 }
 
 /** Where to send. */
