@@ -160,7 +160,7 @@ export interface FixedAddresses {
   addresses: readonly string[];
 }
 
-/** What is sent as the body of a request piece by piece. */
+/** Body of a request that is sent piece by piece. */
 export interface Upload {
   /** Name of the file, for a URL that ends in "/"; null for standard input. */
   readonly name: string | null;
@@ -226,7 +226,7 @@ export interface DownloadOptions {
   fail: "early" | "late" | "never";
   /** True to check no certificate. */
   insecure: boolean;
-  /** Certificates to trust besides the default roots. */
+  /** Certificates to trust in addition to the default roots. */
   trust: Trust | null;
   /** True to ask for content codings and to decode them. */
   compressed: boolean;
@@ -461,7 +461,7 @@ function percentDecode(text: string): string {
 
 // ---- Engine: the connection --------------------------------------------
 
-/** What to connect to. */
+/** Destination of a TCP connection. */
 interface Place {
   /** Name or address, without brackets. */
   readonly host: string;
@@ -743,7 +743,7 @@ function tlsError(hostname: string, error: unknown): ExitError {
 /** Makes the first request. A field of the user replaces the client's own. */
 function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
   const { method, body, upload, range } = options;
-  const ours: Field[] = [
+  const defaults: Field[] = [
     ["User-Agent", options.agent],
     ["Accept", options.accept],
     ["Accept-Encoding", options.compressed ? "gzip, deflate, br" : "identity"],
@@ -753,7 +753,9 @@ function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
     ["Expect", upload && (upload.size ?? Infinity) > MAX_UNASKED ? "100-continue" : ""],
   ];
   const given = [...options.removed, ...options.fields.map(([name]) => name.toLowerCase())];
-  const kept = ours.filter(([name, value]) => value !== "" && !given.includes(name.toLowerCase()));
+  const kept = defaults.filter(([name, value]) =>
+    value !== "" && !given.includes(name.toLowerCase())
+  );
   // RFC 9110 §8.6: these methods expect content, so its absence is stated as well.
   const empty = /^(POST|PUT|PATCH)$/.test(method) ? 0 : null;
   const length = upload ? upload.size : body?.length ?? empty;

@@ -579,7 +579,7 @@ export class Wire implements Disposable {
 
 // ---- TLS -----------------------------------------------------------------
 
-/** Certificates that a user trusts besides Deno's default roots. */
+/** Certificates that a user trusts in addition to Deno's default roots. */
 export interface Trust {
   /** CA certificates (PEM). */
   readonly caCerts: string[];
@@ -593,7 +593,7 @@ export interface Trust {
 export interface TlsOptions {
   /** Name or address of the server: for SNI, and for the check of the certificate. */
   readonly hostname: string;
-  /** Certificates to trust besides the default roots. */
+  /** Certificates to trust in addition to the default roots. */
   readonly trust?: Trust | null;
   /** True to accept every certificate. Default: false. */
   readonly insecure?: boolean;
@@ -716,7 +716,7 @@ const MAY_PASS_OTHER_CHECK = /NotPinned|CaUsedAsEndEntity|certificate expired|no
 /** Faults that only say that a certificate is not one of the known ones. */
 const IS_UNKNOWN = /NotPinned|CaUsedAsEndEntity|UnknownIssuer/;
 
-/** What a server's certificate is checked against. */
+/** Standard that a server's certificate is checked against. */
 type TlsCheck = "roots" | "pin" | "none";
 
 /** The server's certificate is not in {@linkcode Trust.pinned}; worded as Deno words the others. */
@@ -784,11 +784,11 @@ async function startNodeTls(
   throw NOT_PINNED;
 }
 
-/** How the octets below TLS ended. */
+/** End of the octets below TLS. */
 interface StreamEnd {
   /** The last octets, as many as a close_notify takes. */
   tail: string;
-  /** Why no more came. */
+  /** Reason for the end. */
   fault: unknown;
 }
 
@@ -917,7 +917,7 @@ const HANDSHAKE_FAULTS: [sign: RegExp, words: string][] = [
     /alert: HandshakeFailure/,
     "the server found no cipher in common, or wants a client certificate",
   ],
-  [/alert: \w*Certificate/, "the server wants a client certificate, and there is none"],
+  [/alert: \w*Certificate/, "the server wants a client certificate, which is not supported"],
   [/alert: Unrecogni[sz]edName/, "the server does not serve this name"],
   [/unexpected end of file/, "the server closed the connection"],
 ];

@@ -69,14 +69,14 @@ const FORWARDED: Row[] = [
     out: "done",
   },
   {
-    rule: "-U: its credentials replace those of -x",
+    rule: "-U: replaces the credentials of -x",
     sends: [[DONE]],
     args: ["-x", "a:b@127.0.0.1:PORT", "-U", "proxy:secret", "http://origin.invalid/"],
     asks: [new RegExp(`^Proxy-Authorization: ${SECRET}\r\n`, "m")],
     out: "done",
   },
   {
-    rule: "-H Proxy-Authorization: replaces those of -x, and goes once",
+    rule: "-H Proxy-Authorization: replaces the credentials of -x, and is sent once",
     sends: [[DONE]],
     args: [
       "-x",
@@ -150,7 +150,7 @@ const REFUSED: Row[] = [
     ["-L"],
   ),
   refused(
-    "300 is no tunnel",
+    "300 to CONNECT is a refusal",
     [["HTTP/1.1 300 Multiple Choices\r\n\r\n"]],
     "The proxy refused a tunnel to origin.invalid:443: 300 Multiple Choices",
   ),
@@ -160,7 +160,7 @@ const REFUSED: Row[] = [
     "407 Auth; give a user and password with -U",
   ),
   refused(
-    "407 in spite of -U",
+    "407 after -U says that the credentials are wrong",
     [["HTTP/1.1 407 Auth\r\nContent-Length: 0\r\n\r\n"]],
     "407 Auth; user or password is wrong",
     ["-U", "a:b"],
@@ -170,15 +170,23 @@ const REFUSED: Row[] = [
     [["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", STAY]],
     /No tunnel through the proxy: |No TLS with/,
   ),
-  refused("a proxy that closes", [[]], "No tunnel through the proxy: The server closed"),
-  refused("a proxy that speaks SSH", [["SSH-2.0-x\r\n", STAY]], 'Not HTTP/1: "SSH-2.0"'),
-  refused("a head that is cut", [["HTTP/1.1 200 OK\r\nA: b\r\n"]], "No tunnel through the proxy"),
+  refused("a proxy that closes is exit 56", [[]], "No tunnel through the proxy: The server closed"),
+  refused("a proxy that speaks SSH is exit 56", [["SSH-2.0-x\r\n", STAY]], 'Not HTTP/1: "SSH-2.0"'),
   refused(
-    "a head of too many fields",
+    "a header of a proxy that is cut is exit 56",
+    [["HTTP/1.1 200 OK\r\nA: b\r\n"]],
+    "No tunnel through the proxy",
+  ),
+  refused(
+    "a header of a proxy with too many fields is exit 56",
     [["HTTP/1.1 200 OK\r\n" + "A: b\r\n".repeat(2001) + "\r\n"]],
     "No tunnel through the proxy",
   ),
-  refused("101 is no tunnel", [["HTTP/1.1 101 Upgrade\r\n\r\n"]], "No tunnel through the proxy"),
+  refused(
+    "101 to CONNECT is a refusal",
+    [["HTTP/1.1 101 Upgrade\r\n\r\n"]],
+    "No tunnel through the proxy",
+  ),
   {
     rule: "RFC 9110 §9.3.6: --retry does not repeat a CONNECT that was refused for good",
     sends: [["HTTP/1.1 403 Forbidden\r\n\r\n"]],

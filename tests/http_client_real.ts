@@ -27,7 +27,7 @@ interface Server {
   /** How to get it. */
   get: string;
   secure: boolean;
-  /** Whether it knows ranges. */
+  /** True if it supports ranges. */
   ranges: boolean;
   command: (folder: string, port: number) => string[];
 }
@@ -152,7 +152,7 @@ SERVERS.push(
   },
 );
 
-/** Whether a program is there; a line says how to get it where it is not. */
+/** Tells whether a program is installed; prints how to get it otherwise. */
 async function has({ program, name, get }: Server): Promise<boolean> {
   try {
     if (name === "http_server.ts") await Deno.stat(OURS);
@@ -438,7 +438,7 @@ async function inNetwork(args: string[]): Promise<{ code: number; stderr: string
   return { code, stderr: new TextDecoder().decode(stderr) };
 }
 
-/** Whether this user may have a network of its own. */
+/** Tells whether this user may have a network of its own. */
 async function canUnshare(): Promise<boolean> {
   try {
     return (await new Deno.Command("unshare", { args: ["-mn", "true"] }).output()).success;

@@ -29,7 +29,7 @@ class Peer {
     })();
   }
 
-  /** Takes so many octets, or all if the client ends. */
+  /** Takes this number of octets, or all if the client ends. */
   async octets(count: number): Promise<string> {
     while (this.#text.length < count && await this.#more());
     const found = this.#text.slice(0, count);
@@ -230,7 +230,7 @@ Deno.test("RFC 9110 §10.1.1: a late 100 is skipped", async () => {
   assertEquals(stdout, "done");
 });
 
-Deno.test("RFC 9110 §10.1.1: another interim response is no 100", async () => {
+Deno.test("RFC 9110 §10.1.1: another interim response than 100 does not start the upload", async () => {
   const { stdout } = await upload(
     BIG,
     [async (peer) => {

@@ -136,7 +136,7 @@ const CASES: Case[] = [
     connections: 2,
   },
   {
-    rule: "beside a pinned certificate the CAs of the file count",
+    rule: "a file with a pinned certificate may hold CAs, too",
     shows: "localhost",
     trusts: ["own", "ca"],
     connections: 2,
@@ -306,7 +306,7 @@ for (
     ["a deep nest", block("\x30\x82\x10\0".repeat(1000))],
   ] as const
 ) {
-  Deno.test(`RFC 7468 §5: ${rule} is no file of certificates`, () => {
+  Deno.test(`RFC 7468 §5: ${rule} is refused as a file of certificates`, () => {
     assertEquals(readTrust(text), null);
   });
 }
@@ -390,7 +390,7 @@ for (
     [
       "received fatal alert: CertificateRequired",
       false,
-      "the server wants a client certificate, and there is none",
+      "the server wants a client certificate, which is not supported",
     ],
     ["received fatal alert: UnrecognisedName", false, "the server does not serve this name"],
     ["received fatal alert: UnknownCA", false, 'the server sent the alert "unknown ca"'],
