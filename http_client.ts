@@ -389,12 +389,19 @@ const encoder = new TextEncoder();
 
 // ---- Engine: the URL ---------------------------------------------------
 
+/** `scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )` (RFC 3986 §3.1), and the colon. */
+const SCHEME = /^[a-z][a-z0-9+.-]*:/i;
+
+/** `URI = scheme ":" "//" authority path-abempty [ "?" query ] [ "#" fragment ]` (RFC 3986 §3). */
+const URI = /^([^:]*):(\/\/)?([^/?#]*)(.*)$/s;
+
 /** Reads a URL as users type it: `http://h/p`, `h/p`, `h:8000/p`, `[::1]:8000/p`, `:8000/p`. */
 function parseTarget(text: string): Target {
   // `new URL` ignores TAB, CR and LF.
   // deno-lint-ignore no-control-regex
   if (/[\x00-\x20\x7f]/.test(text)) throw badUrl(text, "it holds a blank or a control character");
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return toTarget(text);
+  const [scheme] = SCHEME.exec(text) ?? []; // of `h:8000/p` it is the host
+  if (scheme && text.startsWith("//", scheme.length)) return toTarget(text);
   return toTarget(`http://${/^:(?!\/\/)/.test(text) ? "localhost" : ""}${text}`);
 }
 
@@ -407,7 +414,7 @@ function resolveLocation(base: Target, location: string): Target {
     /[^\x21-\x7e]|\\/g,
     (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
   );
-  if (/^[a-z][a-z0-9+.-]*:/i.test(encoded)) return toTarget(encoded);
+  if (SCHEME.test(encoded)) return toTarget(encoded);
   if (encoded.startsWith("//")) return toTarget(base.url.protocol + encoded);
   return { url: withoutUserinfo(new URL(encoded, base.url)), zone: base.zone, userinfo: null };
 }
@@ -421,8 +428,7 @@ const ZONED_HOST = /^\[([^\]%]*)%(?:25)?([^\]]+)\](:\d*)?$/;
  * @throws {ExitError} With status 1 for another scheme, 3 if it is not a URL.
  */
 function toTarget(text: string): Target {
-  const [, scheme = "", slashes, authority = "", rest = ""] =
-    /^([^:]*):(\/\/)?([^/?#]*)(.*)$/s.exec(text) ?? [];
+  const [, scheme = "", slashes, authority = "", rest = ""] = URI.exec(text) ?? [];
   if (!/^https?$/i.test(scheme)) {
     throw new ExitError(1, `Scheme ${quoteForMessage(scheme)} is not supported`);
   }
