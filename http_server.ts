@@ -140,7 +140,7 @@ export interface Timeouts {
   cached: number;
   /** For the client to close after the last response. */
   linger: number;
-  /** For responses in progress after the service was told to stop. */
+  /** For responses in progress after the signal aborted. */
   shutdown: number;
 }
 

@@ -379,7 +379,7 @@ Deno.test("all connections taken: the address that holds most loses one", async 
   });
 });
 
-Deno.test("all connections taken: one that is reading a response is not closed", async () => {
+Deno.test("all connections taken: one that has begun a request is not closed", async () => {
   await serveThree(async (v4) => {
     const clients = await Promise.all([1, 2, 3].map(() => Client.open(v4)));
     for (const client of clients) await client.send("GET /hello.txt HTTP/1.1\r\n");
