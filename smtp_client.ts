@@ -63,6 +63,7 @@ import {
 } from "./cli.ts";
 import {
   ClosedError,
+  concat,
   DeadlineError,
   decodeUtf8,
   describeTlsFault,
@@ -245,6 +246,7 @@ const READ_SIZE = 57 * 4096;
 
 const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 // ---- Engine: the session -------------------------------------------------
 
@@ -255,13 +257,12 @@ const encoder = new TextEncoder();
  * @param signal Closes the connection at once.
  */
 export async function sendMail(job: Job, trace: Trace, signal: AbortSignal): Promise<Outcome> {
-  const delivery = { accepted: [], refused: [], notes: [] };
-  const outcome: Outcome = { ...NOTHING_SENT, ...delivery };
+  const outcome = newOutcome();
   const session = new Session(job, trace, signal);
   try {
-    await session.begin();
-    if (job.login) outcome.mechanism = await session.login(job.login);
-    if (job.message) await session.send(job.message, outcome);
+    await openSession(session);
+    if (job.login) outcome.mechanism = await logIn(session, job.login);
+    if (job.message) await sendMessage(session, job.message, outcome);
     await session.quit();
     if (outcome.refused.length > 0) outcome.status = EXIT.PARTIAL;
   } catch (error) {
@@ -277,17 +278,18 @@ export async function sendMail(job: Job, trace: Trace, signal: AbortSignal): Pro
   return { ...outcome, offered: session.offered, isEncrypted: session.isEncrypted };
 }
 
-const NOTHING_SENT: Outcome = {
-  status: 0,
-  error: undefined,
-  accepted: [],
-  refused: [],
-  response: "",
-  mechanism: null,
-  offered: [],
-  isEncrypted: false,
-  notes: [],
-};
+/** Returns the outcome of a session that has done nothing yet. */
+function newOutcome(): Outcome {
+  const delivery = { accepted: [], refused: [], response: "", notes: [] };
+  return {
+    status: 0,
+    error: undefined,
+    mechanism: null,
+    offered: [],
+    isEncrypted: false,
+    ...delivery,
+  };
+}
 
 /** Maps an error of a session to an exit status and one line. Rethrows a bug. */
 function toExitError(error: unknown, step: string): ExitError {
@@ -304,477 +306,181 @@ function toExitError(error: unknown, step: string): ExitError {
   return new ExitError(EXIT.PROTOCOL, `${error.message}, at ${step}`);
 }
 
-/** A session with a server. It owns the connection. */
-class Session {
-  readonly #job: Job;
-  readonly #show: Trace;
-  readonly #signal: AbortSignal;
-  #conn: Deno.TcpConn | undefined;
-  #wire: Wire | undefined;
-  /** Keywords of the reply to EHLO in capitals, each with its parameters. */
-  #extensions = new Map<string, string[]>();
-  #secrets: string[] = [];
-  /** True if no command may follow: after a 421, or inside the message. */
-  #isOver = true;
-  isEncrypted = false;
-  /** Step that a failure is reported for. */
-  step = "connecting";
+/** Connects, starts TLS as the job says, and reads what the server offers. */
+async function openSession(session: Session): Promise<void> {
+  const { tls } = session.job;
+  if (await connectUntilTls(session)) {
+    await startTls(session);
+    if (tls === "implicit") await readGreeting(session);
+    await hello(session); // again: what was offered before TLS is forgotten (RFC 3207 §4.2)
+  } else if (tls === "try") session.wire.note("No TLS, continuing in the clear");
+}
 
-  constructor(job: Job, trace: Trace, signal: AbortSignal) {
-    this.#job = job;
-    this.#show = trace;
-    this.#signal = signal;
-    signal.addEventListener("abort", () => this.close(), { once: true });
+/** Connects, up to the point where TLS starts. Returns false if the session has no TLS. */
+async function connectUntilTls(session: Session): Promise<boolean> {
+  const { tls } = session.job;
+  await session.connect();
+  if (tls === "implicit") return true;
+  await readGreeting(session);
+  await hello(session);
+  return tls !== "none" && await requestTls(session);
+}
+
+async function readGreeting(session: Session): Promise<void> {
+  session.step = session.isEncrypted ? "the greeting inside TLS" : "the greeting";
+  const greeting = await session.readReply();
+  if (greeting.code !== 220) throw replyError(session.step, greeting);
+}
+
+/** Sends STARTTLS. Returns false if the session continues without TLS (`try`). */
+async function requestTls(session: Session): Promise<boolean> {
+  const isOptional = session.job.tls === "try";
+  if (!session.extensions.has("STARTTLS")) {
+    if (isOptional) return false;
+    throw new ExitError(EXIT.PROTOCOL, "Server does not offer STARTTLS: nothing was sent");
   }
+  const reply = await session.command("STARTTLS");
+  if (reply.code === 220) return true;
+  if (isOptional && reply.code >= 400) return false;
+  throw replyError("STARTTLS", reply, EXIT.PROTOCOL);
+}
 
-  get #open(): Wire {
-    if (this.#wire === undefined) throw new ClosedError("Not connected");
-    return this.#wire;
-  }
-
-  /** The extensions as the server offers them, one a line. */
-  get offered(): string[] {
-    return [...this.#extensions].map((words) => decodeUtf8(words.flat().join(" ")));
-  }
-
-  #trace: Trace = (mark, text) => this.#show(mark, this.#conceal(text));
-
-  /** Removes secrets, which a server may repeat, and cuts the text. */
-  #conceal(text: string): string {
-    const [challenge = ""] = /(?<=^334 )\S+$/.exec(text) ?? [];
-    const decoded = decodeChallenge(challenge);
-    if (this.#secrets.some((secret) => decoded.includes(secret))) return "334 [credentials]";
-    for (const secret of this.#secrets) text = text.replaceAll(secret, "[credentials]");
-    return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
-  }
-
-  /** Reads the greeting, sends EHLO, and starts TLS as the job says. */
-  async begin(): Promise<void> {
-    const { tls } = this.#job;
-    await this.#connect();
-    if (tls === "implicit") await this.#startTls();
-    await this.#readGreeting();
-    await this.#hello();
-    if (tls === "implicit" || tls === "none") return;
-    if (await this.#requestTls()) {
-      await this.#startTls();
-      await this.#hello(); // what was offered before TLS is forgotten (RFC 3207 §4.2)
-    } else this.#open.note("No TLS, continuing in the clear");
-  }
-
-  async #connect(): Promise<void> {
-    const { hostname, port, times } = this.#job;
-    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(times.step)]);
-    let conn: Deno.TcpConn;
-    try {
-      conn = await Deno.connect({ hostname, port, signal });
-    } catch (error) {
-      if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
-      const isUnknown = error instanceof URIError || /^failed to lookup/.test(error.message);
-      const why = isUnknown ? "no such host" : signal.aborted ? "no answer" : reasonOf(error);
-      throw new ExitError(EXIT.NOHOST, `Cannot connect to ${hostname}, port ${port}: ${why}`);
-    }
-    conn.setNoDelay(); // a TlsConn has no such method
-    this.#conn = conn;
-    this.#wire = new Wire(conn, { trace: this.#trace });
-    this.#isOver = false;
-    this.#open.note(`Connected to ${hostname} (${conn.remoteAddr.hostname}), port ${port}`);
-    if (this.#signal.aborted) this.close(); // aborted after connect() resolved
-  }
-
-  async #readGreeting(): Promise<void> {
-    this.step = this.isEncrypted ? "the greeting inside TLS" : "the greeting";
-    const greeting = await this.#readReply();
-    if (greeting.code !== 220) throw replyError(this.step, greeting);
-  }
-
-  /** Sends STARTTLS. Returns false if the session continues without TLS (`try`). */
-  async #requestTls(): Promise<boolean> {
-    const isOptional = this.#job.tls === "try";
-    if (!this.#extensions.has("STARTTLS")) {
-      if (isOptional) return false;
-      throw new ExitError(EXIT.PROTOCOL, "Server does not offer STARTTLS: nothing was sent");
-    }
-    const reply = await this.#command("STARTTLS");
-    if (reply.code === 220) return true;
-    if (isOptional && reply.code >= 400) return false;
-    throw replyError("STARTTLS", reply, EXIT.PROTOCOL);
-  }
-
-  /** Starts TLS on the connection and checks the certificate. */
-  async #startTls(): Promise<void> {
-    const { hostname, trust, times } = this.#job;
-    let isFirst = true;
-    const dial = async () => {
-      if (!isFirst && !await this.#reconnect()) return null;
-      isFirst = false;
-      this.step = "the TLS handshake";
-      this.#isOver = true;
-      this.#open.release(); // refuses octets after the 220: they were injected (RFC 3207 §5)
-      return this.#conn ?? null;
-    };
-    const late = AbortSignal.timeout(times.step);
-    const signal = AbortSignal.any([this.#signal, late]);
-    let tls: Deno.Conn;
-    try {
-      tls = await openTls(dial, { hostname, trust, signal });
-    } catch (error) {
-      if (late.aborted) throw new DeadlineError("Peer took too long");
-      if (error instanceof ExitError || error instanceof WireError) throw error;
-      throw tlsError(error, hostname);
-    }
-    this.#wire = new Wire(tls, { trace: this.#trace });
-    this.#isOver = false;
-    this.isEncrypted = true;
-    this.#open.note(`TLS, certificate trusted for ${hostname}`);
-  }
-
-  /**
-   * Connects again, up to the point where TLS starts: after a refused handshake the connection is
-   * unusable. Returns false if that fails.
-   */
-  async #reconnect(): Promise<boolean> {
-    try {
-      await this.#connect();
-      if (this.#job.tls === "implicit") return true;
-      await this.#readGreeting();
-      await this.#hello();
-      return await this.#requestTls();
-    } catch (error) {
+/** Starts TLS and checks the certificate. A second check needs a second connection. */
+async function startTls(session: Session): Promise<void> {
+  const { hostname, trust, times } = session.job;
+  let isFirst = true;
+  const reconnect = () =>
+    connectUntilTls(session).catch((error) => {
       if (error instanceof ExitError || error instanceof WireError) return false;
       throw error;
-    }
+    });
+  const dial = async () => {
+    if (!isFirst && !await reconnect()) return null;
+    isFirst = false;
+    return session.release();
+  };
+  const late = AbortSignal.timeout(times.step);
+  const signal = AbortSignal.any([session.signal, late]);
+  try {
+    session.useTls(await openTls(dial, { hostname, trust, signal }));
+  } catch (error) {
+    if (late.aborted) throw new DeadlineError("Peer took too long");
+    throw error instanceof ExitError || error instanceof WireError
+      ? error
+      : tlsError(error, hostname);
   }
-
-  /**
-   * Sends EHLO and reads what the server offers. Sends HELO to a server that does not know EHLO
-   * (RFC 5321 §3.2), unless TLS is required and not there: such a server has no STARTTLS.
-   */
-  async #hello(): Promise<void> {
-    this.#extensions.clear();
-    const name = this.#job.helo ?? this.#addressLiteral();
-    const reply = await this.#command(`EHLO ${name}`);
-    if (reply.code === 250) return this.#readExtensions(reply);
-    const needsTls = this.#job.tls === "starttls" && !this.isEncrypted;
-    const isUnknown = reply.code >= 500 && reply.code < 510;
-    if (needsTls && isUnknown) throw replyError("EHLO", reply, EXIT.PROTOCOL);
-    if (needsTls || reply.code < 500) throw replyError("EHLO", reply);
-    const helo = await this.#command(`HELO ${name}`);
-    if (!isPositive(helo)) throw replyError("HELO", helo);
-  }
-
-  /** Returns this machine's address for EHLO, as it has no name (RFC 5321 §4.1.4). */
-  #addressLiteral(): string {
-    const address = this.#conn?.localAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "") ?? "";
-    return address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
-  }
-
-  /** Reads `ehlo-line = ehlo-keyword *( SP ehlo-param )` (RFC 5321 §4.1.1.1) of a reply to EHLO. */
-  #readExtensions({ lines }: Reply): void {
-    for (const line of lines.slice(1)) { // the first line is a greeting
-      const words = line.replace(/^AUTH=/i, "AUTH ").split(/[ \t]+/); // "AUTH=" before RFC 2554
-      const [keyword = "", ...parameters] = words.filter((word) => word !== "");
-      if (keyword === "") continue;
-      const before = this.#extensions.get(keyword.toUpperCase()) ?? [];
-      this.#extensions.set(keyword.toUpperCase(), [...before, ...parameters]);
-    }
-  }
-
-  /** Reads a reply. The deadline is for the whole reply, however slowly its lines come. */
-  async #readReply(timeout = this.#job.times.step): Promise<Reply> {
-    this.#open.setDeadline(timeout);
-    const lines: string[] = [];
-    let first = "";
-    for (let size = 0; lines.length < MAX_REPLY_LINES;) {
-      const line = await this.#open.readLine(MAX_REPLY_LINE);
-      if (line === null) throw new ClosedError("Server closed the connection");
-      if ((size += line.length) > MAX_REPLY) break;
-      const [, code, mark, text = ""] = REPLY_LINE.exec(line) ?? [];
-      if (code === undefined) {
-        const shown = this.#conceal(decodeUtf8(line));
-        throw new MalformedError(`Server does not speak SMTP: "${shown}"`);
-      }
-      first ||= code;
-      if (code !== first) throw new MalformedError(`Server mixed ${first} and ${code} in a reply`);
-      lines.push(text);
-      if (mark === "-") continue;
-      if (code === "421") this.#isOver = true; // the server closes now (RFC 5321 §3.8)
-      const shown = `${code} ${lines.map(decodeUtf8).join(" ")}`.trimEnd();
-      return { code: Number(code), lines, text: this.#conceal(shown) };
-    }
-    throw new LimitError(`Reply has more than ${MAX_REPLY_LINES} lines or ${MAX_REPLY} octets`);
-  }
-
-  /** Sends a command. A reply that came before it belongs to no command. */
-  async #send(command: string, shown = command): Promise<void> {
-    if (this.#open.buffered.length > 0) {
-      const early = await this.#readReply();
-      if (early.code === 421) throw replyError(this.step, early);
-      throw new MalformedError(`Unexpected reply: ${early.text}`);
-    }
-    this.step = shown;
-    this.#open.setDeadline(this.#job.times.step);
-    await this.#open.writeLine(command, shown);
-  }
-
-  /** Sends a command and reads its reply. */
-  async #command(command: string, shown = command): Promise<Reply> {
-    await this.#send(command, shown);
-    return await this.#readReply();
-  }
-
-  /** Sends commands at once, then reads a reply to each; fewer if one of them is a 421. */
-  async #pipeline(commands: string[]): Promise<Reply[]> {
-    for (const command of commands) await this.#send(command);
-    const replies: Reply[] = [];
-    for (const command of commands) {
-      this.step = command;
-      replies.push(await this.#readReply());
-      if (this.#isOver) break;
-    }
-    return replies;
-  }
-
-  /**
-   * Logs in by the best mechanism that is offered, and returns its name.
-   *
-   * A refusal of a proof is final: trying the same password again is a step towards a locked
-   * account. A refusal before any proof was sent leads to the next mechanism; so does a 504
-   * (RFC 4954 §4).
-   */
-  async login(login: Login): Promise<string> {
-    if (!this.isEncrypted) throw new ExitError(EXIT.PROTOCOL, "Cannot log in without TLS");
-    const offered = (this.#extensions.get("AUTH") ?? []).map((name) => name.toUpperCase());
-    const known = mechanisms(login, this.#job);
-    const usable = known.filter(({ name }) => offered.includes(name));
-    this.#secrets = [login.password ?? "", login.token ?? ""]
-      .filter(({ length }) => length > 3) // "a" is in every line
-      .flatMap((secret) => [secret, toByteString(encoder.encode(secret))]);
-    for (const mechanism of usable) {
-      const { reply, isProofSent } = await this.#authenticate(mechanism);
-      if (reply.code === 235) return mechanism.name;
-      const isFinal = reply.code !== 504 && (isProofSent || reply.code < 500);
-      if (!isFinal && mechanism !== usable.at(-1)) continue;
-      const text = this.#conceal(`${reply.text}${mechanism.reason ?? ""}`);
-      throw replyError(`AUTH ${mechanism.name}`, { ...reply, text }, EXIT.NOPERM);
-    }
-    const names = known.map(({ name }) => name).join(", ");
-    const offer = offered.length > 0 ? `only ${offered.join(" ")}` : "no AUTH";
-    const why = this.#conceal(`Cannot log in by ${names}: the server offers ${offer}`);
-    throw new ExitError(EXIT.NOPERM, why);
-  }
-
-  /** Runs one mechanism, challenge by challenge (RFC 4954 §4). */
-  async #authenticate(mechanism: Mechanism): Promise<{ reply: Reply; isProofSent: boolean }> {
-    const { name, steps, isMutual, proofStep } = mechanism;
-    const initial = await this.#initialResponse(mechanism);
-    let step = initial === null ? 0 : 1;
-    let reply =
-      await (initial === null
-        ? this.#command(`AUTH ${name}`)
-        : this.#command(`AUTH ${name} ${initial}`, `AUTH ${name} [credentials]`));
-    while (reply.code === 334) {
-      const response = await this.#respond(mechanism, step++, reply);
-      reply = await this.#command(response, response && "[credentials]");
-    }
-    if (reply.code === 235 && isMutual && step < steps.length) {
-      throw authError("Server did not prove that it knows the password");
-    }
-    return { reply, isProofSent: step > proofStep };
-  }
-
-  /** Returns the first response if it may go on the AUTH line and fits there. */
-  async #initialResponse({ name, isClientFirst, steps }: Mechanism): Promise<string | null> {
-    if (!isClientFirst) return null;
-    const response = this.#encode(await steps[0]?.("") ?? "");
-    return `AUTH ${name} ${response}\r\n`.length <= MAX_AUTH_LINE ? response : null;
-  }
-
-  /** Answers a challenge. If that is impossible, cancels the exchange with "*". */
-  async #respond({ name, steps }: Mechanism, step: number, challenge: Reply): Promise<string> {
-    try {
-      const answer = steps[step];
-      if (answer === undefined) throw authError("the server asks for more than the mechanism has");
-      return this.#encode(await answer(challenge.lines.join("")));
-    } catch (error) {
-      if (!(error instanceof ExitError)) throw error;
-      await this.#command("*");
-      throw authError(this.#conceal(`Cannot log in by ${name}: ${error.message}`));
-    }
-  }
-
-  #encode(response: string): string {
-    const encoded = encoder.encode(response).toBase64();
-    if (encoded !== "") this.#secrets.push(encoded);
-    return encoded;
-  }
-
-  /** Sends a message (RFC 5321 §3.3). A refused recipient is noted; the others get it. */
-  async send(message: Message, outcome: Outcome): Promise<void> {
-    const accepted = await this.#sendEnvelope(message, outcome);
-    if (accepted.length === 0) {
-      const isTemporary = outcome.refused.some(({ code }) => code < 500);
-      const status = isTemporary ? EXIT.TEMPFAIL : EXIT.UNAVAILABLE;
-      throw new ExitError(status, listRefused(outcome.refused));
-    }
-    const data = await this.#command("DATA"); // not pipelined: a 354 cannot be taken back
-    if (data.code !== 354) throw replyError("DATA", data);
-    outcome.response = (await this.#sendData(message)).text;
-    outcome.accepted = accepted;
-  }
-
-  /** Sends MAIL and RCPT, in groups if the server offers PIPELINING. Returns the accepted recipients. */
-  async #sendEnvelope(message: Message, { refused, notes }: Outcome): Promise<string[]> {
-    const { from, to } = this.#job;
-    const notify = this.#notifyParameter(notes);
-    const mail = `MAIL FROM:<${from}>${this.#mailParameters(message)}`;
-    const commands = [mail, ...to.map((path) => `RCPT TO:<${path}>${notify}`)];
-    const groupSize = this.#extensions.has("PIPELINING") ? GROUP_SIZE : 1;
-    const accepted: string[] = [];
-    for (let start = 0; start < commands.length; start += groupSize) {
-      const replies = await this.#pipeline(commands.slice(start, start + groupSize));
-      for (const [index, reply] of replies.entries()) {
-        const address = to[start + index - 1]; // undefined for MAIL, which comes first
-        const isOneRefusal = address !== undefined && reply.code >= 400 && reply.code !== 421;
-        if (isOneRefusal) refused.push({ address, code: reply.code, text: reply.text.slice(4) });
-        else if (!isPositive(reply)) throw replyError(commands[start + index] ?? "", reply);
-        else if (address !== undefined) accepted.push(address);
-      }
-    }
-    return accepted;
-  }
-
-  /**
-   * Returns the parameters of MAIL (RFC 1870, 6152, 6531).
-   *
-   * @throws {ExitError} If the server cannot take the message.
-   */
-  #mailParameters({ size, isInternational, isEightBit }: Message): string {
-    const offers = (keyword: string) => this.#extensions.has(keyword);
-    const [declared = ""] = this.#extensions.get("SIZE") ?? [];
-    const limit = /^\d+$/.test(declared) && Number(declared) || Infinity; // 0 means no limit
-    const isUtf8 = isInternational || !isAscii([this.#job.from, ...this.#job.to].join());
-    if (size > limit) throw cannotSend(`it has ${size} octets, the server accepts ${limit}`);
-    if (isUtf8 && !offers("SMTPUTF8")) {
-      throw cannotSend("an address or a field is not ASCII, and the server offers no SMTPUTF8");
-    }
-    if (isEightBit && !offers("8BITMIME") && !isUtf8) { // SMTPUTF8 includes it (RFC 6531 §3.1)
-      throw cannotSend("it has 8-bit octets, and the server offers no 8BITMIME");
-    }
-    let parameters = "";
-    if (offers("SIZE")) parameters += ` SIZE=${size}`;
-    if (isEightBit && offers("8BITMIME")) parameters += " BODY=8BITMIME";
-    if (isUtf8) parameters += " SMTPUTF8";
-    return parameters;
-  }
-
-  /** Returns the parameter of RCPT that asks for delivery status notifications (RFC 3461 §4.1). */
-  #notifyParameter(notes: string[]): string {
-    const { notify } = this.#job;
-    if (notify === undefined) return "";
-    if (this.#extensions.has("DSN")) return ` NOTIFY=${notify}`;
-    notes.push("the server does not offer DSN: no delivery status notifications");
-    return "";
-  }
-
-  /** Sends the message and its final dot. */
-  async #sendData(message: Message): Promise<Reply> {
-    this.step = "the message";
-    this.#isOver = true; // inside the message a QUIT would be text
-    // Reads from the start: a server that has seen enough sends 552 and closes. Then a write fails
-    // although the reply is there.
-    const reading = this.#readReply();
-    reading.catch(() => {}); // awaited below, unless reading a file fails first
-    const isWritten = await this.#writeMessage(message, reading);
-    if (!isWritten) throw replyError(this.step, await reading);
-    this.#trace(">", `[${message.size} octets]`);
-    this.step = "the end of the message, which may have been delivered";
-    this.#open.setDeadline(this.#job.times.end);
-    await this.#open.writeLine(".").catch(() => {}); // if it fails, the reply or its error tells why
-    const reply = await reading;
-    this.#isOver = reply.code === 421;
-    if (!isPositive(reply)) throw replyError("the message", reply);
-    return reply;
-  }
-
-  /** Writes the octets of a message. Returns false if a reply or an error came before their end. */
-  async #writeMessage(message: Message, reading: Promise<Reply>): Promise<boolean> {
-    let isAnswered = false;
-    const answered = reading.then(() => isAnswered = true, () => isAnswered = true);
-    try {
-      for await (const octets of dotStuff(message.octets())) {
-        const writing = this.#open.write(octets, this.#job.times.block);
-        writing.catch(() => {}); // it may fail after the reply
-        await Promise.race([writing, answered]);
-        if (isAnswered) return false;
-      }
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      return false; // the connection is lost; the reply or its error tells why
-    }
-    return !isAnswered;
-  }
-
-  /** Sends QUIT unless the session is over. A failure does not matter: the result is known. */
-  async quit(): Promise<void> {
-    if (this.#isOver) return;
-    try {
-      const timeout = Math.min(this.#job.times.quit, this.#job.times.step);
-      this.#open.setDeadline(timeout);
-      await this.#open.writeLine("QUIT");
-      await this.#readReply(timeout);
-    } catch (error) {
-      this.#open.note(`No reply to QUIT: ${describeError(error)}`);
-    }
-  }
-
-  close(): void {
-    this.#isOver = true;
-    this.#wire?.close();
-  }
-}
-
-/** `Reply-code [ SP textstring ]`, with "-" for SP on all lines but the last (RFC 5321 §4.2). */
-const REPLY_LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
-
-/** True for a positive completion reply (RFC 5321 §4.2.1). */
-function isPositive({ code }: Reply): boolean {
-  return code >= 200 && code < 300;
-}
-
-function isAscii(text: string): boolean {
-  return /^[\0-\x7f]*$/.test(text);
-}
-
-/** Returns the error for a reply that refuses a step: 4yz not now, 5yz no, otherwise unexpected. */
-function replyError(step: string, { code, text }: Reply, status = EXIT.UNAVAILABLE): ExitError {
-  if (code < 400) return new ExitError(EXIT.PROTOCOL, `Unexpected reply at ${step}: ${text}`);
-  const isTemporary = code < 500;
-  return new ExitError(isTemporary ? EXIT.TEMPFAIL : status, `Server refused ${step}: ${text}`);
-}
-
-/** Returns the error for a message that cannot be sent, or not through this server. */
-function cannotSend(why: string): ExitError {
-  return new ExitError(EXIT.DATAERR, `Cannot send the message: ${why}`);
 }
 
 function tlsError(error: unknown, hostname: string): ExitError {
   const { isCertificate, why } = describeTlsFault(error, "--ca FILE");
-  const message = isCertificate
-    ? `Cannot trust the certificate of ${hostname}: ${why}`
-    : `Cannot start TLS with ${hostname}: ${why}`;
+  const task = isCertificate ? "trust the certificate of" : "start TLS with";
   const isInvalid = error instanceof Deno.errors.InvalidData;
-  return new ExitError(isInvalid ? EXIT.PROTOCOL : EXIT.TEMPFAIL, message);
+  const status = isInvalid ? EXIT.PROTOCOL : EXIT.TEMPFAIL;
+  return new ExitError(status, `Cannot ${task} ${hostname}: ${why}`);
 }
 
-function listRefused(refused: Outcome["refused"]): string {
-  const recipients = refused.map(({ address, code, text }) =>
-    `RCPT TO:<${address}>: ${code} ${text}`
-  );
-  return `Server refused ${recipients.join("; ")}`;
+/**
+ * Sends EHLO and reads what the server offers. Sends HELO to a server that does not know EHLO
+ * (RFC 5321 §3.2), unless TLS is required and has not started: HELO offers no STARTTLS.
+ */
+async function hello(session: Session): Promise<void> {
+  const { tls, helo: name = session.addressLiteral } = session.job;
+  session.extensions.clear();
+  const reply = await session.command(`EHLO ${name}`);
+  if (reply.code === 250) return readExtensions(reply, session.extensions);
+  const needsTls = tls === "starttls" && !session.isEncrypted;
+  const isUnknown = reply.code >= 500 && reply.code < 510;
+  if (needsTls && isUnknown) throw replyError("EHLO", reply, EXIT.PROTOCOL);
+  if (needsTls || reply.code < 500) throw replyError("EHLO", reply);
+  const helo = await session.command(`HELO ${name}`);
+  if (!isPositive(helo)) throw replyError("HELO", helo);
+}
+
+/** Reads each `ehlo-line = ehlo-keyword *( SP ehlo-param )` (RFC 5321 §4.1.1.1). */
+function readExtensions({ lines }: Reply, extensions: Map<string, string[]>): void {
+  for (const line of lines.slice(1)) { // the first line is a greeting
+    const words = line.replace(/^AUTH=/i, "AUTH ").split(/[ \t]+/); // "AUTH=" before RFC 2554
+    const [keyword, ...parameters] = words.filter((word) => word !== "");
+    if (keyword === undefined) continue;
+    const name = keyword.toUpperCase();
+    extensions.set(name, [...extensions.get(name) ?? [], ...parameters]);
+  }
 }
 
 // ---- Engine: the login ---------------------------------------------------
+
+/**
+ * Logs in by the best mechanism that is offered, and returns its name.
+ *
+ * If a password is refused, no other mechanism tries it: more failures may lock the account. If
+ * the server refuses before it got a proof, or with 504 (RFC 4954 §4), the next mechanism follows.
+ */
+async function logIn(session: Session, login: Login): Promise<string> {
+  if (!session.isEncrypted) throw new ExitError(EXIT.PROTOCOL, "Cannot log in without TLS");
+  const offered = (session.extensions.get("AUTH") ?? []).map((name) => name.toUpperCase());
+  const known = mechanisms(login, session.job);
+  const usable = known.filter(({ name }) => offered.includes(name));
+  session.secrets = [login.password ?? "", login.token ?? ""]
+    .filter(({ length }) => length > 3) // "a" is in every line
+    .flatMap((secret) => [secret, toByteString(encoder.encode(secret))]);
+  for (const mechanism of usable) {
+    const { reply, isProofSent } = await authenticate(session, mechanism);
+    if (reply.code === 235) return mechanism.name;
+    const isFinal = reply.code !== 504 && (isProofSent || reply.code < 500);
+    if (!isFinal && mechanism !== usable.at(-1)) continue;
+    const text = session.conceal(reply.text + (mechanism.reason?.() ?? ""));
+    throw replyError(`AUTH ${mechanism.name}`, { ...reply, text }, EXIT.NOPERM);
+  }
+  const names = known.map(({ name }) => name).join(", ");
+  const offer = offered.length > 0 ? `only ${offered.join(" ")}` : "no AUTH";
+  throw authError(session.conceal(`Cannot log in by ${names}: the server offers ${offer}`));
+}
+
+/** Runs one mechanism, challenge by challenge (RFC 4954 §4). */
+async function authenticate(
+  session: Session,
+  { name, steps, isClientFirst, isMutual, proofStep }: Mechanism,
+): Promise<{ reply: Reply; isProofSent: boolean }> {
+  const initial = isClientFirst ? ` ${encodeSecret(session, await steps[0]?.("") ?? "")}` : "";
+  const fits = initial !== "" && `AUTH ${name}${initial}\r\n`.length <= MAX_AUTH_LINE;
+  let step = fits ? 1 : 0;
+  let reply =
+    await (fits
+      ? session.command(`AUTH ${name}${initial}`, `AUTH ${name} [credentials]`)
+      : session.command(`AUTH ${name}`));
+  while (reply.code === 334) {
+    const response = await respond(session, name, steps[step++], reply);
+    reply = await session.command(response, response && "[credentials]");
+  }
+  if (reply.code === 235 && isMutual && step < steps.length) {
+    throw authError("Server did not prove that it knows the password");
+  }
+  return { reply, isProofSent: step > proofStep };
+}
+
+/** Answers a challenge. If that is impossible, cancels the exchange with "*". */
+async function respond(
+  session: Session,
+  name: string,
+  answer: Mechanism["steps"][number] | undefined,
+  challenge: Reply,
+): Promise<string> {
+  try {
+    if (!answer) throw authError("the server asks for more than the mechanism has");
+    return encodeSecret(session, await answer(challenge.lines.join("")));
+  } catch (error) {
+    if (!(error instanceof ExitError)) throw error;
+    await session.command("*");
+    throw authError(session.conceal(`Cannot log in by ${name}: ${error.message}`));
+  }
+}
+
+/** Encodes a response as base64, which is a secret as well. */
+function encodeSecret(session: Session, response: string): string {
+  const encoded = encoder.encode(response).toBase64();
+  if (encoded !== "") session.secrets.push(encoded);
+  return encoded;
+}
 
 /** A mechanism of RFC 4422. */
 interface Mechanism {
@@ -788,7 +494,7 @@ interface Mechanism {
   /** Responses to the challenges; a step that throws cancels the exchange. */
   steps: ((challenge: string) => string | Promise<string>)[];
   /** Reason of a refusal that came as a challenge. */
-  reason?: string;
+  reason?: () => string;
 }
 
 /** Returns the mechanisms that the credentials are good for, the best first. */
@@ -816,13 +522,13 @@ function mechanisms({ user, password, token, mechanism }: Login, job: Job): Mech
  * and waits for `acknowledgement` before it refuses.
  */
 function oauth(name: string, response: string, acknowledgement: string): Mechanism {
+  let reason = "";
   const readReason = (challenge: string) => {
-    mechanism.reason = ` (${new TextDecoder().decode(decodeBase64(challenge))})`;
+    reason = ` (${decoder.decode(decodeBase64(challenge))})`;
     return acknowledgement;
   };
   const steps = [() => response, readReason];
-  const mechanism: Mechanism = { name, isClientFirst: true, proofStep: 0, steps };
-  return mechanism;
+  return { name, isClientFirst: true, proofStep: 0, steps, reason: () => reason };
 }
 
 /** CRAM-MD5 (RFC 2195 §2): an HMAC of the challenge. */
@@ -844,7 +550,7 @@ function scram(user: string, password: string): Mechanism {
   const clientFirst = `n=${saslName(user)},r=${clientNonce}`;
   let serverSignature = "";
   const prove = async (challenge: string): Promise<string> => {
-    const serverFirst = new TextDecoder().decode(decodeBase64(challenge));
+    const serverFirst = decoder.decode(decodeBase64(challenge));
     const [, nonce = "", salt = "", count] = SERVER_FIRST.exec(serverFirst) ?? [];
     checkServerFirst(serverFirst, clientNonce, nonce, Number(count));
     const salted = await pbkdf2(password, decodeBase64(salt), Number(count));
@@ -901,20 +607,343 @@ function saslName(user: string): string {
 }
 
 function decodeBase64(challenge: string): Uint8Array<ArrayBuffer> {
+  const octets = tryBase64(challenge);
+  if (octets === null) throw authError("the server's challenge is not base64");
+  return octets;
+}
+
+function tryBase64(text: string): Uint8Array<ArrayBuffer> | null {
   try {
-    return Uint8Array.fromBase64(challenge);
+    return Uint8Array.fromBase64(text);
   } catch {
-    throw authError("the server's challenge is not base64");
+    return null;
   }
 }
 
-/** Decodes a challenge to look for secrets in it; empty if it is not base64. */
-function decodeChallenge(challenge: string): string {
-  try {
-    return decodeUtf8(toByteString(Uint8Array.fromBase64(challenge)));
-  } catch {
-    return "";
+// ---- Engine: the mail transaction ----------------------------------------
+
+/** Sends a message (RFC 5321 §3.3). Refused recipients are noted; the others get the message. */
+async function sendMessage(session: Session, message: Message, outcome: Outcome): Promise<void> {
+  const { refused } = outcome;
+  const accepted = await sendEnvelope(session, message, outcome);
+  if (accepted.length === 0) {
+    const isTemporary = refused.some(({ code }) => code < 500);
+    throw new ExitError(isTemporary ? EXIT.TEMPFAIL : EXIT.UNAVAILABLE, listRefused(refused));
   }
+  const data = await session.command("DATA"); // not pipelined: a 354 cannot be taken back
+  if (data.code !== 354) throw replyError("DATA", data);
+  outcome.response = (await sendData(session, message)).text;
+  outcome.accepted = accepted;
+}
+
+/** Sends MAIL and RCPT, in groups if the server offers PIPELINING. Returns the accepted recipients. */
+async function sendEnvelope(
+  session: Session,
+  message: Message,
+  { refused, notes }: Outcome,
+): Promise<string[]> {
+  const { from, to } = session.job;
+  const notify = notifyParameter(session, notes);
+  const mail = `MAIL FROM:<${from}>${mailParameters(session, message)}`;
+  const commands = [mail, ...to.map((path) => `RCPT TO:<${path}>${notify}`)];
+  const groupSize = session.extensions.has("PIPELINING") ? GROUP_SIZE : 1;
+  const accepted: string[] = [];
+  for (let start = 0; start < commands.length; start += groupSize) {
+    const replies = await session.pipeline(commands.slice(start, start + groupSize));
+    for (const [index, reply] of replies.entries()) {
+      const address = to[start + index - 1]; // undefined for MAIL, which comes first
+      const isOneRefusal = address !== undefined && reply.code >= 400 && reply.code !== 421;
+      if (isOneRefusal) refused.push({ address, code: reply.code, text: reply.text.slice(4) });
+      else if (!isPositive(reply)) throw replyError(commands[start + index] ?? "", reply);
+      else if (address !== undefined) accepted.push(address);
+    }
+  }
+  return accepted;
+}
+
+/**
+ * Returns the parameters of MAIL (RFC 1870, 6152, 6531).
+ *
+ * @throws {ExitError} If the server cannot take the message.
+ */
+function mailParameters({ job, extensions }: Session, message: Message): string {
+  const { size, isInternational, isEightBit } = message;
+  const [declared = ""] = extensions.get("SIZE") ?? [];
+  const limit = /^\d+$/.test(declared) && Number(declared) || Infinity; // 0 means no limit
+  const isUtf8 = isInternational || !isAscii([job.from, ...job.to].join());
+  if (size > limit) throw cannotSend(`it has ${size} octets, the server accepts ${limit}`);
+  if (isUtf8 && !extensions.has("SMTPUTF8")) {
+    throw cannotSend("an address or a field is not ASCII, and the server offers no SMTPUTF8");
+  }
+  if (isEightBit && !extensions.has("8BITMIME") && !isUtf8) { // SMTPUTF8 includes it (RFC 6531 §3.1)
+    throw cannotSend("it has 8-bit octets, and the server offers no 8BITMIME");
+  }
+  let parameters = "";
+  if (extensions.has("SIZE")) parameters += ` SIZE=${size}`;
+  if (isEightBit && extensions.has("8BITMIME")) parameters += " BODY=8BITMIME";
+  if (isUtf8) parameters += " SMTPUTF8";
+  return parameters;
+}
+
+/** Returns the parameter of RCPT that asks for delivery status notifications (RFC 3461 §4.1). */
+function notifyParameter({ job: { notify }, extensions }: Session, notes: string[]): string {
+  if (notify === undefined) return "";
+  if (extensions.has("DSN")) return ` NOTIFY=${notify}`;
+  notes.push("the server does not offer DSN: no delivery status notifications");
+  return "";
+}
+
+/**
+ * Sends the message and its final dot. Reads from the start: a server that refuses in the middle
+ * sends 552 and closes. The next write then fails, but the reply is there.
+ */
+async function sendData(session: Session, message: Message): Promise<Reply> {
+  session.step = "the message";
+  session.isOver = true; // inside the message a QUIT would be text
+  const reading = session.readReply();
+  reading.catch(() => {}); // awaited below, unless reading a file fails first
+  const isWritten = await writeMessage(session, message, reading);
+  if (!isWritten) throw replyError(session.step, await reading);
+  session.trace(">", `[${message.size} octets]`);
+  session.step = "the end of the message, which may have been delivered";
+  session.wire.setDeadline(session.job.times.end);
+  await session.wire.writeLine(".").catch(() => {}); // if it fails, `reading` tells why
+  const reply = await reading;
+  session.isOver = reply.code === 421;
+  if (!isPositive(reply)) throw replyError("the message", reply);
+  return reply;
+}
+
+/** Writes the octets of a message. Returns false if a reply or an error came before their end. */
+async function writeMessage(
+  { wire, job }: Session,
+  message: Message,
+  reading: Promise<Reply>,
+): Promise<boolean> {
+  let isAnswered = false;
+  const answered = reading.catch(() => {}).then(() => {
+    isAnswered = true;
+  });
+  try {
+    for await (const octets of dotStuff(message.octets())) {
+      const writing = wire.write(octets, job.times.block);
+      writing.catch(() => {}); // it may fail after the reply
+      await Promise.race([writing, answered]);
+      if (isAnswered) return false;
+    }
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    return false; // the connection is lost; `reading` tells why
+  }
+  return !isAnswered;
+}
+
+/** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
+async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let last = LF; // the last octet of the chunk before
+  for await (const chunk of chunks) {
+    const pieces: Uint8Array[] = [];
+    let copied = 0;
+    for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
+      if ((at === 0 ? last : chunk[at - 1]) !== LF) continue;
+      pieces.push(chunk.subarray(copied, at), chunk.subarray(at, at + 1));
+      copied = at;
+    }
+    last = chunk.at(-1) ?? last;
+    yield pieces.length === 0 ? chunk : concat([...pieces, chunk.subarray(copied)]);
+  }
+}
+
+/** Returns the error for a message that cannot be sent, or not through this server. */
+function cannotSend(why: string): ExitError {
+  return new ExitError(EXIT.DATAERR, `Cannot send the message: ${why}`);
+}
+
+function listRefused(refused: Outcome["refused"]): string {
+  const recipients = refused.map(({ address, code, text }) =>
+    `RCPT TO:<${address}>: ${code} ${text}`
+  );
+  return `Server refused ${recipients.join("; ")}`;
+}
+
+// ---- Engine: commands and replies ----------------------------------------
+
+/** A connection to a server, with commands out and replies in, and what the server offers. */
+class Session {
+  readonly job: Job;
+  /** Closes the connection. */
+  readonly signal: AbortSignal;
+  /** Keywords of the reply to EHLO in capitals, each with its parameters. */
+  readonly extensions = new Map<string, string[]>();
+  /** Texts that are replaced wherever they would be shown. */
+  secrets: string[] = [];
+  /** True if no command may follow: after a 421, or inside the message. */
+  isOver = true;
+  isEncrypted = false;
+  /** Step that a failure is reported for. */
+  step = "connecting";
+  readonly #show: Trace;
+  #conn: Deno.TcpConn | null = null;
+  #wire: Wire | undefined;
+
+  constructor(job: Job, trace: Trace, signal: AbortSignal) {
+    this.job = job;
+    this.signal = signal;
+    this.#show = trace;
+    signal.addEventListener("abort", () => this.close(), { once: true });
+  }
+
+  get wire(): Wire {
+    if (this.#wire === undefined) throw new ClosedError("Not connected");
+    return this.#wire;
+  }
+
+  /** The extensions as the server offers them, one a line. */
+  get offered(): string[] {
+    return [...this.extensions].map((words) => decodeUtf8(words.flat().join(" ")));
+  }
+
+  /** This machine's address, for EHLO without a name (RFC 5321 §4.1.4). */
+  get addressLiteral(): string {
+    const address = this.#conn?.localAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "") ?? "";
+    return address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
+  }
+
+  readonly trace: Trace = (mark, text) => this.#show(mark, this.conceal(text));
+
+  /** Removes secrets, which a server may repeat, and cuts the text. */
+  conceal(text: string): string {
+    const [challenge = ""] = /(?<=^334 )\S+$/.exec(text) ?? [];
+    const decoded = decodeUtf8(toByteString(tryBase64(challenge) ?? new Uint8Array()));
+    if (this.secrets.some((secret) => decoded.includes(secret))) return "334 [credentials]";
+    for (const secret of this.secrets) text = text.replaceAll(secret, "[credentials]");
+    return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+  }
+
+  async connect(): Promise<void> {
+    const { hostname, port, times } = this.job;
+    const signal = AbortSignal.any([this.signal, AbortSignal.timeout(times.step)]);
+    let conn: Deno.TcpConn;
+    try {
+      conn = await Deno.connect({ hostname, port, signal });
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
+      const isUnknown = error instanceof URIError || /^failed to lookup/.test(error.message);
+      const why = isUnknown ? "no such host" : signal.aborted ? "no answer" : reasonOf(error);
+      throw new ExitError(EXIT.NOHOST, `Cannot connect to ${hostname}, port ${port}: ${why}`);
+    }
+    conn.setNoDelay(); // a TlsConn has no such method
+    this.#conn = conn;
+    this.#use(conn, `Connected to ${hostname} (${conn.remoteAddr.hostname}), port ${port}`);
+    if (this.signal.aborted) this.close(); // aborted after connect() resolved
+  }
+
+  /** Returns the connection for the TLS handshake. Refuses octets that came after the 220. */
+  release(): Deno.TcpConn | null {
+    this.step = "the TLS handshake";
+    this.isOver = true;
+    this.wire.release(); // such octets were injected (RFC 3207 §5)
+    return this.#conn;
+  }
+
+  /** Continues the session inside TLS. */
+  useTls(conn: Deno.Conn): void {
+    this.isEncrypted = true;
+    this.#use(conn, `TLS, certificate trusted for ${this.job.hostname}`);
+  }
+
+  #use(conn: Deno.Conn, note: string): void {
+    this.#wire = new Wire(conn, { trace: this.trace });
+    this.isOver = false;
+    this.#wire.note(note);
+  }
+
+  /** Reads a reply. The deadline is for the whole reply, however slowly its lines come. */
+  async readReply(timeout = this.job.times.step): Promise<Reply> {
+    this.wire.setDeadline(timeout);
+    const lines: string[] = [];
+    let first = "";
+    for (let size = 0; lines.length < MAX_REPLY_LINES;) {
+      const line = await this.wire.readLine(MAX_REPLY_LINE);
+      if (line === null) throw new ClosedError("Server closed the connection");
+      if ((size += line.length) > MAX_REPLY) break;
+      const [, code, mark, text = ""] = REPLY_LINE.exec(line) ?? [];
+      if (code === undefined) {
+        const shown = this.conceal(decodeUtf8(line));
+        throw new MalformedError(`Server does not speak SMTP: "${shown}"`);
+      }
+      first ||= code;
+      if (code !== first) throw new MalformedError(`Server mixed ${first} and ${code} in a reply`);
+      lines.push(text);
+      if (mark === "-") continue;
+      if (code === "421") this.isOver = true; // the server closes now (RFC 5321 §3.8)
+      const shown = `${code} ${lines.map(decodeUtf8).join(" ")}`.trimEnd();
+      return { code: Number(code), lines, text: this.conceal(shown) };
+    }
+    throw new LimitError(`Reply has more than ${MAX_REPLY_LINES} lines or ${MAX_REPLY} octets`);
+  }
+
+  /** Sends a command. A reply that came before it belongs to no command. */
+  async #send(command: string, shown = command): Promise<void> {
+    if (this.wire.buffered.length > 0) {
+      const early = await this.readReply();
+      if (early.code === 421) throw replyError(this.step, early);
+      throw new MalformedError(`Unexpected reply: ${early.text}`);
+    }
+    this.step = shown;
+    this.wire.setDeadline(this.job.times.step);
+    await this.wire.writeLine(command, shown);
+  }
+
+  /** Sends a command and reads its reply. */
+  async command(command: string, shown = command): Promise<Reply> {
+    await this.#send(command, shown);
+    return await this.readReply();
+  }
+
+  /** Sends commands at once, then reads a reply to each; fewer if one of them is a 421. */
+  async pipeline(commands: string[]): Promise<Reply[]> {
+    for (const command of commands) await this.#send(command);
+    const replies: Reply[] = [];
+    for (const command of commands) {
+      this.step = command;
+      replies.push(await this.readReply());
+      if (this.isOver) break;
+    }
+    return replies;
+  }
+
+  /** Sends QUIT unless the session is over. A failure does not matter: the result is known. */
+  async quit(): Promise<void> {
+    if (this.isOver) return;
+    try {
+      const timeout = Math.min(this.job.times.quit, this.job.times.step);
+      this.wire.setDeadline(timeout);
+      await this.wire.writeLine("QUIT");
+      await this.readReply(timeout);
+    } catch (error) {
+      this.wire.note(`No reply to QUIT: ${describeError(error)}`);
+    }
+  }
+
+  close(): void {
+    this.isOver = true;
+    this.#wire?.close();
+  }
+}
+
+/** `Reply-code [ SP textstring ]`, with "-" for SP on all lines but the last (RFC 5321 §4.2). */
+const REPLY_LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
+
+/** True for a positive completion reply (RFC 5321 §4.2.1). */
+function isPositive({ code }: Reply): boolean {
+  return code >= 200 && code < 300;
+}
+
+/** Returns the error for a reply that refuses a step: 4yz not now, 5yz no, otherwise unexpected. */
+function replyError(step: string, { code, text }: Reply, status = EXIT.UNAVAILABLE): ExitError {
+  if (code < 400) return new ExitError(EXIT.PROTOCOL, `Unexpected reply at ${step}: ${text}`);
+  return new ExitError(code < 500 ? EXIT.TEMPFAIL : status, `Server refused ${step}: ${text}`);
 }
 
 // ---- Engine: the message -------------------------------------------------
@@ -993,37 +1022,6 @@ function breakLines(octets: Uint8Array, length: number): number {
     octets[target + end - start + 1] = LF;
   }
   return length + 2 * count;
-}
-
-/** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
-async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let last = LF; // the last octet of the chunk before
-  for await (const chunk of chunks) {
-    const dots = leadingDots(chunk, last);
-    last = chunk.at(-1) ?? last;
-    if (dots.length === 0) {
-      yield chunk;
-      continue;
-    }
-    const stuffed = new Uint8Array(chunk.length + dots.length);
-    let copied = 0;
-    for (const [added, dot] of dots.entries()) {
-      stuffed.set(chunk.subarray(copied, dot), copied + added);
-      stuffed[dot + added] = DOT;
-      copied = dot;
-    }
-    stuffed.set(chunk.subarray(copied), copied + dots.length);
-    yield stuffed;
-  }
-}
-
-/** Returns the positions of the dots that begin a line. */
-function leadingDots(chunk: Uint8Array, before: number): number[] {
-  const dots: number[] = [];
-  for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
-    if ((at === 0 ? before : chunk[at - 1]) === LF) dots.push(at);
-  }
-  return dots;
 }
 
 /** Joins parts into a multipart one. One part alone stays as it is. */
@@ -1105,6 +1103,10 @@ function parameter(name: string, value: string): string {
 /** `quoted-string` (RFC 5322 §3.2.4). */
 function quotedString(text: string): string {
   return `"${text.replace(/["\\]/g, "\\$&")}"`;
+}
+
+function isAscii(text: string): boolean {
+  return /^[\0-\x7f]*$/.test(text);
 }
 
 /** True for a text that a field can hold as it is: printable ASCII that is not an encoded word. */
@@ -1519,7 +1521,7 @@ export async function main(
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw new UsageError(describeError(error) ?? "");
     if (!(error instanceof ExitError)) throw error;
-    const outcome = { ...NOTHING_SENT, status: error.status, error: error.message };
+    const outcome = { ...newOutcome(), status: error.status, error: error.message };
     return report(outcome, null, line, io);
   }
 }
