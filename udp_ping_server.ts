@@ -7,12 +7,12 @@
  * deno run --allow-net --unstable-net udp_ping_server.ts --loss 30%
  * ```
  *
- * UDP is RFC 768, the echo is RFC 862. A message of our pinger is one line of ASCII,
- * `sequence=N<TAB>time=T` and more fields; the echo returns any octets. The order of this file:
- * terms, numbers, faults, the echo, the monitor, the command of `--exec`, the command line.
+ * UDP is RFC 768, the echo is RFC 862. A message of `udp_pinger` is one line of ASCII:
+ * `sequence=N<TAB>time=T` and more fields. The echo returns any octets. The order of this file:
+ * terms, numbers, faults, the echo, the monitor, the command of `--exec`, output, the command line.
  *
- * Left out: authentication; the address that a request was sent to (Deno does not tell it), so a
- * server on every address may answer from another one of its addresses; `--bind` helps.
+ * Left out: authentication. And Deno does not tell the address that a request was sent to, so a
+ * server on every address may answer from another one of its addresses; `--bind` prevents that.
  *
  * The engines are {@linkcode EchoServer} and {@linkcode Monitor}:
  *
@@ -120,9 +120,9 @@ export interface Counts {
   received: number;
   /** Requests dropped by chance. */
   dropped: number;
-  /** Requests beyond the rate or the room for held replies, and those that end loops. */
+  /** Requests dropped because of the rate, the room for held replies, or a loop. */
   limited: number;
-  /** Requests from ports that no client has. */
+  /** Requests from a port below 1024, or from the port number of the server. */
   ignored: number;
   /** Requests whose reply has not been sent yet. */
   held: number;
@@ -136,7 +136,7 @@ export interface Counts {
   bytes: number;
 }
 
-/** What becomes of a request. */
+/** Outcome of a request. */
 export type Fate = Exclude<keyof Counts, "received" | "clients" | "bytes">;
 
 /** Names of the events of the monitor. */
@@ -153,11 +153,11 @@ export const EVENTS = [
   "suspended",
 ] as const;
 
-/** An event in the life of a sender of heartbeats. */
+/** An event of a sender of heartbeats. */
 export interface MonitorEvent {
-  /** When it was noticed (ISO 8601, UTC). */
+  /** Time of the report (ISO 8601, UTC). */
   time: string;
-  /** What happened. */
+  /** Kind of event. */
   event: typeof EVENTS[number];
   /** Name of the sender, or its address and port; "monitor" for the monitor itself. */
   name: string;
@@ -171,17 +171,17 @@ export interface MonitorEvent {
   before?: number;
   /** Time without a beat (s). */
   silence?: number;
-  /** What a sender says about its failure. */
+  /** Failure that the sender reports. */
   message?: string;
   /** Address of a host that uses the name of another sender. */
   address?: string;
   /** Address of the host that the name belongs to. */
   owner?: string;
-  /** What that host sent: beats, a farewell, or a failure; or the name is its own from now on. */
+  /** What that host sent, or "moved": the name belongs to it from now on. */
   claim?: Claim;
 }
 
-/** What a host sends under the name of another one. */
+/** Claim of a host to the name of another one. */
 export type Claim = "beat" | "left" | "failed" | "moved";
 
 /** Counts of a sender. */
@@ -190,11 +190,11 @@ export interface BeatCounts {
   received: number;
   /** Beats that are missing. */
   lost: number;
-  /** Beats that came after a later one; they are not lost. */
+  /** Beats that came after a higher number. They do not count as lost. */
   late: number;
-  /** Beats that came again. */
+  /** Copies of beats that came before. */
   duplicates: number;
-  /** How often the sender stopped. */
+  /** Number of stops. */
   stops: number;
 }
 
@@ -216,7 +216,7 @@ export interface MonitorOptions {
   interval?: number | undefined;
   /** Silence after which a sender has stopped (ms). Default: three intervals. */
   timeout?: number | undefined;
-  /** Senders that are reported if they are never heard. */
+  /** Senders whose silence is reported even before their first beat. */
   expected?: readonly ExpectedSender[] | undefined;
   /** Number of senders that are remembered. Default: 10,000. */
   maxSenders?: number | undefined;
@@ -252,11 +252,11 @@ export const ECHO_LIMITS = {
 
 /** Lowest port of a client (RFC 6335 §6). Below are services, whose answer could start a loop. */
 const FIRST_CLIENT_PORT = 1024;
-/** Sends that may wait for the system before no more is received. */
+/** Number of unfinished sends above which receiving pauses. */
 const MAX_UNSENT = 64;
-/** Lateness of timers (ms). Delays are set that much shorter. */
+/** Lateness of timers (ms). Delays are set shorter by this time. */
 const TIMER_LATENESS = 1.2;
-/** Sequence numbers of which is known whether they came. */
+/** Number of the last sequence numbers whose arrival is remembered. */
 const WINDOW = 1024;
 /** Distance between the seeds of two clients. Each client uses the next five numbers. */
 const SEED_STEP = 8;
@@ -271,32 +271,33 @@ const MAX_COMPARED = 512;
 
 /** Number of senders that the monitor remembers. */
 const MAX_SENDERS = 10_000;
-/** Octets of a heartbeat that are read. */
+/** Octets of a heartbeat that are read; further ones are ignored. */
 const MAX_BEAT = 1024;
-/** Octets of a sender's name, and of what it says about a failure. */
+/** Longest name of a sender (octets). */
 const MAX_NAME = 64;
+/** Longest report of a failure (octets). */
 const MAX_FAILURE = 200;
 /** Longest interval of heartbeats, and longest time-out (s): 366 days. */
 const MAX_INTERVAL = 366 * 86_400;
 /** Interval of heartbeats until another one is known (ms). */
 const DEFAULT_INTERVAL = 5000;
-/** Intervals that are observed to learn the interval of a sender; the median of the last ones. */
+/** Number of intervals from which the interval of a sender is learned. */
 const OBSERVED_INTERVALS = 5;
 /** Shortest interval that is learned (ms). */
 const MIN_LEARNED = 333;
-/** A sequence number that came before and is this far back means that the sender restarted. */
+/** A known sequence number this far below the highest one shows a restart. */
 const RESTART_DISTANCE = 64;
-/** Sequence numbers that may differ from the time in seconds, in a beat sent by cron. */
+/** Largest difference between the number and the time of a beat sent by cron (s). */
 const CLOCK_DISTANCE = 3600;
 /** Time within which copies of one beat arrive (ms). */
 const COPIES_MS = 1000;
 /** Period of judging silence (ms). */
 const SWEEP_MS = 50;
-/** Lateness of a sweep after which beats may wait in the socket (ms). */
+/** Lateness of a sweep (ms) after which the socket is read first, because beats may wait there. */
 const LATE_MS = 25;
 /** Lateness of a sweep that is reported as a suspension (ms). */
 const SUSPENDED_MS = 1000;
-/** Time between two messages, or two reports of a conflict, of the same kind (ms). */
+/** Shortest time between two warnings or two conflicts of the same kind (ms). */
 const REPORT_MS = 60_000;
 /** Time that the last lines of output may take at the end (ms). */
 const LAST_OUTPUT = 1000;
@@ -357,11 +358,11 @@ class RequestCounter {
   #distant: number | undefined;
 
   /**
-   * Adds a request. Returns the number of different requests so far. A number far from all others
-   * is damaged, or follows a long gap: it counts when a second number near it comes.
+   * Adds a request, by its number (NaN if it has none). Returns the count so far. A number far from
+   * all others is damaged or follows a long gap. It counts when a second number near it comes.
    */
-  add(sequence: number | undefined): number {
-    if (sequence === undefined) return this.#count;
+  add(sequence: number): number {
+    if (Number.isNaN(sequence)) return this.#count;
     const isNear = (other: number) => Math.abs(sequence - other) < WINDOW;
     if (this.#count > 0 && !isNear(this.#window.highest)) {
       const distant = this.#distant;
@@ -388,47 +389,40 @@ export interface Faults {
   copies: number;
   /** True if one bit of the reply is flipped. */
   isDamaged: boolean;
-  /** Which bit is flipped, as a part of the reply (0 to 1). */
+  /** Position of that bit, from 0 (start of the reply) to 1 (end). */
   bitPosition: number;
   /** True if the next reply goes first. */
   isReordered: boolean;
 }
 
-/** Draws the faults of one client. Each kind has a generator of its own, so none moves another. */
+/** Draws the faults of one client. Each kind has its own generator, so none changes another. */
 export class FaultGenerator {
   readonly #options: EchoOptions;
-  readonly #loss: () => number;
-  readonly #delay: () => number;
-  readonly #duplicate: () => number;
-  readonly #corrupt: () => number;
-  readonly #reorder: () => number;
+  readonly #draw: Record<"loss" | "delay" | "duplicate" | "corrupt" | "reorder", () => number>;
   #wasLost: boolean | undefined;
 
   /** Begins the sequences of a seed. */
   constructor(options: EchoOptions, seed: number) {
-    const draw = (kind: number) => generator(Math.imul(seed + kind, 0x1656_67b1));
+    const of = (kind: number) => generator(Math.imul(seed + kind, 0x1656_67b1));
     this.#options = options;
-    this.#loss = draw(1);
-    this.#delay = draw(2);
-    this.#duplicate = draw(3);
-    this.#corrupt = draw(4);
-    this.#reorder = draw(5);
+    this.#draw = { loss: of(1), delay: of(2), duplicate: of(3), corrupt: of(4), reorder: of(5) };
   }
 
   /** Draws the faults of the next request. */
   next(): Faults {
     const { delay, jitter, duplicate, corrupt, reorder } = this.#options;
+    const draw = this.#draw;
     return {
       isLost: this.#isLost(),
-      delay: jitter === 0 ? delay : Math.max(0, delay + (2 * this.#delay() - 1) * jitter),
-      copies: duplicate > 0 && this.#duplicate() < duplicate ? 2 : 1,
-      isDamaged: corrupt > 0 && this.#corrupt() < corrupt,
-      bitPosition: corrupt > 0 ? this.#corrupt() : 0,
-      isReordered: reorder > 0 && this.#reorder() < reorder,
+      delay: jitter === 0 ? delay : Math.max(0, delay + (2 * draw.delay() - 1) * jitter),
+      copies: duplicate > 0 && draw.duplicate() < duplicate ? 2 : 1,
+      isDamaged: corrupt > 0 && draw.corrupt() < corrupt,
+      bitPosition: corrupt > 0 ? draw.corrupt() : 0,
+      isReordered: reorder > 0 && draw.reorder() < reorder,
     };
   }
 
-  /** Gilbert's chain: a burst ends with probability 1/burst; it begins so often that `loss` is met. */
+  /** Gilbert's chain: a burst ends with probability 1/burst. Its start is set to reach `loss`. */
   #isLost(): boolean {
     const { loss, burst } = this.#options;
     if (loss === 0) return false;
@@ -436,7 +430,7 @@ export class FaultGenerator {
     if (burst !== undefined && this.#wasLost !== undefined) {
       chance = this.#wasLost ? 1 - 1 / burst : loss / ((1 - loss) * burst);
     }
-    this.#wasLost = this.#loss() < chance;
+    this.#wasLost = this.#draw.loss() < chance;
     return this.#wasLost;
   }
 }
@@ -444,15 +438,17 @@ export class FaultGenerator {
 /**
  * Limits the replies to one client, with a token bucket that drops, and ends loops.
  *
- * Two echo servers that answer each other send the same datagrams round and round. A datagram that
- * is dropped once is gone. So one of a thousand repeated requests is dropped; and repeats beyond
- * the rate, which `--duplicate` causes, are all dropped for longer than one round takes.
+ * Two echo servers that answer each other send the same datagram back and forth. Dropping it once
+ * ends the loop, so one of 1,000 repeated requests is dropped. With `--duplicate` the datagrams of a
+ * loop multiply until they exceed the rate. Then all repeats are dropped, for longer than one round
+ * takes.
  */
 class RateLimiter {
   readonly #options: EchoOptions;
   readonly #maxRepeats: number;
   #tokens: number;
   #refilled = performance.now();
+  /** Which hashes of requests came. Allocated when needed, because --rate may be 0. */
   #seen: Uint8Array | undefined;
   #distinct = 0;
   #repeats = 0;
@@ -469,8 +465,8 @@ class RateLimiter {
     const { rate, delay, jitter } = this.#options;
     if (rate === 0) return true;
     const now = performance.now();
-    this.#tokens += (now - this.#refilled) * rate / 1000;
-    this.#tokens = Math.min(Math.max(1, rate), this.#tokens);
+    const refill = (now - this.#refilled) * rate / 1000;
+    this.#tokens = Math.min(Math.max(1, rate), this.#tokens + refill);
     this.#refilled = now;
     this.#repeats = this.#isRepeated(request) ? this.#repeats + 1 : 0;
     const isExceeded = this.#tokens < 1;
@@ -484,7 +480,7 @@ class RateLimiter {
     return true;
   }
 
-  /** Returns whether such a request came before, by a table of hashes that is cleared when full. */
+  /** Returns whether a request came before. Its table of hashes is cleared when full. */
   #isRepeated(request: Uint8Array): boolean {
     const slot = hashOf(request) % DISTINCT_SLOTS;
     this.#seen ??= new Uint8Array(DISTINCT_SLOTS);
@@ -511,8 +507,7 @@ function hashOf(octets: Uint8Array): number {
 
 /** One client: an address and port. */
 interface Client {
-  readonly hostname: string;
-  readonly port: number;
+  readonly address: Deno.NetAddr;
   readonly faults: FaultGenerator;
   readonly limiter: RateLimiter;
   /** Reordered replies, which wait for the next one. */
@@ -522,10 +517,9 @@ interface Client {
 /** A reply that is held. */
 interface Reply {
   readonly octets: Uint8Array;
-  readonly to: Deno.NetAddr;
   readonly client: Client;
   readonly faults: Faults;
-  /** True if the time of sending is filled in, for `-T`. */
+  /** True if the times and the count of `-T` are filled in. */
   readonly isStamped: boolean;
 }
 
@@ -535,20 +529,19 @@ const encoder = new TextEncoder();
 const STAMP_FIELDS = /^\trx=0{10}\.0{6}\ttx=0{10}\.0{6}\tn=0{10}$/;
 /** Positions of the values, counted from the end of the request. */
 const STAMP = { all: 55, rx: 51, tx: 30, n: 10 } as const;
-const TAB = 0x09;
 
 function fillIn(reply: Uint8Array, field: keyof typeof STAMP, value: string): void {
   encoder.encodeInto(value, reply.subarray(reply.length - STAMP[field]));
 }
 
 function hasStampFields(request: Uint8Array): boolean {
-  return request[request.length - STAMP.all] === TAB &&
+  return request[request.length - STAMP.all] === 0x09 && // most requests end here: no tab
     STAMP_FIELDS.test(toByteString(request.subarray(-STAMP.all)));
 }
 
-/** Answers requests: with one reply or two, none longer than the request. */
+/** Answers each request with one or two replies, which are never longer than the request. */
 export class EchoServer {
-  /** What became of the requests so far. */
+  /** Counts of the requests so far. */
   readonly counts: Counts = {
     received: 0,
     dropped: 0,
@@ -603,7 +596,7 @@ export class EchoServer {
 
   /** Decides about a request, and holds or sends the reply. */
   #answer(octets: Uint8Array, from: Deno.NetAddr): Fate {
-    // A client with the port of the server is another echo server: it would answer the reply.
+    // A client on the same port may be another echo server, which would answer the reply.
     if (from.port < FIRST_CLIENT_PORT || from.port === this.#port) return "ignored";
     const client = this.#clientAt(from);
     const faults = client.faults.next();
@@ -618,34 +611,32 @@ export class EchoServer {
       fillIn(copy, "n", String(this.#countRequest(copy, from)).padStart(10, "0"));
     }
     if (this.#options.upper) upperCase(copy);
-    this.#hold({ octets: copy, to: from, client, faults, isStamped });
+    this.#hold({ octets: copy, client, faults, isStamped });
     return "held";
   }
 
-  /** Returns the client of an address. The last one is kept at hand: a look-up costs 0.3 us. */
-  #clientAt({ hostname, port }: Deno.NetAddr): Client {
-    if (this.#lastClient?.port === port && this.#lastClient.hostname === hostname) {
-      return this.#lastClient;
-    }
-    const key = `${hostname} ${port}`;
-    const client = remember(this.#clients, key, this.#limits.clients, () => {
-      const { seed, hasOwnSeeds, trace } = this.#options;
-      const ownSeed = (seed + (hasOwnSeeds ? SEED_STEP * this.counts.clients : 0)) >>> 0;
-      this.counts.clients++;
-      trace?.(
-        "*",
-        `Client ${this.counts.clients} is ${showAddress(hostname, port)}, seed ${ownSeed}`,
-      );
-      return {
-        hostname,
-        port,
-        faults: new FaultGenerator(this.#options, ownSeed),
-        limiter: new RateLimiter(this.#options, this.#limits.repeats),
-        reorderQueue: [],
-      };
-    });
-    this.#lastClient = client;
-    return client;
+  /** Returns the client of an address. The last one is kept, because a look-up costs 0.3 us. */
+  #clientAt(address: Deno.NetAddr): Client {
+    const { hostname, port } = address;
+    const last = this.#lastClient;
+    if (last?.address.port === port && last.address.hostname === hostname) return last;
+    const make = () => this.#newClient(address);
+    const { clients } = this.#limits;
+    return this.#lastClient = remember(this.#clients, `${hostname} ${port}`, clients, make);
+  }
+
+  #newClient(address: Deno.NetAddr): Client {
+    const { seed, hasOwnSeeds, trace } = this.#options;
+    const ownSeed = (seed + (hasOwnSeeds ? SEED_STEP * this.counts.clients : 0)) >>> 0;
+    const number = ++this.counts.clients;
+    const shown = showAddress(address.hostname, address.port);
+    trace?.("*", `Client ${number} is ${shown}, seed ${ownSeed}`);
+    return {
+      address,
+      faults: new FaultGenerator(this.#options, ownSeed),
+      limiter: new RateLimiter(this.#options, this.#limits.repeats),
+      reorderQueue: [],
+    };
   }
 
   /** Counts the different requests of a session: by its id, which survives a change of the port. */
@@ -653,8 +644,7 @@ export class EchoServer {
     const text = toByteString(request.subarray(0, 100));
     const id = /\tid=(\w+)/.exec(text)?.[1] ?? `${hostname} ${port}`;
     const session = remember(this.#sessions, id, this.#limits.clients, () => new RequestCounter());
-    const sequence = /^sequence=(\d{1,15})\t/.exec(text)?.[1];
-    return session.add(sequence === undefined ? undefined : Number(sequence));
+    return session.add(Number(/^sequence=(\d{1,15})\t/.exec(text)?.[1]));
   }
 
   /** Holds a reply for its delay. */
@@ -692,17 +682,17 @@ export class EchoServer {
   }
 
   /** Sends a reply with its last faults. */
-  #send({ octets, to, faults, isStamped }: Reply): void {
+  #send({ octets, client, faults, isStamped }: Reply): void {
     this.#heldOctets -= octets.length;
     if (isStamped) fillIn(octets, "tx", timeOfDay());
     if (faults.isDamaged) flipBit(octets, faults.bitPosition);
-    for (let copy = 0; copy < faults.copies; copy++) this.#enqueue(octets, to, copy);
+    for (let copy = 0; copy < faults.copies; copy++) this.#enqueue(octets, client.address, copy);
   }
 
   /**
-   * Starts to transmit. Replies need not wait for each other, which makes the echo a third faster.
-   * But overlapping sends of a fresh socket leave in reverse order: until there was a pause, each
-   * waits for the one before.
+   * Starts to send a reply. Sends may overlap, which makes the echo a third faster. But overlapping
+   * sends of a new socket leave in reverse order. So each one waits for the one before, until the
+   * queue has been empty once.
    */
   #enqueue(octets: Uint8Array, to: Deno.NetAddr, copy: number): void {
     this.#unsent++;
@@ -731,7 +721,7 @@ export class EchoServer {
   }
 }
 
-/** Returns the entry of a bounded table. A new entry replaces the oldest one. */
+/** Returns the entry of a bounded table. When it is full, a new entry replaces the oldest one. */
 function remember<T>(table: Map<string, T>, key: string, limit: number, make: () => T): T {
   const known = table.get(key);
   if (known !== undefined) return known;
@@ -774,7 +764,7 @@ interface Beat {
   name: string;
   /** Interval that the sender states (ms). */
   interval: number | undefined;
-  /** What the sender says about its failure. */
+  /** Failure that the sender reports. */
   failure: string | undefined;
   isFarewell: boolean;
   /** True if the number is the time in seconds: the sender is run by cron. */
@@ -807,103 +797,130 @@ function readInterval(text = ""): number | undefined {
   return seconds > 0 && seconds <= MAX_INTERVAL ? 1000 * seconds : undefined;
 }
 
-// ---- Engine: the monitor -------------------------------------------------
+// ---- Engine: senders of heartbeats ---------------------------------------
 
-/** A sender of heartbeats. Times are of the monitor's monotonic clock (ms). */
-interface Sender {
-  readonly name: string;
-  readonly counts: BeatCounts;
-  readonly isExpected: boolean;
-  /** Its own time-out, from `--expect`. */
-  readonly timeout: number | undefined;
-  state: "up" | "failed" | "stopped" | "left";
+/**
+ * A sender of heartbeats. Without a beat it counts as left. Times are of the monitor's monotonic
+ * clock (ms).
+ */
+class Sender {
+  readonly counts: BeatCounts = { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 };
+  state: "up" | "failed" | "stopped" | "left" = "left";
   /** The sequence numbers that came; undefined before the first beat. */
   window: SequenceWindow | undefined;
-  /** Address that its beats come from. */
+  /** Address of the host that the name belongs to. */
   owner: string | undefined;
-  /** Time of its last beat. */
-  heardAt: number;
-  /** Time of the last beat that another host sent under its name. */
-  otherHeardAt: number;
+  /** Time of the last beat of another host under this name. */
+  otherHeardAt = -Infinity;
   /** Time of the last report of each kind of conflict. */
-  readonly reportedAt: Map<Claim, number>;
-  /** Interval that it states. */
-  interval: number | undefined;
+  readonly reportedAt = new Map<Claim, number>();
+  /** Interval that its beats state. */
+  statedInterval: number | undefined;
   /** Interval that was learned from its beats. */
-  learned: number | undefined;
+  learnedInterval: number | undefined;
+  /** Mean difference between an interval of arrivals and the next. */
+  jitter = 0;
   /** The last intervals between beats that followed each other. */
-  readonly gaps: number[];
-  /** How many such intervals there were. */
-  gapCount: number;
-  jitter: number;
-  upTime: number;
-  downTime: number;
+  readonly #intervals: number[] = [];
+  #intervalCount = 0;
+  #upTime = 0;
+  #downTime = 0;
+
+  /** Creates a sender without a beat. Silence counts from `heardAt`, the time of the last beat. */
+  constructor(
+    readonly name: string,
+    public heardAt: number,
+    readonly expected?: ExpectedSender,
+  ) {}
+
+  /** Returns the time in which it was up, and in which it was stopped or failed. */
+  timesUntil(now: number): { up: number; down: number } {
+    const since = now - this.heardAt;
+    const isDown = this.state === "stopped" || this.state === "failed";
+    return {
+      up: this.#upTime + (this.state === "up" ? since : 0),
+      down: this.#downTime + (isDown ? since : 0),
+    };
+  }
+
+  /** Moves the time of the last beat. */
+  hear(now: number): void {
+    const { up, down } = this.timesUntil(now);
+    this.#upTime = up;
+    this.#downTime = down;
+    this.heardAt = now;
+  }
+
+  /** Learns the interval: the median of the last ones, and until there are five, 5 s at least. */
+  learn(interval: number): void {
+    const intervals = this.#intervals;
+    const change = Math.abs(interval - (intervals.at(-1) ?? interval));
+    this.#intervalCount++;
+    this.jitter += (change - this.jitter) / this.#intervalCount;
+    intervals.push(interval);
+    if (intervals.length > OBSERVED_INTERVALS) intervals.shift();
+    const median = intervals.toSorted((a, b) => a - b)[intervals.length >> 1] ?? interval;
+    const least = intervals.length < OBSERVED_INTERVALS ? DEFAULT_INTERVAL : MIN_LEARNED;
+    this.learnedInterval = Math.max(median, least);
+  }
+
+  /** Returns the statistics. */
+  summary(now: number): SenderSummary {
+    const { lost, received } = this.counts;
+    const { up, down } = this.timesUntil(now);
+    return {
+      name: this.name,
+      ...this.counts,
+      loss: percent(lost / (lost + received)),
+      up: up + down > 0 ? percent(up / (up + down)) : 100,
+      jitter: Number(this.jitter.toFixed(3)),
+    };
+  }
 }
 
-/** Creates a sender without a beat, as if it had left. */
-function newSender(name: string, now: number, expected?: ExpectedSender): Sender {
-  return {
-    name,
-    counts: { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 },
-    isExpected: expected !== undefined,
-    timeout: expected?.timeout,
-    state: "left",
-    window: undefined,
-    owner: undefined,
-    heardAt: now,
-    otherHeardAt: -Infinity,
-    reportedAt: new Map(),
-    interval: undefined,
-    learned: undefined,
-    gaps: [],
-    gapCount: 0,
-    jitter: 0,
-    upTime: 0,
-    downTime: 0,
-  };
-}
+// ---- Engine: the monitor -------------------------------------------------
 
-/** How a beat relates to the beats before it. */
+/** Relation of a beat to the beats before it. */
 interface Arrival {
-  /** Number of beats that are missing since the last one. */
-  lost: number;
+  /** Number of beats that are missing since the last one. Default: 0. */
+  lost?: number;
   /** Last number before a restart. */
   before?: number | undefined;
-  /** True if the last beat came before with the same number. */
+  /** True if the last beat had the same number. */
   isRepeated?: boolean;
 }
 
 /**
- * Watches senders of heartbeats. Loss is judged by their sequence numbers, silence by the clock of
- * the monitor; the clocks of senders decide nothing.
+ * Watches senders of heartbeats. Loss is judged by sequence numbers, silence by the monotonic clock
+ * of the monitor, and nothing by the clocks of senders.
  */
 export class Monitor {
   /** Number of datagrams that were not taken as heartbeats. */
   junk = 0;
   readonly #options: MonitorOptions;
   readonly #senders = new Map<string, Sender>();
-  /** Names of senders that stopped or left and may be forgotten, the longest gone first. */
+  /** Names of senders that stopped or left and may be forgotten. The first one is gone longest. */
   readonly #gone = new Set<string>();
   /** Time of the last warning of each kind. */
   readonly #warnedAt = new Map<string, number>();
   /** Time of the end of the last suspension. Silence counts from there. */
   #awakeAt = -Infinity;
 
-  /** Creates a monitor that has heard no sender. */
+  /** Creates a monitor. The silence of expected senders counts from `now`. */
   constructor(options: MonitorOptions, now: number = performance.now()) {
     this.#options = options;
     for (const expected of options.expected ?? []) {
-      this.#senders.set(expected.name, newSender(expected.name, now, expected));
+      this.#senders.set(expected.name, new Sender(expected.name, now, expected));
     }
   }
 
-  /** Takes a datagram. */
+  /** Handles a datagram. */
   onDatagram(octets: Uint8Array, from: Deno.NetAddr, now: number): void {
     const beat = readBeat(octets, from);
     if (beat === undefined) return this.#onJunk(octets, from, now);
     const sender = this.#senders.get(beat.name) ?? this.#addSender(beat.name, now);
     if (sender === undefined || !this.#isFromOwner(sender, beat, from.hostname, now)) return;
-    if (beat.interval !== undefined) sender.interval = beat.interval;
+    if (beat.interval !== undefined) sender.statedInterval = beat.interval;
     if (beat.isTimed) this.#onTimedBeat(sender, beat, now);
     else this.#onBeat(sender, beat, now);
   }
@@ -917,7 +934,7 @@ export class Monitor {
     });
   }
 
-  /** Adds a sender. If there are too many, it replaces the one that is gone the longest. */
+  /** Adds a sender. If there are too many, it replaces the one that is gone longest. */
   #addSender(name: string, now: number): Sender | undefined {
     const { maxSenders = MAX_SENDERS } = this.#options;
     if (this.#senders.size >= maxSenders) {
@@ -936,15 +953,16 @@ export class Monitor {
       const reason = `${plural(maxSenders, "sender")} at most, this one is gone the longest`;
       this.#warn("forgotten", now, () => `Forgot "${oldest}": ${reason}`);
     }
-    const sender = newSender(name, now);
+    const sender = new Sender(name, now);
     this.#senders.set(name, sender);
     return sender;
   }
 
   /**
-   * Returns whether to take a beat, by the host that it comes from; ports may change. Another host
-   * gets a name when its owner left or stopped. Until then its beats are a sign of life, but its
-   * farewell or failure is not believed, because it could hide or raise an alarm.
+   * Returns whether a beat comes from the host that owns its name; the port may change. When the
+   * owner left or stopped, another host becomes the owner. Before that, beats of another host only
+   * postpone the report of a stop. Its farewells and failures are ignored, because they could hide
+   * an alarm or raise a false one.
    */
   #isFromOwner(sender: Sender, beat: Beat, host: string, now: number): boolean {
     const { owner, state } = sender;
@@ -964,33 +982,26 @@ export class Monitor {
 
   #reportConflict(sender: Sender, claim: Claim, host: string, now: number): void {
     const { name, owner = "", reportedAt } = sender;
-    if (now - (reportedAt.get(claim) ?? -Infinity) < REPORT_MS) return;
-    reportedAt.set(claim, now);
+    if (!isDue(reportedAt, claim, now)) return;
     const hosts = { address: showHost(host), owner: showHost(owner) };
     this.#report({ event: "conflict", name, ...hosts, claim });
   }
 
-  /** Takes a beat with a sequence number that grows by one. */
+  /** Handles a beat with a sequence number that grows by one. */
   #onBeat(sender: Sender, beat: Beat, now: number): void {
     const { window, counts, name, state } = sender;
     const { sequence } = beat;
-    if (window === undefined) {
+    if (window === undefined || this.#isRestart(sender, window, sequence, now)) {
       counts.received++;
       sender.window = new SequenceWindow(sequence);
-      return this.#onLife(sender, beat, { lost: 0 }, now);
+      return this.#onLife(sender, beat, { before: window?.highest }, now);
     }
     const last = window.highest;
-    const isRestart = this.#isRestart(sender, sequence, now);
-    if (window.has(sequence) && !isRestart) {
+    if (!window.add(sequence)) {
       if (!beat.isFarewell) counts.duplicates++;
       return;
     }
     counts.received++;
-    if (isRestart) {
-      sender.window = new SequenceWindow(sequence);
-      return this.#onLife(sender, beat, { lost: 0, before: last }, now);
-    }
-    window.add(sequence);
     if (sequence < last) {
       counts.late++;
       counts.lost--;
@@ -1001,40 +1012,39 @@ export class Monitor {
     this.#onLife(sender, beat, { lost }, now);
   }
 
-  /** Returns whether a number shows that its sender began again. */
-  #isRestart(sender: Sender, sequence: number, now: number): boolean {
-    const { window, state, heardAt } = sender;
-    const last = window?.highest ?? -1;
-    const silence = now - heardAt;
-    // The number of lost beats is limited by the silence; a larger jump is a new sequence.
+  /** Returns whether a number shows that its sender restarted. */
+  #isRestart(sender: Sender, window: SequenceWindow, sequence: number, now: number): boolean {
+    const last = window.highest;
+    const silence = now - sender.heardAt;
+    // The silence limits the number of lost beats. A larger jump is a new sequence.
     if (sequence > last) return sequence - last > WINDOW + 2 * silence / this.#intervalOf(sender);
-    if (!window?.has(sequence)) return false;
-    if (state === "stopped" || state === "left") return silence >= COPIES_MS;
+    if (!window.has(sequence)) return false;
+    if (sender.state === "stopped" || sender.state === "left") return silence >= COPIES_MS;
     return sequence < last && (sequence <= 1 || sequence <= last - RESTART_DISTANCE);
   }
 
   /**
-   * Takes a beat whose number is the time in seconds, which cron sends. Gaps are no loss, and a
-   * repeated number is a sign of life.
+   * Handles a beat sent by cron, whose number is the time in seconds. Gaps are not loss, and a beat
+   * with the same number again still shows that the sender is alive.
    */
   #onTimedBeat(sender: Sender, beat: Beat, now: number): void {
     const { window, state, counts } = sender;
     const last = window?.highest ?? -1;
     const isRepeated = beat.sequence === last;
     const isLate = beat.sequence < last && beat.sequence > last - CLOCK_DISTANCE;
-    if (isLate && (state === "up" || state === "failed")) return this.#addTime(sender, now, false);
+    if (isLate && (state === "up" || state === "failed")) return sender.hear(now);
     if (!isRepeated) {
       counts.received++;
       sender.window = new SequenceWindow(beat.sequence);
     }
-    this.#onLife(sender, beat, { lost: 0, isRepeated }, now);
+    this.#onLife(sender, beat, { isRepeated }, now);
   }
 
-  /** Reports what a sign of life changes, and keeps the state and the times of its sender. */
+  /** Reports what a beat changes, and updates the state and the times of its sender. */
   #onLife(sender: Sender, beat: Beat, arrival: Arrival, now: number): void {
     const { name, state } = sender;
     const { sequence, failure, isFarewell } = beat;
-    const { lost, before, isRepeated = false } = arrival;
+    const { lost = 0, before, isRepeated = false } = arrival;
     const silence = inSeconds(now - sender.heardAt);
     if (failure !== undefined) {
       const isKnown = state === "failed" && isRepeated;
@@ -1046,57 +1056,50 @@ export class Monitor {
     } else if (state === "up" && lost > 0) {
       this.#report({ event: "lost", name, lost, from: sequence - lost, to: sequence - 1 });
     }
-    const isNext = lost === 0 && before === undefined && !isRepeated && state !== "left";
-    this.#addTime(sender, now, isNext && !beat.isTimed);
-    sender.state = failure === undefined ? "up" : "failed";
-    this.#gone.delete(name);
-    if (isFarewell) this.#leave(sender);
-  }
-
-  #leave(sender: Sender): void {
-    sender.state = "left";
-    if (!sender.isExpected) this.#gone.add(sender.name);
-    this.#report({ event: "left", name: sender.name });
-  }
-
-  /** Adds the time since the last beat. Intervals are learned from beats that follow each other. */
-  #addTime(sender: Sender, now: number, isNext: boolean): void {
-    const gap = now - sender.heardAt;
-    if (sender.state === "up") sender.upTime += gap;
-    else if (sender.state !== "left") sender.downTime += gap;
+    const isNext = lost === 0 && before === undefined && state !== "left" && !beat.isTimed;
     // Beats that waited in the socket during a suspension say nothing about intervals.
     const isAwake = sender.heardAt >= this.#awakeAt && now > this.#awakeAt + SWEEP_MS;
-    if (isNext && isAwake) learnInterval(sender, gap);
-    sender.heardAt = now;
+    if (isNext && isAwake) sender.learn(now - sender.heardAt);
+    sender.hear(now);
+    sender.state = failure === undefined ? "up" : "failed";
+    this.#gone.delete(name);
+    if (!isFarewell) return;
+    this.#setGone(sender, "left");
+    this.#report({ event: "left", name });
   }
 
-  #intervalOf({ interval, learned }: Sender): number {
-    return interval ?? this.#options.interval ?? learned ?? DEFAULT_INTERVAL;
+  /** Marks a sender as gone. It may then be forgotten for a new one, unless it is expected. */
+  #setGone(sender: Sender, state: "left" | "stopped"): void {
+    sender.state = state;
+    if (sender.expected === undefined) this.#gone.add(sender.name);
+  }
+
+  #intervalOf({ statedInterval, learnedInterval }: Sender): number {
+    return statedInterval ?? this.#options.interval ?? learnedInterval ?? DEFAULT_INTERVAL;
   }
 
   /** Returns the silence after which a sender has stopped. */
   #timeoutOf(sender: Sender): number {
-    return sender.timeout ?? this.#options.timeout ?? 3 * this.#intervalOf(sender);
+    return sender.expected?.timeout ?? this.#options.timeout ?? 3 * this.#intervalOf(sender);
   }
 
   /** Finds senders that stopped. */
   sweep(now: number): void {
     for (const sender of this.#senders.values()) {
-      const { name, state, isExpected, heardAt, otherHeardAt } = sender;
-      if (state === "stopped" || (state === "left" && !isExpected)) continue;
+      const { name, state, expected, heardAt, otherHeardAt } = sender;
+      if (state === "stopped" || (state === "left" && expected === undefined)) continue;
       const silence = now - Math.max(heardAt, otherHeardAt, this.#awakeAt);
       if (silence <= this.#timeoutOf(sender)) continue;
-      sender.state = "stopped";
       sender.counts.stops++;
-      if (!isExpected) this.#gone.add(name);
+      this.#setGone(sender, "stopped");
       this.#report({ event: "stopped", name, silence: inSeconds(now - heardAt) });
     }
   }
 
   /**
-   * Lets all silence count from now, because the monitor itself heard nothing before.
+   * Counts the silence of all senders from now, because the monitor received nothing before.
    *
-   * @param silence How long (s), if it is known that the monitor was suspended.
+   * @param silence Time for which the monitor was suspended (s). Without it nothing is reported.
    */
   resume(now: number, silence?: number): void {
     this.#awakeAt = now;
@@ -1105,18 +1108,7 @@ export class Monitor {
 
   /** Returns the statistics of each sender. */
   summary(now: number): SenderSummary[] {
-    return this.#senders.values().map(({ name, state, counts, heardAt, ...sender }) => {
-      const since = now - heardAt;
-      const up = sender.upTime + (state === "up" ? since : 0);
-      const down = sender.downTime + (state === "stopped" || state === "failed" ? since : 0);
-      return {
-        name,
-        ...counts,
-        loss: percent(counts.lost / (counts.lost + counts.received)),
-        up: up + down > 0 ? percent(up / (up + down)) : 100,
-        jitter: Number(sender.jitter.toFixed(3)),
-      };
-    }).toArray();
+    return this.#senders.values().map((sender) => sender.summary(now)).toArray();
   }
 
   #report(event: Omit<MonitorEvent, "time">): void {
@@ -1124,22 +1116,15 @@ export class Monitor {
   }
 
   #warn(kind: string, now: number, message: () => string): void {
-    if (now - (this.#warnedAt.get(kind) ?? -Infinity) < REPORT_MS) return;
-    this.#warnedAt.set(kind, now);
-    this.#options.warn?.(new Error(message()));
+    if (isDue(this.#warnedAt, kind, now)) this.#options.warn?.(new Error(message()));
   }
 }
 
-/** Learns the interval of a sender: the median of the last ones, at first 5 s at least. */
-function learnInterval(sender: Sender, gap: number): void {
-  const { gaps } = sender;
-  sender.gapCount++;
-  sender.jitter += (Math.abs(gap - (gaps.at(-1) ?? gap)) - sender.jitter) / sender.gapCount;
-  gaps.push(gap);
-  if (gaps.length > OBSERVED_INTERVALS) gaps.shift();
-  const median = gaps.toSorted((a, b) => a - b)[gaps.length >> 1] ?? gap;
-  const least = gaps.length < OBSERVED_INTERVALS ? DEFAULT_INTERVAL : MIN_LEARNED;
-  sender.learned = Math.max(median, least);
+/** Returns whether to report this kind again, and remembers when. */
+function isDue<Kind>(reportedAt: Map<Kind, number>, kind: Kind, now: number): boolean {
+  if (now - (reportedAt.get(kind) ?? -Infinity) < REPORT_MS) return false;
+  reportedAt.set(kind, now);
+  return true;
 }
 
 function inSeconds(ms: number): number {
@@ -1169,8 +1154,8 @@ async function sweepUntil(signal: AbortSignal, monitor: Monitor): Promise<void> 
     const step = Date.now() - wallClock - elapsed;
     const lateness = elapsed - SWEEP_MS;
     if (lateness > SUSPENDED_MS) monitor.resume(performance.now(), inSeconds(lateness));
-    // Only the wall clock runs while a machine sleeps. But it jumps when it is set, too, so a
-    // jump is not reported as a suspension.
+    // While a machine sleeps, only the wall clock runs. But setting that clock makes it jump, too,
+    // so a jump is not reported as a suspension.
     else if (step > SUSPENDED_MS) monitor.resume(performance.now());
     if (lateness > LATE_MS) await pause(SWEEP_MS, signal); // datagrams in the socket come first
     if (!signal.aborted) monitor.sweep(performance.now());
@@ -1181,7 +1166,7 @@ async function sweepUntil(signal: AbortSignal, monitor: Monitor): Promise<void> 
 
 /** Settings of {@linkcode EventCommand}. */
 export interface EventCommandOptions {
-  /** What becomes of the standard output of the command. */
+  /** Standard output of the command. */
   stdout: "inherit" | "null";
   /** Events that the command is run for. Default: all. */
   on?: readonly MonitorEvent["event"][] | undefined;
@@ -1192,25 +1177,19 @@ export interface EventCommandOptions {
 }
 
 /** Events that tell the state of a sender. A newer one makes an older one obsolete. */
-const STATES: readonly string[] = [
-  "started",
-  "stopped",
-  "recovered",
-  "left",
-  "failed",
-];
+const STATES: readonly string[] = ["started", "stopped", "recovered", "left", "failed"];
 
 /**
  * Runs a command (words divided by blanks) for events: one at a time, without a shell, with the
- * event as JSON on its standard input. An event that follows an equal one too soon waits; a newer
- * event replaces it.
+ * event as JSON on its standard input. An event that follows too soon after an equal one waits. A
+ * newer event replaces it.
  */
 export class EventCommand {
   readonly #command: string;
   readonly #options: EventCommandOptions;
   readonly #limits: typeof EXEC_LIMITS;
   readonly #stop = new AbortController();
-  /** Timers of names and events that the command was run for lately. */
+  /** Timers of the names and events of recent runs. */
   readonly #recent = new Map<string, ReturnType<typeof setTimeout>>();
   /** Events that wait for such a timer. */
   readonly #deferred = new Map<string, MonitorEvent>();
@@ -1218,14 +1197,14 @@ export class EventCommand {
   #isOverrun = false;
   #last: Promise<void> = Promise.resolve();
 
-  /** Creates a runner that has run nothing. */
+  /** Prepares to run a command. */
   constructor(command: string, options: EventCommandOptions) {
     this.#command = command;
     this.#options = options;
     this.#limits = { ...EXEC_LIMITS, ...options.limits };
   }
 
-  /** Takes an event. */
+  /** Handles an event. */
   onEvent(event: MonitorEvent): void {
     const { on } = this.#options;
     const subject = STATES.includes(event.event) ? event.name : keyOf(event);
@@ -1246,7 +1225,7 @@ export class EventCommand {
 
   async #settle(timeout: number): Promise<void> {
     const settled = new AbortController();
-    await Promise.race([this.#last.then(() => settled.abort()), pause(timeout, settled.signal)]);
+    await Promise.race([this.#last, pause(timeout, settled.signal)]);
     settled.abort();
   }
 
@@ -1262,9 +1241,7 @@ export class EventCommand {
     const timer = setTimeout(() => {
       this.#recent.delete(key);
       const next = this.#deferred.get(subject);
-      if (next === undefined || keyOf(next) !== key) return;
-      this.#deferred.delete(subject);
-      this.#enqueue(next, subject);
+      if (next !== undefined && keyOf(next) === key) this.onEvent(next);
     }, interval);
     this.#recent.set(key, timer);
     this.#queued++;
@@ -1282,7 +1259,7 @@ export class EventCommand {
     const child = spawn(program, { args, stdin: "piped", stdout, signal });
     const writer = child.stdin.getWriter();
     const line = encoder.encode(`${JSON.stringify(event)}\n`);
-    await writer.write(line).then(() => writer.close()).catch(() => {}); // it need not read
+    await writer.write(line).then(() => writer.close()).catch(() => {}); // the command need not read
     const { code } = await child.status;
     if (code !== 0 && !signal.aborted) {
       throw new Error(`"${this.#command}" ended with status ${code}`);
@@ -1305,6 +1282,106 @@ function spawn(program: string, options: Deno.CommandOptions): Deno.ChildProcess
 
 function keyOf({ event, name }: MonitorEvent): string {
   return `${event} ${name}`;
+}
+
+// ---- Output --------------------------------------------------------------
+
+/** Describes the faults for the first line. */
+function describeFaults(options: EchoOptions): string {
+  const { loss, burst, delay, jitter, duplicate, corrupt, reorder, upper, seed } = options;
+  const faults = [
+    `loss ${formatPercent(loss)}`,
+    burst !== undefined && `burst ${burst}`,
+    delay > 0 && `delay ${delay} ms`,
+    jitter > 0 && `jitter ${jitter} ms`,
+    duplicate > 0 && `duplicate ${formatPercent(duplicate)}`,
+    corrupt > 0 && `corrupt ${formatPercent(corrupt)}`,
+    reorder > 0 && `reorder ${formatPercent(reorder)}`,
+    upper && "upper case",
+  ];
+  return `${faults.filter((fault) => fault).join(", ")} (seed ${seed})`;
+}
+
+/** Formats the counts of the echo in one line. */
+export function summarize(counts: Counts): string {
+  const { received, dropped, echoed, clients, bytes } = counts;
+  const rest = (["limited", "ignored", "failed", "held"] as const)
+    .filter((kind) => counts[kind] > 0).map((kind) => `, ${counts[kind]} ${kind}`);
+  return `${received} received, ${dropped} dropped, ${echoed} echoed ` +
+    `(${formatPercent(lossOf(counts))} loss), ${plural(clients, "client")}, ` +
+    `${plural(bytes, "byte")}${rest.join("")}`;
+}
+
+/** Returns the loss (0 to 1) among the requests that were not ignored. */
+function lossOf({ received, dropped, ignored }: Counts): number {
+  return dropped / (received - ignored);
+}
+
+/** Describes an event in one line. */
+export function describe(event: MonitorEvent): string {
+  const { name, lost = 0, from = 0, to = from, before = 0, silence = 0, message = "" } = event;
+  const time = `${silence.toFixed(1)} s`;
+  const span = from === to ? from : `${from} to ${to}`;
+  const words: Record<MonitorEvent["event"], string> = {
+    started: "started",
+    lost: `${lost} lost (sequence ${span})`,
+    late: `1 came late (sequence ${span})`,
+    stopped: `stopped (silent for ${time})`,
+    recovered: `is back (after ${time}, ${lost} lost)`,
+    restarted: `restarted (sequence ${from > before ? "jumped" : "fell"} to ${from})`,
+    left: "left",
+    failed: `failed: ${message}`,
+    conflict: describeConflict(event),
+    suspended: `was suspended for ${time}`,
+  };
+  return `${name}: ${words[event.event]}`;
+}
+
+function describeConflict({ claim = "beat", address, owner }: MonitorEvent): string {
+  const words: Record<Claim, string> = {
+    beat: `beats come from ${address}, too, not only from ${owner}`,
+    left: `farewell from ${address} is not believed, its beats come from ${owner}`,
+    failed: `failure from ${address} is not believed, its beats come from ${owner}`,
+    moved: `beats now come from ${address}, no longer from ${owner}`,
+  };
+  return words[claim];
+}
+
+/** Formats the statistics of the senders, a line for each. */
+function summarizeSenders(senders: SenderSummary[], junk: number): string {
+  const lines = senders.map((sender) =>
+    `${sender.name}: ${sender.received} received, ` +
+    `${sender.lost} lost (${formatPercent(sender.loss / 100)} loss), ${sender.late} late, ` +
+    `${plural(sender.duplicates, "duplicate")}, ${plural(sender.stops, "stop")}, ` +
+    `up ${formatPercent(sender.up / 100)}, jitter ${sender.jitter} ms`
+  );
+  return [...lines, `${plural(lines.length, "sender")}, ${junk} junk`].join("\n");
+}
+
+type Output = ReturnType<typeof openOutput>;
+
+/** Opens the output of the program. A stuck reader does not block the service. */
+function openOutput({ json, verbose }: Values<typeof OPTIONS>) {
+  const closed = new AbortController();
+  const stderr = new LineWriter(Deno.stderr);
+  const warn = (error: unknown) =>
+    stderr.write(`udp_ping_server: ${escapeText(describeError(error) ?? String(error))}\n`);
+  const stdout = new LineWriter(Deno.stdout, {
+    onClosed: () => closed.abort(),
+    onLost: (reason) =>
+      warn(new Error(`Cannot write to standard output, lines are lost: ${reason}`)),
+  });
+  const trace: Trace = (mark, text) => stderr.write(`${formatTrace(mark, text)}\n`);
+  return {
+    /** Writes a line of text, or the value as JSON with `--json`. */
+    say: (text: string, value: unknown) => stdout.write(`${json ? JSON.stringify(value) : text}\n`),
+    warn,
+    trace: verbose ? trace : undefined,
+    /** Aborts when the reader of standard output has closed it. */
+    closed: closed.signal,
+    /** Waits for the last lines. */
+    end: () => Promise.all([stdout.end(LAST_OUTPUT), stderr.end(LAST_OUTPUT)]),
+  };
 }
 
 // ---- Command line --------------------------------------------------------
@@ -1422,122 +1499,11 @@ function listen(hostname: string | undefined, port: number): Deno.DatagramConn {
   }
 }
 
-/** Describes the faults for the first line. */
-function describeFaults(options: EchoOptions): string {
-  const { loss, burst, delay, jitter, duplicate, corrupt, reorder, upper, seed } = options;
-  const faults = [
-    `loss ${formatPercent(loss)}`,
-    burst !== undefined && `burst ${burst}`,
-    delay > 0 && `delay ${delay} ms`,
-    jitter > 0 && `jitter ${jitter} ms`,
-    duplicate > 0 && `duplicate ${formatPercent(duplicate)}`,
-    corrupt > 0 && `corrupt ${formatPercent(corrupt)}`,
-    reorder > 0 && `reorder ${formatPercent(reorder)}`,
-    upper && "upper case",
-  ];
-  return `${faults.filter((fault) => fault).join(", ")} (seed ${seed})`;
-}
-
-/** Formats the counts of the echo in one line. */
-export function summarize(counts: Counts): string {
-  const { received, dropped, echoed, clients, bytes } = counts;
-  const rest = (["limited", "ignored", "failed", "held"] as const)
-    .filter((kind) => counts[kind] > 0).map((kind) => `, ${counts[kind]} ${kind}`);
-  return `${received} received, ${dropped} dropped, ${echoed} echoed ` +
-    `(${formatPercent(lossOf(counts))} loss), ${plural(clients, "client")}, ` +
-    `${plural(bytes, "byte")}${rest.join("")}`;
-}
-
-/** Returns the loss (0 to 1) among the requests that were not ignored. */
-function lossOf({ received, dropped, ignored }: Counts): number {
-  return dropped / (received - ignored);
-}
-
-/** Describes an event in one line. */
-export function describe(event: Omit<MonitorEvent, "time">): string {
-  const { name, lost = 0, from = 0, to = from, before = 0, silence = 0, message = "" } = event;
-  const time = `${silence.toFixed(1)} s`;
-  const span = from === to ? from : `${from} to ${to}`;
-  const words: Record<MonitorEvent["event"], string> = {
-    started: "started",
-    lost: `${lost} lost (sequence ${span})`,
-    late: `1 came late (sequence ${span})`,
-    stopped: `stopped (silent for ${time})`,
-    recovered: `is back (after ${time}, ${lost} lost)`,
-    restarted: `restarted (sequence ${from > before ? "jumped" : "fell"} to ${from})`,
-    left: "left",
-    failed: `failed: ${message}`,
-    conflict: describeConflict(event),
-    suspended: `was suspended for ${time}`,
-  };
-  return `${name}: ${words[event.event]}`;
-}
-
-function describeConflict({ claim = "beat", address, owner }: Omit<MonitorEvent, "time">): string {
-  const words: Record<Claim, string> = {
-    beat: `beats come from ${address}, too, not only from ${owner}`,
-    left: `farewell from ${address} is not believed, its beats come from ${owner}`,
-    failed: `failure from ${address} is not believed, its beats come from ${owner}`,
-    moved: `beats now come from ${address}, no longer from ${owner}`,
-  };
-  return words[claim];
-}
-
-/** Formats the statistics of the senders, a line for each. */
-function summarizeSenders(senders: SenderSummary[], junk: number): string {
-  const lines = senders.map((sender) => {
-    const parts = [
-      `${sender.name}: ${sender.received} received`,
-      `${sender.lost} lost (${formatPercent(sender.loss / 100)} loss)`,
-      `${sender.late} late`,
-      plural(sender.duplicates, "duplicate"),
-      plural(sender.stops, "stop"),
-      `up ${formatPercent(sender.up / 100)}`,
-      `jitter ${sender.jitter} ms`,
-    ];
-    return parts.join(", ");
-  });
-  return [...lines, `${plural(lines.length, "sender")}, ${junk} junk`].join("\n");
-}
-
-/** Checks before the first event that the command may be run. */
+/** Checks before the first event that Deno may run the command. */
 function requireRun(line: string): void {
   const [command = ""] = line.trim().split(/\s+/);
   if (Deno.permissions.querySync({ name: "run", command }).state === "granted") return;
   throw new Deno.errors.NotCapable(`Requires run access to "${command}"`);
-}
-
-/** Output of the program. A stuck reader does not block the service. */
-interface Output {
-  /** Writes a line of text, or the value as JSON with `--json`. */
-  say: (text: string, value: unknown) => void;
-  /** Writes a message to standard error. */
-  warn: (error: unknown) => void;
-  /** Shows datagrams, with `--verbose`. */
-  trace: Trace | undefined;
-  /** Aborts when the reader of standard output has closed it. */
-  closed: AbortSignal;
-  /** Waits for the last lines. */
-  end: () => Promise<unknown>;
-}
-
-function openOutput({ json, verbose }: Values<typeof OPTIONS>): Output {
-  const closed = new AbortController();
-  const stderr = new LineWriter(Deno.stderr);
-  const warn = (error: unknown) =>
-    stderr.write(`udp_ping_server: ${escapeText(describeError(error) ?? String(error))}\n`);
-  const stdout = new LineWriter(Deno.stdout, {
-    onClosed: () => closed.abort(),
-    onLost: (reason) =>
-      warn(new Error(`Cannot write to standard output, lines are lost: ${reason}`)),
-  });
-  return {
-    say: (text, value) => stdout.write(`${json ? JSON.stringify(value) : text}\n`),
-    warn,
-    trace: verbose ? (mark, text) => stderr.write(`${formatTrace(mark, text)}\n`) : undefined,
-    closed: closed.signal,
-    end: () => Promise.all([stdout.end(LAST_OUTPUT), stderr.end(LAST_OUTPUT)]),
-  };
 }
 
 /** Echoes until the signal aborts. */
