@@ -173,7 +173,7 @@ export interface Upload {
 }
 
 /** An HTTP proxy. */
-export interface Proxy {
+export interface HttpProxy {
   /** Host, without brackets. */
   host: string;
   /** Port. */
@@ -245,7 +245,7 @@ export interface DownloadOptions {
   /** Addresses that take the place of a look-up. */
   resolve: readonly FixedAddresses[];
   /** Proxy that all requests go through; null for none. */
-  proxy: Proxy | null;
+  proxy: HttpProxy | null;
   /** True to measure the look-up of the name apart from the connection. */
   timing: boolean;
   /** Timeouts and pauses. */
@@ -385,6 +385,7 @@ const PRIVATE_FIELDS = ["authorization", "cookie", "proxy-authorization", "host"
 const AGENT = `http_client/${VERSION}`;
 
 const LF = 0x0a;
+const CR = 0x0d;
 const encoder = new TextEncoder();
 
 // ---- Engine: the URL ---------------------------------------------------
@@ -890,11 +891,8 @@ function toChunk(octets: Octets): Octets {
 }
 
 /** Returns the lines of the head of a request (RFC 9112 §3). */
-function requestLines(
-  { method, target, fields, credentials }: HttpRequest,
-  proxy: Proxy | null,
-): string[] {
-  const { url } = target;
+function requestLines(request: HttpRequest, proxy: HttpProxy | null): string[] {
+  const { method, target: { url }, fields, credentials } = request;
   const given = fields.map(([name]) => name.toLowerCase());
   const seesProxy = proxy !== null && url.protocol === "http:"; // otherwise there is a tunnel
   // RFC 9112 §3.2.2: absolute-form to a proxy, §3.2.1: origin-form to a server.
@@ -1158,14 +1156,10 @@ function decodableCodings(fields: Fields, { options, io }: Attempt): string[] {
   if (!options.compressed) return [];
   const codings = contentCodings(fields);
   const unknown = codings.findLastIndex((coding) => !CODING.test(coding));
-  if (unknown >= 0 && !options.passUnknown) {
-    const why = `Unknown Content-Encoding ${
-      quoteForMessage(codings[unknown] ?? "")
-    }; try --no-compressed`;
-    throw new ExitError(61, why);
-  }
   if (unknown >= 0) {
-    io.note(`Content-Encoding ${quoteForMessage(codings[unknown] ?? "")} is unknown: not decoded`);
+    const coding = `Content-Encoding ${quoteForMessage(codings[unknown] ?? "")}`;
+    if (!options.passUnknown) throw new ExitError(61, `Unknown ${coding}; try --no-compressed`);
+    io.note(`${coding} is unknown: not decoded`);
   }
   const known = codings.slice(unknown + 1);
   if (known.length <= MAX_CODINGS) return known;
@@ -1251,11 +1245,8 @@ function nextRequest(request: HttpRequest, { status, fields }: HttpResponse): Ht
     return { method: "GET", target, fields: kept, credentials, body: null, upload: null };
   }
   if (request.upload && (isForeign || request.upload.size === null)) {
-    const why = isForeign ? "to another origin" : "twice";
-    throw new FinalError(
-      55,
-      `Cannot send ${nameOf(request.upload)} ${why}: ${status} leads to ${target.url.href}`,
-    );
+    const what = `${nameOf(request.upload)} ${isForeign ? "to another origin" : "twice"}`;
+    throw new FinalError(55, `Cannot send ${what}: ${status} leads to ${target.url.href}`);
   }
   return { ...request, target, fields: kept, credentials };
 }
@@ -1393,20 +1384,22 @@ function rangeMismatch(asked: string, { status, fields }: HttpResponse): string 
 
 // ---- Engine: files -----------------------------------------------------
 
+/** Returns what follows the last slash or backslash. */
+function lastSegment(path: string): string {
+  return path.replace(/^.*[/\\]/s, "");
+}
+
 /** Makes a name from a peer safe to create in the current folder: one clean segment. */
 function safeName(name: string): string {
-  const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
-  const clean = last.replace(/\p{Cc}|\p{Bidi_Control}|[\u2028\u2029]/gu, "_").trim();
+  const clean = lastSegment(name).replace(/\p{Cc}|\p{Bidi_Control}|[\u2028\u2029]/gu, "_").trim();
   if (!/^\.{0,2}$/.test(clean)) return clean;
-  throw new ExitError(
-    23,
-    `Cannot save as ${quoteForMessage(name)}: it is not a file name; use -o FILE`,
-  );
+  const shown = quoteForMessage(name);
+  throw new ExitError(23, `Cannot save as ${shown}: it is not a file name; use -o FILE`);
 }
 
 /** Returns the last segment of a URL, decoded. */
 function urlName({ pathname }: URL): string {
-  return decodeUtf8(percentDecode(pathname.slice(pathname.lastIndexOf("/") + 1)));
+  return decodeUtf8(percentDecode(lastSegment(pathname)));
 }
 
 /** `parameter = token "=" ( token / quoted-string )`, after a semicolon (RFC 6266 §4.1). */
@@ -1429,8 +1422,7 @@ function dispositionName(value: string): string | null {
   const plain = parameters.get("filename");
   const name = decodeExtended(parameters.get("filename*") ?? "") ?? (plain && decodeUtf8(plain));
   if (name === undefined) return null;
-  const last = name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
-  return last.replace(/^\.+/, ""); // a server must not make hidden files
+  return lastSegment(name).replace(/^\.+/, ""); // a server must not make hidden files
 }
 
 function decodeExtended(text: string): string | undefined {
@@ -1446,11 +1438,7 @@ function decodeExtended(text: string): string | undefined {
 }
 
 /** True if the body goes into a file. */
-function isSaved(options: {
-  output?: string | null | undefined;
-  remoteName: boolean;
-  remoteHeaderName: boolean;
-}): boolean {
+function isSaved(options: DownloadOptions | Line["options"]): boolean {
   return options.remoteName || options.remoteHeaderName || (options.output ?? "-") !== "-";
 }
 
@@ -1549,8 +1537,7 @@ class Output {
     if (isFirst && !resume && (remoteName || remoteHeaderName)) {
       return { write: true, createNew: true };
     }
-    const append = plan === "append";
-    return { write: true, create: true, append, truncate: !append };
+    return { write: true, create: true, append: plan === "append", truncate: plan === "restart" };
   }
 
   /** Finds out whether the file may block. Without permission to read, it may be a pipe. */
@@ -1585,12 +1572,13 @@ class Output {
 
   /** Writes all octets; a full disk may take a part of them. */
   async #write(octets: Uint8Array, onWritten?: (count: number) => void): Promise<void> {
-    const output = this.#file ?? this.#stdout;
+    const file = this.#file;
     try {
       for (let left = octets; left.length > 0;) {
         // A synchronous write takes 20 % less time for a GiB, but a pipe could block it.
-        const isSync = this.#canWriteSync && this.#file !== undefined;
-        const count = isSync ? this.#file?.writeSync(left) ?? 0 : await output.write(left);
+        const count = file && this.#canWriteSync
+          ? file.writeSync(left)
+          : await (file ?? this.#stdout).write(left);
         onWritten?.(count);
         left = left.subarray(count);
       }
@@ -1716,8 +1704,7 @@ function pauseAfter(error: unknown, output: Output, wait: number): number | null
 /** Follows redirections to the final response, and handles it. */
 async function makeAttempt(first: HttpRequest, attempt: Attempt): Promise<void> {
   const { options, io } = attempt;
-  const { hops: _, ...empty } = emptyTransfer();
-  Object.assign(io.transfer, empty);
+  Object.assign(io.transfer, { ...emptyTransfer(), hops: io.transfer.hops });
   const heads: string[] = [];
   let request = first;
   for (let hops = 0;; hops++) {
@@ -1824,10 +1811,8 @@ async function whenSent({ request, response, sending }: Exchange): Promise<void>
     await sending;
   } catch (error) {
     if (error instanceof ExitError) throw error;
-    throw new ExitError(
-      55,
-      `The server answered ${response.status}, but did not take the whole body`,
-    );
+    const answer = `The server answered ${response.status}`;
+    throw new ExitError(55, `${answer}, but did not take the whole body`);
   }
 }
 
@@ -2043,12 +2028,7 @@ export type Line = CommandLine<typeof OPTIONS>;
 /** Parts of a `-w` format that stand for something else. */
 const FORMAT_PART = /%\{([^{}]*)\}|%%|\\[nrt]/g;
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  "%%": "%",
-  "\\n": "\n",
-  "\\r": "\r",
-  "\\t": "\t",
-};
+const ESCAPES: Record<string, string> = { "%%": "%", "\\n": "\n", "\\r": "\r", "\\t": "\t" };
 
 /** Reads a format of `-w`, and checks the names of its variables. */
 function readFormat(format: string): string {
@@ -2120,7 +2100,7 @@ async function readRequestOptions(options: Line["options"]) {
   const body = await readBodyOptions(options);
   const upload = options.upload === undefined ? null : await openUpload(options.upload);
   const fields = sortFields(options.fields, body);
-  const proxy = withProxyFields(options.proxy, options.proxyUser, fields);
+  const proxy = withProxyFields(options, fields);
   const isJson = options.json.length > 0;
   return {
     method: options.method ?? (options.head ? "HEAD" : upload ? "PUT" : body ? "POST" : "GET"),
@@ -2141,11 +2121,7 @@ function refuseClashes(line: Line): void {
   refuseTogether(line, "fail", "failWithBody");
   refuseTogether(line, "ipv4", "ipv6");
   requireWith(line, "proxyUser", "proxy", OPTIONS);
-  const bodies = ["data", "dataBinary", "json", "upload"] as const;
-  for (const [at, body] of bodies.entries()) {
-    refuseTogether(line, "head", body);
-    for (const other of bodies.slice(at + 1)) refuseTogether(line, body, other);
-  }
+  refuseTogether(line, "head", "data", "dataBinary", "json", "upload");
   refuseTogether(line, "resume", "upload");
   refuseTogether(line, "resume", "range");
   refuseTogether(line, "resume", "remoteHeaderName");
@@ -2160,7 +2136,7 @@ function refuseClashes(line: Line): void {
 
 // ---- Command line: the request -----------------------------------------
 
-/** Takes one operand for a URL, and three for the host, the port and the file of the assignment. */
+/** Reads the operands: a URL, or the host, the port and the file name of the assignment. */
 function readUrl(operands: readonly string[]): string {
   const [host = "", port = "", file = ""] = operands;
   if (operands.length === 1) return host;
@@ -2187,8 +2163,8 @@ function readField(line: string): { name: string; mark: string; value: string } 
   throw new UsageError("expected 'Name: value'");
 }
 
-/** Sorts what `-H` gives: "Name:" removes a field of ours, "Name;" is a field without a value. */
-function sortFields(given: readonly ReturnType<typeof readField>[], body: Octets | null) {
+/** Sorts the values of `-H`: "Name:" removes a field of the client, "Name;" has an empty value. */
+function sortFields(given: Line["options"]["fields"], body: Octets | null) {
   const fields: Field[] = [];
   const removed: string[] = [];
   for (const { name, mark, value } of given) {
@@ -2196,9 +2172,8 @@ function sortFields(given: readonly ReturnType<typeof readField>[], body: Octets
     // RFC 9112 §6: the framing belongs to the client.
     if (lower === "content-length" && value === String(body?.length ?? 0)) continue;
     if (lower === "content-length" || lower === "transfer-encoding") {
-      throw new UsageError(
-        `Cannot use -H ${quoteForMessage(`${name}: ${value}`)}: the length comes from -d`,
-      );
+      const shown = quoteForMessage(`${name}: ${value}`);
+      throw new UsageError(`Cannot use -H ${shown}: the length comes from -d`);
     }
     if (mark === ":" && value === "") removed.push(lower);
     else fields.push([name, value]);
@@ -2209,81 +2184,64 @@ function sortFields(given: readonly ReturnType<typeof readField>[], body: Octets
 const FORM_TYPE = "application/x-www-form-urlencoded";
 const JSON_TYPE = "application/json";
 
-/** Puts the body together as curl does; null if no option gives one. */
-async function readBodyOptions(
-  { data, dataBinary, json }: Line["options"],
-): Promise<Octets | null> {
-  const withoutLineEnds = (octets: Octets) =>
-    octets.filter((octet) => octet !== 0x00 && octet !== 0x0a && octet !== 0x0d);
-  if (data.length > 0) return joined(await readData(data, withoutLineEnds), "&");
-  if (dataBinary.length > 0) return joined(await readData(dataBinary), "&");
-  return json.length > 0 ? concat(await readData(json)) : null;
-}
-
-/** Reads the values of `-d` and the like; `ofFile` changes what comes from a file. */
-async function readData(
-  parts: readonly string[],
-  ofFile = (octets: Octets) => octets,
-): Promise<Octets[]> {
-  const read = async (part: string) => {
-    if (!part.startsWith("@")) return encoder.encode(part);
-    try {
-      // Standard input by its path would need a permission.
-      const octets = part === "@-"
-        ? concat(await Array.fromAsync(Deno.stdin.readable))
-        : await Deno.readFile(part.slice(1));
-      return ofFile(octets);
-    } catch (error) {
-      throw new UsageError(`Cannot read ${quoteForMessage(part.slice(1))}: ${reasonOf(error)}`);
-    }
-  };
+/**
+ * Joins the values of `-d`, `--data-binary` or `--json`, as curl does; null if no option gives a
+ * body. Only one of the three is given.
+ */
+async function readBodyOptions(options: Line["options"]): Promise<Octets | null> {
+  const { data, dataBinary, json } = options;
   const pieces: Octets[] = [];
-  for (const part of parts) pieces.push(await read(part));
-  return pieces;
+  for (const part of [...data, ...dataBinary, ...json]) {
+    if (pieces.length > 0 && json.length === 0) pieces.push(encoder.encode("&"));
+    const octets = part.startsWith("@") ? await readData(part.slice(1)) : encoder.encode(part);
+    const isCut = part.startsWith("@") && data.length > 0; // -d removes line ends from a file
+    pieces.push(isCut ? octets.filter((it) => it !== 0 && it !== LF && it !== CR) : octets);
+  }
+  return pieces.length > 0 ? concat(pieces) : null;
 }
 
-function joined(pieces: readonly Octets[], separator: string): Octets {
-  return concat(pieces.flatMap((piece) => [encoder.encode(separator), piece]).slice(1));
+/** Reads a file of `-d` and the like; `-` is standard input. */
+async function readData(path: string): Promise<Octets> {
+  try {
+    // Standard input by its path would need a permission.
+    if (path === "-") return concat(await Array.fromAsync(Deno.stdin.readable));
+    return await Deno.readFile(path);
+  } catch (error) {
+    throw new UsageError(`Cannot read ${quoteForMessage(path)}: ${reasonOf(error)}`);
+  }
 }
 
 /** Finds what `-T` sends. A file must be readable before anything is connected. */
 async function openUpload(path: string): Promise<Upload> {
-  if (path === "-") return new FileUpload(null, null);
+  if (path === "-") return fileUpload(null, null);
   try {
     const { isFile, isDirectory, size } = await Deno.stat(path);
     if (isDirectory) throw new Error("it is a folder");
-    if (isFile) Deno.openSync(path).close(); // to open a pipe would wait for its writer
-    return new FileUpload(path, isFile ? size : null);
+    if (isFile) Deno.openSync(path).close(); // opening a pipe would wait for its writer
+    return fileUpload(path, isFile ? size : null);
   } catch (error) {
     throw new ExitError(26, `Cannot read ${quoteForMessage(path)}: ${reasonOf(error)}`);
   }
 }
 
-/** A file that is sent; without a path, standard input. */
-class FileUpload implements Upload {
-  readonly name: string | null;
-  readonly size: number | null;
-  readonly #path: string | null;
-  #isRead = false;
-
-  constructor(path: string | null, size: number | null) {
-    this.name = path?.replace(/^.*[/\\](?=.)/s, "") ?? null;
-    this.size = size;
-    this.#path = path;
-  }
-
-  get isSpent(): boolean {
-    return this.#isRead && this.size === null;
-  }
-
-  async *read(): AsyncGenerator<Octets> {
-    this.#isRead = true;
-    const buffer = new Uint8Array(BODY_BUFFER);
-    using file = this.#path === null ? undefined : await Deno.open(this.#path);
-    for (let count; (count = await (file ?? Deno.stdin).read(buffer)) !== null;) {
-      yield buffer.subarray(0, count);
-    }
-  }
+/** Makes an upload of a file; without a path, of standard input. */
+function fileUpload(path: string | null, size: number | null): Upload {
+  let isRead = false;
+  return {
+    name: path?.replace(/^.*[/\\](?=.)/s, "") ?? null,
+    size,
+    get isSpent() {
+      return isRead && size === null;
+    },
+    async *read() {
+      isRead = true;
+      const buffer = new Uint8Array(BODY_BUFFER);
+      using file = path === null ? undefined : await Deno.open(path);
+      for (let count; (count = await (file ?? Deno.stdin).read(buffer)) !== null;) {
+        yield buffer.subarray(0, count);
+      }
+    },
+  };
 }
 
 /** Reads `HOST:PORT:ADDR`, with brackets around an IPv6 address. */
@@ -2307,7 +2265,7 @@ function isAddress(text: string): boolean {
 }
 
 /** Reads `[http://][USER:PASS@]HOST[:PORT]`. The port is 1080 without one, as with curl. */
-function readProxy(text: string): Proxy {
+function readProxy(text: string): HttpProxy {
   const expected = new UsageError("expected [http://][USER:PASS@]HOST:PORT");
   const [, authority = ""] = /^(?:http:\/\/)?([^/?#]+)\/?$/i.exec(text) ?? [];
   if (authority === "") throw expected;
@@ -2324,17 +2282,16 @@ function readProxy(text: string): Proxy {
   }
 }
 
-/** Gives the proxy its credentials; those that -H gives are taken away from the server. */
+/** Gives the proxy its credentials. Those of -H go to the proxy alone, not to the server. */
 function withProxyFields(
-  proxy: Proxy | undefined,
-  user: string | undefined,
+  { proxy, proxyUser }: Line["options"],
   given: { fields: Field[] },
-): Proxy | null {
+): HttpProxy | null {
   if (proxy === undefined) return null;
   const isForProxy = ([name]: Field) => name.toLowerCase() === "proxy-authorization";
   const [, field] = given.fields.find(isForProxy) ?? [];
   given.fields = given.fields.filter((other) => !isForProxy(other));
-  const credentials = readUser(user);
+  const credentials = readUser(proxyUser);
   const basic = credentials === null ? proxy.authorization : `Basic ${btoa(credentials)}`;
   return { ...proxy, authorization: field ?? basic };
 }
@@ -2360,21 +2317,21 @@ function readTrustFile(path: string): Trust {
 
 // ---- Command line: reports ---------------------------------------------
 
-/** Streams of the program, and what stops it. */
+/** Standard output, standard error and Ctrl-C. */
 export interface Streams {
-  /** Receives the body where no file does. */
-  readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
+  /** Receives the body if no file does. */
+  readonly stdout: DownloadIO["stdout"];
   /** Receives notes, the conversation and the progress. */
   readonly stderr: { writeSync(octets: Uint8Array): number; isTerminal(): boolean };
-  /** Starts to listen for Ctrl-C, which ends the program by itself before, as at a prompt. */
+  /** Starts to handle Ctrl-C. Before this, Ctrl-C ends the process, as at the password prompt. */
   readonly signal: () => AbortSignal;
 }
 
 /** Writes what a download reports to standard error, and draws its progress there. */
 class Reporter implements DownloadIO {
-  readonly stdout: Streams["stdout"];
-  readonly trace: Trace | undefined;
-  readonly progress: ((size: number, total: number | null) => void) | undefined;
+  readonly stdout: DownloadIO["stdout"];
+  readonly trace: DownloadIO["trace"];
+  readonly progress: DownloadIO["progress"];
   readonly transfer: Transfer = emptyTransfer();
   readonly #began = performance.now();
   readonly #stderr: Streams["stderr"];
@@ -2383,13 +2340,13 @@ class Reporter implements DownloadIO {
   #due = 500; // a short download draws nothing
   #isDrawn = false;
 
-  constructor({ stdout, stderr }: Streams, { silent, verbose, ...options }: Line["options"]) {
+  constructor({ stdout, stderr }: Streams, options: Line["options"]) {
     this.stdout = stdout;
     this.#stderr = stderr;
-    this.#isSilent = silent;
-    if (verbose) this.trace = (mark, text) => this.#writeLine(formatTrace(mark, text));
+    this.#isSilent = options.silent;
+    if (options.verbose) this.trace = (mark, text) => this.#writeLine(formatTrace(mark, text));
     const isShown = !isSaved(options) && (options.output === "-" || stdout.isTerminal());
-    if (stderr.isTerminal() && !silent && !isShown) this.progress = this.#draw;
+    if (stderr.isTerminal() && !options.silent && !isShown) this.progress = this.#draw;
   }
 
   #write(text: string): void {
@@ -2482,7 +2439,6 @@ export async function main(
   try {
     await download(url, options, reporter, streams.signal());
   } catch (error) {
-    reporter.erase();
     const { kept } = reporter.transfer;
     if (kept) {
       const size = plural(kept.size, "byte");
