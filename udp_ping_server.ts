@@ -140,16 +140,9 @@ export interface Counts {
 export type Fate = Exclude<keyof Counts, "received" | "clients" | "bytes">;
 
 /** Names of the events of the monitor. */
+// deno-fmt-ignore (a list)
 export const EVENTS = [
-  "started",
-  "lost",
-  "late",
-  "stopped",
-  "recovered",
-  "restarted",
-  "left",
-  "failed",
-  "conflict",
+  "started", "lost", "late", "stopped", "recovered", "restarted", "left", "failed", "conflict",
   "suspended",
 ] as const;
 
@@ -177,7 +170,7 @@ export interface MonitorEvent {
   address?: string;
   /** Address of the host that the name belongs to. */
   owner?: string;
-  /** What that host sent, or "moved": the name belongs to it from now on. */
+  /** What the host at `address` sent; "moved" if the name belongs to it from now on. */
   claim?: Claim;
 }
 
@@ -445,7 +438,6 @@ export class FaultGenerator {
  */
 class RateLimiter {
   readonly #options: EchoOptions;
-  readonly #maxRepeats: number;
   #tokens: number;
   #refilled = performance.now();
   /** Which hashes of requests came. Allocated when needed, because --rate may be 0. */
@@ -454,15 +446,15 @@ class RateLimiter {
   #repeats = 0;
   #mutedUntil = -Infinity;
 
-  constructor(options: EchoOptions, maxRepeats: number) {
+  constructor(options: EchoOptions) {
     this.#options = options;
-    this.#maxRepeats = maxRepeats;
     this.#tokens = Math.max(1, options.rate);
   }
 
   /** Returns whether to answer a request. */
   allows(request: Uint8Array): boolean {
-    const { rate, delay, jitter } = this.#options;
+    const { rate, delay, jitter, limits } = this.#options;
+    const maxRepeats = limits?.repeats ?? ECHO_LIMITS.repeats;
     if (rate === 0) return true;
     const now = performance.now();
     const refill = (now - this.#refilled) * rate / 1000;
@@ -474,7 +466,7 @@ class RateLimiter {
       this.#mutedUntil = now + 1000 + 4 * (delay + jitter);
     }
     const isMuted = this.#repeats > 0 && now < this.#mutedUntil;
-    const isLoop = this.#repeats > 0 && this.#repeats % this.#maxRepeats === 0;
+    const isLoop = this.#repeats > 0 && this.#repeats % maxRepeats === 0;
     if (isExceeded || isMuted || isLoop) return false;
     this.#tokens--;
     return true;
@@ -634,7 +626,7 @@ export class EchoServer {
     return {
       address,
       faults: new FaultGenerator(this.#options, ownSeed),
-      limiter: new RateLimiter(this.#options, this.#limits.repeats),
+      limiter: new RateLimiter(this.#options),
       reorderQueue: [],
     };
   }
@@ -818,13 +810,13 @@ class Sender {
   statedInterval: number | undefined;
   /** Interval that was learned from its beats. */
   learnedInterval: number | undefined;
-  /** Mean difference between an interval of arrivals and the next. */
-  jitter = 0;
   /** The last intervals between beats that followed each other. */
   readonly #intervals: number[] = [];
   #intervalCount = 0;
-  #upTime = 0;
-  #downTime = 0;
+  /** Mean difference between an interval and the next. */
+  #jitter = 0;
+  /** Time in which it was up, and in which it was stopped or failed, before its last beat. */
+  #times = { up: 0, down: 0 };
 
   /** Creates a sender without a beat. Silence counts from `heardAt`, the time of the last beat. */
   constructor(
@@ -833,21 +825,16 @@ class Sender {
     readonly expected?: ExpectedSender,
   ) {}
 
-  /** Returns the time in which it was up, and in which it was stopped or failed. */
-  timesUntil(now: number): { up: number; down: number } {
+  #timesUntil(now: number): { up: number; down: number } {
+    const { up, down } = this.#times;
     const since = now - this.heardAt;
-    const isDown = this.state === "stopped" || this.state === "failed";
-    return {
-      up: this.#upTime + (this.state === "up" ? since : 0),
-      down: this.#downTime + (isDown ? since : 0),
-    };
+    if (this.state === "left") return { up, down };
+    return this.state === "up" ? { up: up + since, down } : { up, down: down + since };
   }
 
-  /** Moves the time of the last beat. */
+  /** Moves the time of the last beat. Call it before the state changes. */
   hear(now: number): void {
-    const { up, down } = this.timesUntil(now);
-    this.#upTime = up;
-    this.#downTime = down;
+    this.#times = this.#timesUntil(now);
     this.heardAt = now;
   }
 
@@ -856,7 +843,7 @@ class Sender {
     const intervals = this.#intervals;
     const change = Math.abs(interval - (intervals.at(-1) ?? interval));
     this.#intervalCount++;
-    this.jitter += (change - this.jitter) / this.#intervalCount;
+    this.#jitter += (change - this.#jitter) / this.#intervalCount;
     intervals.push(interval);
     if (intervals.length > OBSERVED_INTERVALS) intervals.shift();
     const median = intervals.toSorted((a, b) => a - b)[intervals.length >> 1] ?? interval;
@@ -867,13 +854,13 @@ class Sender {
   /** Returns the statistics. */
   summary(now: number): SenderSummary {
     const { lost, received } = this.counts;
-    const { up, down } = this.timesUntil(now);
+    const { up, down } = this.#timesUntil(now);
     return {
       name: this.name,
       ...this.counts,
       loss: percent(lost / (lost + received)),
       up: up + down > 0 ? percent(up / (up + down)) : 100,
-      jitter: Number(this.jitter.toFixed(3)),
+      jitter: Number(this.#jitter.toFixed(3)),
     };
   }
 }
@@ -939,18 +926,15 @@ export class Monitor {
     const { maxSenders = MAX_SENDERS } = this.#options;
     if (this.#senders.size >= maxSenders) {
       const [oldest] = this.#gone;
+      const most = plural(maxSenders, "sender");
       if (oldest === undefined) {
         this.junk++;
-        this.#warn(
-          "full",
-          now,
-          () => `Cannot watch "${name}": ${plural(maxSenders, "sender")} up already`,
-        );
+        this.#warn("full", now, () => `Cannot watch "${name}": ${most} up already`);
         return undefined;
       }
       this.#gone.delete(oldest);
       this.#senders.delete(oldest);
-      const reason = `${plural(maxSenders, "sender")} at most, this one is gone the longest`;
+      const reason = `${most} at most, this one is gone the longest`;
       this.#warn("forgotten", now, () => `Forgot "${oldest}": ${reason}`);
     }
     const sender = new Sender(name, now);
@@ -971,20 +955,17 @@ export class Monitor {
       const isSilent = now - Math.max(sender.heardAt, this.#awakeAt) > this.#timeoutOf(sender);
       const claim = beat.isFarewell ? "left" : beat.failure === undefined ? "beat" : "failed";
       const isMoved = claim === "beat" && (state === "stopped" || isSilent);
-      this.#reportConflict(sender, isMoved ? "moved" : claim, host, now);
+      const kind = isMoved ? "moved" : claim;
+      if (isDue(sender.reportedAt, kind, now)) {
+        const hosts = { address: showHost(host), owner: showHost(owner) };
+        this.#report({ event: "conflict", name: sender.name, ...hosts, claim: kind });
+      }
       if (claim === "beat") sender.otherHeardAt = now;
       if (!isMoved) return false;
       sender.window = undefined;
     }
     sender.owner = host;
     return true;
-  }
-
-  #reportConflict(sender: Sender, claim: Claim, host: string, now: number): void {
-    const { name, owner = "", reportedAt } = sender;
-    if (!isDue(reportedAt, claim, now)) return;
-    const hosts = { address: showHost(host), owner: showHost(owner) };
-    this.#report({ event: "conflict", name, ...hosts, claim });
   }
 
   /** Handles a beat with a sequence number that grows by one. */
@@ -1358,9 +1339,10 @@ function summarizeSenders(senders: SenderSummary[], junk: number): string {
   return [...lines, `${plural(lines.length, "sender")}, ${junk} junk`].join("\n");
 }
 
+/** Output of the program. */
 type Output = ReturnType<typeof openOutput>;
 
-/** Opens the output of the program. A stuck reader does not block the service. */
+/** Opens standard output and standard error. A stuck reader does not block the service. */
 function openOutput({ json, verbose }: Values<typeof OPTIONS>) {
   const closed = new AbortController();
   const stderr = new LineWriter(Deno.stderr);
@@ -1509,16 +1491,15 @@ function requireRun(line: string): void {
 /** Echoes until the signal aborts. */
 async function runEcho(
   socket: Deno.DatagramConn,
-  options: Values<typeof OPTIONS>,
-  seed: number,
+  options: EchoOptions,
   { say, warn, trace }: Output,
   signal: AbortSignal,
 ): Promise<void> {
-  const hasOwnSeeds = options.seed === undefined;
-  const server = new EchoServer(socket, { ...options, seed, hasOwnSeeds, trace, warn }, signal);
+  const server = new EchoServer(socket, { ...options, trace, warn }, signal);
   const showSummary = () => {
     const { counts } = server;
-    say(summarize(counts), { event: "summary", ...counts, loss: percent(lossOf(counts)), seed });
+    const loss = percent(lossOf(counts));
+    say(summarize(counts), { event: "summary", ...counts, loss, seed: options.seed });
   };
   await Promise.race([server.serve(), onQuit(showSummary)]);
   showSummary();
@@ -1557,15 +1538,15 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
   const socket = listen(options.bind?.replace(/^\[(.*)\]$/, "$1"), options.port);
   const output = openOutput(options);
   const signal = AbortSignal.any([shutdownSignal(), output.closed]);
-  const seed = options.seed ?? Math.floor(Math.random() * 1e6);
+  const { seed = Math.floor(Math.random() * 1e6), heartbeat } = options;
+  const echo = { ...options, seed, hasOwnSeeds: options.seed === undefined };
   const { addr } = socket;
   if (!options.quiet && "hostname" in addr) {
-    const task = options.heartbeat ? "for heartbeats" : describeFaults({ ...options, seed });
+    const task = heartbeat ? "for heartbeats" : describeFaults(echo);
     console.error(`udp_ping_server: listening on ${addr.hostname} port ${addr.port}, ${task}`);
   }
-  await (options.heartbeat
-    ? runMonitor(socket, options, output, signal)
-    : runEcho(socket, options, seed, output, signal));
+  if (heartbeat) await runMonitor(socket, options, output, signal);
+  else await runEcho(socket, echo, output, signal);
   await output.end();
   return 0;
 }
