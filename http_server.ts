@@ -6,9 +6,9 @@
  * deno run --allow-net --allow-read http_server.ts -p 8000 ./public
  * ```
  *
- * The message on the wire is RFC 9112's, its meaning RFC 9110's, and the target RFC 3986's. Read
- * from the top: the terms, the numbers, then a connection from accept to close: its request, what
- * the request names, what becomes of it, the response. The command line comes last.
+ * RFC 9112 defines the message on the wire, RFC 9110 its meaning, and RFC 3986 the target. Read
+ * from the top: the terms, the numbers, then a connection from accept to close: its request, the
+ * file that the request names, the response. The command line comes last.
  *
  * Left out, because a proxy in front does it better: compression on the fly, HTTP/2, uploads.
  *
@@ -107,7 +107,7 @@ export interface Settings {
   listing?: boolean;
   /** Serves and lists names that begin with a dot. Default: false. */
   dotfiles?: boolean;
-  /** `user:password` of Basic authentication. Default: none is asked for. */
+  /** `user:password` of Basic authentication. Default: no authentication. */
   credentials?: string | undefined;
   /** Host names that are served besides those of loopback, in lower case. Default: all. */
   hosts?: string[] | undefined;
@@ -123,20 +123,20 @@ export interface Settings {
 
 /** The time limits of a service (ms). */
 export interface Timeouts {
-  /** For a request to arrive: its header section, then its body. */
+  /** For the header section of a request to arrive, and again for its body. */
   request: number;
   /** Between two requests of a kept connection. */
   idle: number;
-  /** For which an idle connection is kept even if all connections are taken. */
+  /** Idle time after which a connection may be closed to make room for a new one. */
   minIdle: number;
   /**
    * For each write of a response. Minutes, because a full send buffer accepts octets again only
    * when a third of it is free: with 4 MB a steady reader of 20 kB/s blocks a write for 70 s.
    */
   write: number;
-  /** After a change of a file, until its times show the next one: Deno's ctime is in seconds. */
+  /** After a change of a file; a change before its end may leave the times as they are. */
   settle: number;
-  /** For which contents and responses are cached: a change through mmap may not change the times. */
+  /** For a cache entry, because a change through mmap may leave the times of a file as they are. */
   cached: number;
   /** For the client to close after the last response. */
   linger: number;
@@ -186,12 +186,8 @@ export interface Summary {
   sent: number;
 }
 
-/** Where the body of a request ends (RFC 9112 §6.3); an untrusted one ends with the connection. */
-type Framing =
-  | { kind: "none" }
-  | { kind: "chunked" }
-  | { kind: "untrusted" }
-  | { kind: "length"; octets: number };
+/** Length of the body of a request (octets), or how else it ends (RFC 9112 §6.3, §6.1). */
+type Framing = number | "chunked" | "untrusted";
 
 /** A request, parsed. */
 interface HttpRequest {
@@ -221,7 +217,7 @@ interface ByteRange {
 interface Representation {
   /** All octets if it is small; otherwise they come from the file. */
   octets?: Uint8Array<ArrayBuffer>;
-  file?: SourceFile;
+  file?: SourceFile | undefined;
   size: number;
   type: string;
   etag: string;
@@ -233,7 +229,7 @@ interface Representation {
   basis: Omit<Basis, "path">;
 }
 
-/** What the octets of a representation decide. */
+/** The properties of a representation that depend on its octets alone. */
 interface Content extends Pick<Representation, "octets" | "size" | "etag"> {
   /** True if they are text in UTF-8. */
   isText: boolean;
@@ -249,7 +245,7 @@ interface Basis {
   version: string;
 }
 
-/** A response before it meets the wire; it owns the file. */
+/** A response before it is encoded; its file is open. */
 interface HttpResponse {
   status: number;
   fields: readonly Field[];
@@ -291,7 +287,7 @@ class HttpError extends Error {
 
 // ---- Numbers -------------------------------------------------------------
 
-/** Time for which the last lines of the output are waited for (ms). */
+/** Time limit for writing the last lines of the output (ms). */
 const LAST_OUTPUT_TIMEOUT = 2_000;
 /** Default time limits (ms). */
 export const TIMEOUTS: Readonly<Timeouts> = {
@@ -304,7 +300,7 @@ export const TIMEOUTS: Readonly<Timeouts> = {
   linger: 2_000,
   shutdown: 5_000,
 };
-/** Longest method of a request line that is too long for a 414 to make sense (octets). */
+/** Longest method (octets) with which a request line that is too long gets 414, not 501. */
 const MAX_METHOD = 63;
 /** Longest request-target (octets); RFC 9112 §3 asks for request lines of at least 8,000. */
 const MAX_TARGET = 8_000;
@@ -334,7 +330,7 @@ const MAX_CONNECTIONS = 1_000;
 const EVICTION_INTERVAL = 100;
 /** Number of open connections above which they are served in rounds. */
 const MAX_WITHOUT_ROUNDS = 256;
-/** Responses in a turn of the event loop that is full: 128 operations, less a few of other kinds. */
+/** Responses that make a turn of the event loop full: 128 operations less a few of other kinds. */
 const FULL_TURN = 120;
 /** A file up to this size is sent with its header in one write (octets). */
 const MAX_INLINE = 131_072;
@@ -354,7 +350,7 @@ const MIN_READ_SIZE = 16_384;
 const MAX_READ_TOTAL = 8_388_608;
 /** Time for which a cached response is used before its files are checked again (ms). */
 const CACHE_MS = 20;
-/** Largest number of times that a response is made because its files change meanwhile. */
+/** Largest number of times that a response is made from files that keep changing. */
 const MAX_TRIES = 3;
 /** Memory of a cache entry besides its octets and its key, measured (octets). */
 const ENTRY_COST = 1_200;
@@ -968,8 +964,10 @@ async function readHead(wire: Wire, timeout: number): Promise<string[] | null> {
   }
 }
 
+/** `token = 1*tchar` (RFC 9110 §5.6.2). */
+const WORD = "[!#$%&'*+\\-.^_`|~\\w]+";
 /** `request-line = method SP request-target SP HTTP-version` (RFC 9112 §3). */
-const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~\w]+) ([!-~]+) HTTP\/(\d)\.(\d)$/;
+const REQUEST_LINE = new RegExp(`^(${WORD}) ([!-~]+) HTTP/(\\d)\\.(\\d)$`);
 
 /** `unreserved / sub-delims` (RFC 3986 §2.2, §2.3), as part of a character class. */
 const PLAIN = "\\w\\-.~!$&'()*+,;=";
@@ -1060,7 +1058,7 @@ function requestFraming(fields: Fields, isHttp10: boolean): Framing {
     // Rule 3: both fields are ambiguous.
     if (length !== undefined) throw new HttpError(400);
     // §6.1: a Transfer-Encoding in HTTP/1.0 is not trusted; the connection ends with the response.
-    if (isHttp10) return { kind: "untrusted" };
+    if (isHttp10) return "untrusted";
     // Rule 4: the last coding must be chunked, and only the last (§7). No other one is known here.
     const names = listMembers(codings.toLowerCase());
     if (names.pop() !== "chunked" || names.includes("chunked")) throw new HttpError(400);
@@ -1068,12 +1066,12 @@ function requestFraming(fields: Fields, isHttp10: boolean): Framing {
       throw new HttpError(400);
     }
     if (names.length > 0) throw new HttpError(501);
-    return { kind: "chunked" };
+    return "chunked";
   }
-  if (length === undefined) return { kind: "none" };
+  if (length === undefined) return 0;
   // Rule 5: an invalid length, or several. 15 digits are exact as a number.
   if (others.length > 0 || !/^\d{1,15}$/.test(length)) throw new HttpError(400);
-  return Number(length) === 0 ? { kind: "none" } : { kind: "length", octets: Number(length) };
+  return Number(length);
 }
 
 /**
@@ -1090,16 +1088,15 @@ async function dropBody(
   // RFC 9110 §10.1.1: 417 for an unknown expectation.
   if (expectation !== undefined && expectation !== "100-continue") throw new HttpError(417);
   if (method === "CONNECT") return false; // RFC 9110 §9.3.6: the client may send its tunnel's octets
-  if (framing.kind === "none") return true;
-  if (framing.kind === "untrusted") return false;
-  if (framing.kind === "length" && framing.octets > MAX_DROPPED) return false;
+  if (framing === 0) return true;
+  if (framing === "untrusted" || (framing !== "chunked" && framing > MAX_DROPPED)) return false;
   if (expectation !== undefined) {
     if (!ALLOWED_METHODS.includes(method)) return false; // the final status follows at once
     if (wire.available === 0) await wire.write("HTTP/1.1 100 Continue\r\n\r\n");
   }
   wire.setDeadline(timeout);
-  if (framing.kind === "chunked") return await dropChunks(wire);
-  await dropOctets(wire, framing.octets);
+  if (framing === "chunked") return await dropChunks(wire);
+  await dropOctets(wire, framing);
   return true;
 }
 
@@ -1112,12 +1109,10 @@ async function dropOctets(wire: Wire, count: number): Promise<void> {
   }
 }
 
-const CHUNK_TOKEN = "[!#$%&'*+\\-.^_`|~\\w]+";
 /** `quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE` (RFC 9110 §5.6.4). */
 const QUOTED = '"(?:[\\t !#-[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"';
 /** `chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112 §7.1.1). */
-const CHUNK_EXT =
-  `(?:[\\t ]*;[\\t ]*${CHUNK_TOKEN}(?:[\\t ]*=[\\t ]*(?:${CHUNK_TOKEN}|${QUOTED}))?)*`;
+const CHUNK_EXT = `(?:[\\t ]*;[\\t ]*${WORD}(?:[\\t ]*=[\\t ]*(?:${WORD}|${QUOTED}))?)*`;
 /** `chunk-size [ chunk-ext ]`, `chunk-size = 1*HEXDIG` (RFC 9112 §7.1); at most 12 digits here. */
 const CHUNK_LINE = new RegExp(`^([\\dA-Fa-f]{1,12})(${CHUNK_EXT})$`);
 
@@ -1264,18 +1259,17 @@ async function resolve(request: HttpRequest, service: Service): Promise<Represen
   if (found || !service.spa || segments.at(-1)?.includes(".")) return found;
   const isNavigation = qvalue(request.fields.get("Accept"), ["text/html"]);
   const page = isNavigation ? await openRepresentation(request, ["index.html"], service) : null;
-  // Not its times, but those of a file of this name would tell that the response has changed.
+  // The times of this page do not show when a file with the requested name appears.
   return page && { ...page, basis: { sources: [], version: page.etag } };
 }
 
 /**
  * Splits a path at its slashes, decodes each segment once (RFC 3986 §2.4), and removes the dot
- * segments (§5.2.4). A path that climbs above the root gets 404, and so does a segment that no file
- * can be called: with a slash within, or with octets that are not UTF-8.
+ * segments (§5.2.4). 404 for a path above the root, and for a segment that cannot be a file name:
+ * with an encoded slash, or with octets that are not UTF-8.
  */
 function decodePath(path: string): { segments: string[]; isFolder: boolean } {
   const names = path.split("/").slice(1).map(decodeSegment);
-  const last = names.at(-1);
   const segments: string[] = [];
   for (const name of names) {
     if (name !== ".." && name !== ".") segments.push(name);
@@ -1283,11 +1277,11 @@ function decodePath(path: string): { segments: string[]; isFolder: boolean } {
   }
   return {
     segments: segments.filter((name) => name !== ""),
-    isFolder: last === "" || last === "." || last === "..",
+    isFolder: ["", ".", ".."].includes(names.at(-1) ?? ""),
   };
 }
 
-/** What no name may hold, because the system would read several names or another name. */
+/** What a decoded segment must not have: the system would read several names, or another name. */
 const FOREIGN = Deno.build.os === "windows" ? /[/\\:]|[. ]$/ : /\//;
 
 function decodeSegment(segment: string): string {
@@ -1362,15 +1356,15 @@ function nullIfMissing(error: unknown): null {
 
 // ---- Engine: files -------------------------------------------------------
 
-/** What tells one state of a file from another. */
+/** Identity, size and times of a file; a change of the file changes one of them. */
 type FileState = Pick<Deno.FileInfo, "dev" | "ino" | "size" | "mtime" | "ctime">;
 
 /** node:fs, once it is loaded. */
 let nodeFs: typeof import("node:fs") | undefined;
 
 /**
- * Loads node:fs, which can open without blocking. It takes 20 ms, so the first responses do without
- * it, and a FIFO that is put in the place of a file blocks the service in its first moments only.
+ * Loads node:fs, which can open a FIFO without blocking. This takes 20 ms, so it is done after the
+ * start. Until then a FIFO blocks the service if it replaces a file between stat and open.
  */
 async function loadNodeFs(): Promise<void> {
   if (nodeFs !== undefined) return;
@@ -1437,9 +1431,9 @@ function openWithNode(
 }
 
 /**
- * Opens a regular file inside the root; null if there is none. Stats before opening, because to
- * open some devices has effects. After opening, checks that the handle is the file that the path
- * resolves to inside the root; a symlink swapped in between is refused.
+ * Opens a regular file inside the root; null if there is none. Stats before opening, because
+ * opening a device may have side effects. After opening, checks that the handle is the file that
+ * the path resolves to inside the root; a symlink swapped in between is refused.
  */
 function openFile(
   segments: readonly string[],
@@ -1452,20 +1446,20 @@ function openFile(
   const file = orNull(() => openSource(join(service.root, segments)));
   if (file === null) return null;
   let inside: Deno.FileInfo | null = null;
+  let isVerified = false;
   try {
     const real = resolveInside(segments, service);
     inside = real && orNull(() => Deno.lstatSync(join(service.root, real)));
-    if (inside?.isFile && isSame(inside, file.state)) return file;
-  } catch (error) {
-    file.close();
-    throw error;
+    isVerified = inside !== null && inside.isFile && isSame(inside, file.state);
+  } finally {
+    if (!isVerified) file.close();
   }
-  file.close();
-  // Another file inside: it was replaced just now, and the new one will do.
+  if (isVerified) return file;
+  // The file was replaced by another one inside the root: opens that one.
   return inside && tries > 1 ? openFile(segments, service, undefined, tries - 1) : null;
 }
 
-/** True if two answers of the file system are about the same file. */
+/** True if both are the same file. */
 function isSame(a: Pick<FileState, "dev" | "ino">, b: Pick<FileState, "dev" | "ino">): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
@@ -1473,26 +1467,23 @@ function isSame(a: Pick<FileState, "dev" | "ino">, b: Pick<FileState, "dev" | "i
 /** Content codings (RFC 9110 §8.4.1) and the suffixes of siblings; the preferred one last. */
 const SIBLINGS = [["gzip", ".gz"], ["zstd", ".zst"], ["br", ".br"]] as const;
 
-/** A file, or the sibling of it that the client prefers. */
-interface CodedFile {
-  file: SourceFile;
-  /** Its content coding; "" for the file itself. */
-  coding: string;
-  /** True if another Accept-Encoding might get another file. */
-  varies: boolean;
-  /** The file and its siblings. */
-  seen: Seen[];
-}
+/** A path and its state. */
+type Seen = [path: string, state: FileState];
 
-/** Opens the sibling of a file that the client prefers to it, if there is one. */
-function openCoded(
-  fields: Fields,
+/**
+ * Chooses a file or one of its siblings by Accept-Encoding.
+ *
+ * @returns The open file, the fields of its coding, and the states of the file and its siblings.
+ */
+function chooseCoding(
+  accepted: string | undefined,
   segments: readonly string[],
   original: SourceFile,
   service: Service,
-): CodedFile {
-  const accepted = fields.get("Accept-Encoding");
-  let [file, coding, varies] = [original, "", false];
+) {
+  let file = original;
+  let coding: Field[] = [];
+  const vary: Field[] = [];
   let best = qvalue(accepted, ["identity"]) ?? 0.001;
   const seen: Seen[] = [[join(service.root, segments), original.state]];
   for (const [name, suffix] of SIBLINGS) {
@@ -1501,32 +1492,35 @@ function openCoded(
     const info = orNull(() => Deno.statSync(path));
     if (info) seen.push([path, info]);
     if (!info?.isFile || (info.mtime ?? 0) < (original.state.mtime ?? 0)) continue; // stale
-    varies = true;
+    vary[0] = ["Vary", "Accept-Encoding"];
     const weight = qvalue(accepted, [name, "*"]) ?? 0;
     const opened = weight >= best && weight > 0 ? openSibling(sibling, service) : null;
     if (opened === null) continue;
     if (file !== original) file.close();
-    [file, coding, best] = [opened, name, weight];
+    file = opened;
+    coding = [["Content-Encoding", name]];
+    best = weight;
   }
-  return { file, coding, varies, seen };
+  return { file, codingFields: [...vary, ...coding], seen };
 }
 
-/** A path, and what the file system said of it. */
-type Seen = [path: string, state: FileState];
-
-/**
- * Returns how to find out whether something has changed. What changed less than `settle` ms ago may
- * change again without new times, so then the times tell nothing.
- */
+/** Returns how to find out later whether something has changed. */
 function basisOf(seen: readonly Seen[], etag: string, settle: number): Representation["basis"] {
-  const times = seen.flatMap(([, { mtime, ctime }]) => [timeOf(mtime), timeOf(ctime)]);
-  const isSettled = Date.now() - Math.max(...times) > settle;
   const version = seen.map(([, state]) => fileKey(state)).join(" ");
-  if (!isSettled) return { sources: [], version: `${version} ${etag}` };
+  const times = seen.flatMap(([, { mtime, ctime }]) => [mtime, ctime]);
+  if (!isSettled(times, settle)) return { sources: [], version: `${version} ${etag}` };
   return { sources: seen.map(([path]) => path), version };
 }
 
-/** Opens a sibling; one that may not be read is passed over. */
+/**
+ * True if times are older than `settle` ms. The times of a file that changed later do not identify
+ * its version, because it may change again within the same tick of the clock.
+ */
+function isSettled(times: readonly (Date | null)[], settle: number): boolean {
+  return Date.now() - Math.max(...times.map(timeOf)) > settle;
+}
+
+/** Opens a sibling; null if it cannot be read. */
 function openSibling(segments: readonly string[], service: Service): SourceFile | null {
   try {
     return openFile(segments, service);
@@ -1540,7 +1534,7 @@ function openSibling(segments: readonly string[], service: Service): SourceFile 
 /**
  * Represents a file, in the coding that the client prefers; null if there is no such file.
  *
- * @param named What a stat call said of the file just now; otherwise it is asked again.
+ * @param named State of the file, if the caller has it.
  */
 async function openRepresentation(
   { fields }: HttpRequest,
@@ -1548,30 +1542,28 @@ async function openRepresentation(
   service: Service,
   named?: Deno.FileInfo,
 ): Promise<Representation | null> {
-  // Siblings come and go with the times of the folder, so these are read first.
+  // A new sibling changes the times of its folder. They are read first, so that none is missed.
   const folder = join(service.root, segments.slice(0, -1));
   const folderState = orNull(() => Deno.statSync(folder));
   const original = openFile(segments, service, named);
   if (original === null) return null;
   let sent: SourceFile | undefined;
   try {
-    const { file, coding, varies, seen } = openCoded(fields, segments, original, service);
+    const accepted = fields.get("Accept-Encoding");
+    const { file, codingFields, seen } = chooseCoding(accepted, segments, original, service);
     sent = file;
     if (folderState !== null) seen.push([folder, folderState]);
     const content = await loadContent(file, service);
     const { isText } = file === original ? content : await loadContent(original, service);
-    const own: Field[] = [["Accept-Ranges", "bytes"]];
-    if (varies) own.push(["Vary", "Accept-Encoding"]);
-    if (coding !== "") own.push(["Content-Encoding", coding]);
     if (file !== original) original.close();
     if (content.octets) file.close();
     return {
       ...content,
-      ...content.octets ? {} : { file },
+      file: content.octets ? undefined : file,
       type: contentType(segments.at(-1) ?? "", isText),
       // RFC 9110 §8.8.2.1: never later than the Date.
       modified: Math.floor(Math.min(timeOf(file.state.mtime), Date.now()) / 1_000),
-      fields: own,
+      fields: [["Accept-Ranges", "bytes"], ...codingFields],
       basis: basisOf(seen, content.etag, service.timeouts.settle),
     };
   } catch (error) {
@@ -1591,20 +1583,20 @@ function contentType(name: string, isText: boolean): string {
   return type.startsWith("text/") && isText ? `${type}; charset=utf-8` : type;
 }
 
-/** Describes what a file holds, from the cache if its state is a known one. */
+/** Describes the content of a file, from the cache if its state is known there. */
 async function loadContent(file: SourceFile, service: Service): Promise<Content> {
   const { size, mtime, ctime } = file.state;
-  const key = fileKey(file.state);
   const { settle } = service.timeouts;
+  const key = fileKey(file.state);
   const known = service.contents.get(key);
   if (known) return known;
   const content = size > MAX_HASHED
     ? sampleContent(file, settle)
     : await hashContent(readWhole(file, size));
   if (size > MAX_INLINE) delete content.octets; // it is sent from the file
-  // A file that changed within the last ticks of the clock may change again and look the same.
-  const isSettled = Date.now() - Math.max(timeOf(mtime), timeOf(ctime)) > settle;
-  if (isSettled) service.contents.set(key, content, content.octets?.length ?? 64);
+  if (isSettled([mtime, ctime], settle)) {
+    service.contents.set(key, content, content.octets?.length ?? 64);
+  }
   return content;
 }
 
@@ -1620,19 +1612,15 @@ async function hashContent(octets: Uint8Array<ArrayBuffer>): Promise<Content> {
 
 /**
  * Describes a large file by its beginning. Its entity-tag is made of size and modification time, so
- * that copies of it have the same; weak while the time is so new that another change may not move
- * it, as Apache's.
+ * copies of the file have the same one. As Apache's, it is weak until the time is settled.
  */
 function sampleContent(file: SourceFile, settle: number): Content {
-  const { size } = file.state;
-  const mtime = timeOf(file.state.mtime);
-  const etag = `"${size.toString(16)}-${mtime.toString(16)}"`;
-  const isSettled = Date.now() - mtime > settle;
-  const isPart = true;
+  const { size, mtime } = file.state;
+  const etag = `"${size.toString(16)}-${timeOf(mtime).toString(16)}"`;
   return {
     size,
-    etag: isSettled ? etag : `W/${etag}`,
-    isText: isText(readWhole(file, MAX_SAMPLE), isPart),
+    etag: isSettled([mtime], settle) ? etag : `W/${etag}`,
+    isText: isText(readWhole(file, MAX_SAMPLE), { isPart: true }),
   };
 }
 
@@ -1640,8 +1628,8 @@ function sampleContent(file: SourceFile, settle: number): Content {
 // deno-lint-ignore no-control-regex
 const BINARY = /[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]/;
 
-/** True if octets are text in UTF-8; of a part the last character may be cut. */
-function isText(octets: Uint8Array, isPart = false): boolean {
+/** True if octets are text in UTF-8. The last character of a part may be incomplete. */
+function isText(octets: Uint8Array, { isPart = false } = {}): boolean {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   try {
     for (let at = 0; at < octets.length; at += MAX_SAMPLE) { // most binary files end this at once
@@ -1659,13 +1647,13 @@ function isText(octets: Uint8Array, isPart = false): boolean {
 function readWhole(file: SourceFile, size: number): Uint8Array<ArrayBuffer> {
   const octets = new Uint8Array(size);
   let length = 0;
-  for (let count; length < size && (count = file.readSync(octets.subarray(length), length));) {
-    length += count;
+  for (let count = -1; length < size && count !== 0; length += count) {
+    count = file.readSync(octets.subarray(length), length);
   }
   return octets.subarray(0, length);
 }
 
-/** Returns the quality value (RFC 9110 §12.4.2) of the first of some names that a field has. */
+/** Returns the quality value (RFC 9110 §12.4.2) of the first name that a field lists. */
 function qvalue(field: string | undefined, names: readonly string[]): number | undefined {
   const members = listMembers((field ?? "").toLowerCase()).map((member) =>
     member.split(";").map(trimOws)
@@ -1714,7 +1702,7 @@ interface Listing {
  * at a time, because the event loop runs the next slices of all jobs without a pause.
  */
 class SlicedWork {
-  #begun = 0; // of this slice, in the time of performance.now()
+  #begun = 0; // start of this slice (performance.now())
   #last: Promise<unknown> = Promise.resolve();
 
   /** Runs a job after those before it. */
@@ -1760,8 +1748,8 @@ function listFolder(request: HttpRequest, segments: readonly string[], service: 
 }
 
 /**
- * Reads the entries that the service would serve; null if the folder is not inside the root. The
- * resolved path is listed, and checked again afterwards: a link swapped meanwhile shows nothing.
+ * Reads the entries that the service would serve; null if the folder is not inside the root. Lists
+ * the resolved path and checks it again afterwards, so that a link swapped in between shows nothing.
  */
 async function readListing(segments: readonly string[], service: Service): Promise<Listing | null> {
   for (let tries = 3; tries > 0; tries--) {
@@ -1786,7 +1774,7 @@ async function readEntries(segments: readonly string[], service: Service): Promi
     if (isHidden([...segments, entry.name], service)) continue;
     (isFolder(entry, segments, service) ? folders : files).push(entry.name);
   }
-  // Sorts all names by their octets, which is cheap, and only those that are shown by their keys.
+  // All names are sorted by their octets, which is cheap. Only those that are shown get a key.
   const all = [...folders.sort(), ...files.sort()];
   const entries: Entry[] = [];
   for (const name of all.slice(0, MAX_LISTED)) {
@@ -1866,7 +1854,7 @@ async function listAsJson({ entries }: Listing, { listings }: Service): Promise<
   return `[\n${rows.join(",\n")}\n]\n`;
 }
 
-/** No script, and nothing from elsewhere: the names come from users who can write into the folder. */
+/** Allows no script and nothing from other hosts, because the file names are not trusted. */
 const LISTING_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
@@ -1923,13 +1911,13 @@ function formatPath(segments: readonly string[]): string {
   }).join("<wbr>");
 }
 
-/** Formats the head of the table: a link for each column, which sorts by it or turns the order. */
+/** Formats the head of the table: links that sort by a column or reverse the order. */
 function formatColumns({ sort, isDescending }: Order): string {
   return Object.entries(COLUMNS).map(([name, title]) => {
     if (name !== sort) return `<th><a href="?sort=${name}">${title}</a>`;
     const [state, arrow] = isDescending ? ["descending", "↓"] : ["ascending", "↑"];
-    const turned = isDescending ? "" : "&amp;desc";
-    return `<th aria-sort="${state}"><a href="?sort=${name}${turned}">${title} ${arrow}</a>`;
+    const reverse = isDescending ? "" : "&amp;desc";
+    return `<th aria-sort="${state}"><a href="?sort=${name}${reverse}">${title} ${arrow}</a>`;
   }).join("");
 }
 
@@ -1948,7 +1936,7 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
-// ---- Engine: what becomes of the request ---------------------------------
+// ---- Engine: preconditions and ranges ------------------------------------
 
 /** Responds to GET or HEAD: with all of a representation, with ranges of it, or with 304 or 412. */
 function respondTo({ method, fields }: HttpRequest, found: Representation): HttpResponse {
@@ -2032,7 +2020,7 @@ const HTTP_DATE = new RegExp(
 export function parseDate(text = ""): number | null {
   const match = HTTP_DATE.exec(text);
   if (!match) return null;
-  const [, asctime] = match; // it does not name GMT
+  const [, asctime] = match; // asctime-date has no time zone
   const fullDate = text.replace(/-(\d\d) /, (_, year) => `-${fullYear(Number(year))} `);
   const time = Date.parse(asctime ? `${text} GMT` : fullDate);
   return Number.isNaN(time) ? null : time / 1_000;
@@ -2138,7 +2126,7 @@ function encodeResponse(
   const statusLine = `HTTP/1.1 ${status} ${REASONS.get(status)}\r\n`;
   const head = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
 
-  const isHead = request.line.startsWith("HEAD "); // RFC 9110 §9.3.2: no content, of errors neither
+  const isHead = request.line.startsWith("HEAD "); // RFC 9110 §9.3.2: no content
   const due = isHead ? [] : content;
   const inMemory = due.filter((part) => part instanceof Uint8Array);
   const fromFile = inMemory.length < due.length ? file : undefined;
@@ -2180,7 +2168,7 @@ function fieldsOf(
   }
   if (!isKeptAlive) own.push(["Connection", "close"]);
   else if (isHttp10) own.push(["Connection", "keep-alive"]);
-  // An error is requested anew each time, however long other responses may be cached.
+  // Clients never reuse an error, however long they may reuse other responses.
   const cache = status < 305 || service.cache === "no-store" ? service.cache : undefined;
   own.push(["Cache-Control", isPrivate ? "no-store" : cache ?? "no-cache"]);
   own.push(["X-Content-Type-Options", "nosniff"]);
@@ -2538,7 +2526,7 @@ function readCacheControl(text: string): string {
   return age < 0 ? "no-store" : `public, max-age=${age}`;
 }
 
-/** Reads a field that the user adds: well-formed, and none that frames messages. */
+/** Reads a field that the user adds. Refuses the fields that frame messages. */
 function readField(line: string): Field {
   const fields = new Fields();
   try {
@@ -2558,7 +2546,7 @@ function readCredentials(text: string): string {
   return text;
 }
 
-/** Reads a host name, in the form that parseAuthority gives to those of requests; or `*`. */
+/** Reads a host name or `*`. Returns the same form as {@linkcode parseAuthority}. */
 function readHostName(text: string): string {
   const [, host, port] = AUTHORITY.exec(text) ?? [];
   if (host === undefined || port !== undefined) {
@@ -2576,7 +2564,7 @@ function checkCommandLine(line: CommandLine<typeof OPTIONS>): void {
   requireWith(line, "cert", "key", OPTIONS);
   requireWith(line, "key", "cert", OPTIONS);
   refuseTogether(line, "lan", "bind");
-  // The page shows what all clients send, so it must be unreachable for others.
+  // The page shows what all clients send, so other machines must not reach it.
   for (const name of ["lan", "allowHosts", "threads"] as const) refuseTogether(line, "wire", name);
 }
 
@@ -2585,7 +2573,7 @@ function checkCommandLine(line: CommandLine<typeof OPTIONS>): void {
 /** Format of a line of the access log. */
 export type LogFormat = "short" | "combined" | "json";
 
-/** One exchange as a line of the log; what the client sent is escaped. */
+/** Formats an exchange as a line of the log, and escapes what the client sent. */
 export function formatExchange(exchange: Exchange, format: LogFormat, now = new Date()): string {
   const { remote, line, fields, status, sent, due, cut, ms } = exchange;
   const [method = "", target = ""] = line.split(" ");
@@ -2627,7 +2615,7 @@ function userOf(authorization = ""): string {
   }
 }
 
-/** Escapes what may stand between quotes, as the logs of Apache and nginx do. */
+/** Escapes a text that stands between quotes, as the logs of Apache and nginx do. */
 function escapeQuoted(text: string): string {
   return printable(text.replace(/["\\]/g, "\\$&"));
 }
@@ -2664,7 +2652,7 @@ function listenAll(addresses: readonly ListenAddress[], reusePort: boolean): Lis
   return listeners;
 }
 
-/** True if the other addresses will do: there is no IPv6, or `::` has taken IPv4 as well. */
+/** True if an address may be missing: there is no IPv6, or `::` has taken IPv4 as well. */
 function isDispensable(error: unknown, first: Listener | undefined): boolean {
   const { AddrInUse, PermissionDenied, NotCapable } = Deno.errors;
   if (error instanceof AddrInUse) return first?.addr.hostname === "::";
@@ -2673,26 +2661,23 @@ function isDispensable(error: unknown, first: Listener | undefined): boolean {
 
 /** Opens the listeners that the options ask for. */
 function openListeners(options: OptionValues, tls: ListenAddress["tls"]): Listener[] {
-  const { bind, lan, port, threads } = options;
+  const { bind, lan, threads } = options;
   const hostnames = lan ? ["::", "0.0.0.0"] : bind === undefined ? ["127.0.0.1", "::1"] : [bind];
-  const ports = portsToTry(port);
-  for (const [at, each] of ports.entries()) {
+  let fault: unknown;
+  for (const port of portsToTry(options.port)) {
     try {
-      const listeners = listenAll(
-        hostnames.map((hostname) => ({ hostname, port: each, tls })),
-        false,
-      );
+      const listeners = listenAll(hostnames.map((hostname) => ({ hostname, port, tls })), false);
       if (threads === 1) return listeners;
       // Binds without reusePort first; otherwise two programs could share a port unnoticed.
       const addresses = listeners.map(({ addr }) => ({ ...addr, tls }));
       for (const listener of listeners) listener.close();
       return listenAll(addresses, true);
     } catch (error) {
-      const isInUse = error instanceof Deno.errors.AddrInUse;
-      if (!isInUse || at === ports.length - 1) throw describeListenError(error, each, bind);
+      fault = describeListenError(error, port, bind);
+      if (!(error instanceof Deno.errors.AddrInUse)) break;
     }
   }
-  return [];
+  throw fault;
 }
 
 function portsToTry(port: number | undefined): number[] {
@@ -2809,7 +2794,7 @@ function toHost(address: string): string {
   return address.includes(":") ? `[${address.replace(/[[\]]/g, "")}]` : address;
 }
 
-/** Formats the first lines: what is served, and where. One line if no terminal shows it. */
+/** Formats the first lines: what is served, and where. One line if they go to no terminal. */
 function formatBanner(
   options: OptionValues,
   root: string,
@@ -2889,7 +2874,7 @@ function openOutput() {
   return { output, closed: closed.signal, end };
 }
 
-/** What a thread has to do; plain data, so that it can be sent to a Worker. */
+/** The work of a thread. Plain data, so that it can be sent to a Worker. */
 interface Job {
   settings: Settings;
   addresses: ListenAddress[];
@@ -2912,14 +2897,13 @@ function serveOptions(job: Job, signal: AbortSignal, { log, warn }: Output): Ser
 }
 
 /**
- * Makes sure that Workers can run.
+ * Checks that Workers can run; otherwise they would fail with a message of the runtime.
  *
- * @throws {ExitError | Deno.errors.NotCapable} Without the flag that lets Workers share a port,
- * or without permission to read this file, which each Worker loads. Later a Worker would fail with
- * a message of the runtime.
+ * @throws {ExitError} Without the flag that lets Workers share a port.
+ * @throws {Deno.errors.NotCapable} Without permission to read this file, which each Worker loads.
  */
 function requireWorkers(): void {
-  if (typeof Deno.listenDatagram !== "function") { // another API of the same flag
+  if (typeof Deno.listenDatagram !== "function") { // it needs the same flag
     throw new ExitError(1, "Cannot share a port between threads: add --unstable-net");
   }
   const path = import.meta.filename;
@@ -3013,7 +2997,7 @@ function formatSummary(summaries: readonly Summary[], ms: number): string {
   return `Stopped after ${time}: ${requests}, ${formatOctets(total("sent"))} sent.\n`;
 }
 
-// A Worker is the main module of its own thread, so it is asked first.
+// import.meta.main is true in a Worker as well.
 if ("WorkerGlobalScope" in globalThis) {
   addEventListener("message", (event) => event instanceof MessageEvent && workerMain(event.data));
 } else if (import.meta.main) await run(COMMAND, main);
