@@ -1,5 +1,5 @@
 /**
- * Our web client and our web server, as their user runs them: all that the two can do together.
+ * The web client and the web server together, as the user runs them.
  *
  * @module
  */
@@ -30,7 +30,15 @@ function makeFolder(): string {
 }
 
 const folder = makeFolder();
-Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
+/** The server of the tests that need no options of their own. */
+let server: Running;
+Deno.test.beforeAll(async () => {
+  server = await serve("--idle", "60");
+});
+Deno.test.afterAll(async () => {
+  await server.stop();
+  Deno.removeSync(folder, { recursive: true });
+});
 
 function serve(...args: string[]): Promise<Running> {
   return startProgram("http_server.ts", ["-q", "-p", "0", ...args, folder], READY);
@@ -44,66 +52,68 @@ function fetch({ port }: Running, args: string[], scheme = "http"): Promise<Outc
 
 const utf8 = toByteString(new TextEncoder().encode(TEXT));
 
-/** What the client is asked for, its status, and what it prints. */
+/** What the client requests, its exit status, and what it prints. */
 const ROWS: [what: string, args: string[], code: number, stdout: string | RegExp][] = [
   ["a file", ["URL/digits"], 0, "0123456789"],
   ["a large file", ["URL/large.bin"], 0, LARGE],
-  ["a text that is stored with gzip beside it", ["URL/text.html"], 0, utf8],
-  ["a text that is stored with brotli beside it", ["URL/packed.html"], 0, utf8],
-  ["the same, not decoded", ["--no-compressed", "URL/text.html"], 0, utf8],
-  ["a name with a blank", ["URL/folder/in%20it.txt"], 0, "inside\n"],
+  ["a text with a sibling in gzip", ["URL/text.html"], 0, utf8],
+  ["a text with a sibling in brotli", ["URL/packed.html"], 0, utf8],
+  ["a text with a sibling, and --no-compressed", ["--no-compressed", "URL/text.html"], 0, utf8],
+  ["a name with a space", ["URL/folder/in%20it.txt"], 0, "inside\n"],
   ["a range", ["-r", "2-5", "URL/digits"], 0, "2345"],
   ["the end of a file", ["-r", "-3", "URL/digits"], 0, "789"],
-  ["a range that is none", ["-f", "-r", "20-", "URL/digits"], 22, ""],
+  ["-f and a range that starts after the end", ["-f", "-r", "20-", "URL/digits"], 22, ""],
   ["two ranges", ["-i", "-r", "0-1,8-9", "URL/digits"], 0, /Range: bytes 0-1\/10\r\n\r\n01\r\n/],
-  ["the header alone", ["-I", "URL/digits"], 0, /^HTTP\/1\.1 200 OK\r\n(.+\r\n)+\r\n$/],
-  ["the form of the assignment", [], 0, /^HTTP\/1\.1 200 OK\r\n(.+\r\n)+\r\n0123456789$/],
-  ["what is not there", ["-i", "URL/nothing"], 0, /^HTTP\/1\.1 404 Not Found\r\n/],
-  ["what is not there, with -f", ["-f", "URL/nothing"], 22, ""],
-  ["what is not there, with its text", ["--fail-with-body", "URL/no"], 22, "404 Not Found\n"],
+  ["the header section with -I", ["-I", "URL/digits"], 0, /^HTTP\/1\.1 200 OK\r\n(.+\r\n)+\r\n$/],
+  ["host, port and name as operands", [], 0, /^HTTP\/1\.1 200 OK\r\n(.+\r\n)+\r\n0123456789$/],
+  ["a missing file", ["-i", "URL/nothing"], 0, /^HTTP\/1\.1 404 Not Found\r\n/],
+  ["a missing file and -f", ["-f", "URL/nothing"], 22, ""],
+  ["a missing file and --fail-with-body", ["--fail-with-body", "URL/no"], 22, "404 Not Found\n"],
   ["a method that is not allowed", ["-i", "-d", "a=b", "URL/digits"], 0, /\r\nAllow: GET, HEAD/],
-  ["a method that nobody knows", ["-i", "-X", "BREW", "URL/digits"], 0, /^HTTP\/1\.1 501 /],
-  ["a folder without its slash", ["URL/folder"], 0, /^307 /],
-  ["a folder, redirected", ["-L", "URL/folder"], 0, /<a href="\.\/in%20it\.txt">/],
+  ["an unknown method", ["-i", "-X", "BREW", "URL/digits"], 0, /^HTTP\/1\.1 501 /],
+  ["a folder without its final slash", ["URL/folder"], 0, /^307 /],
+  [
+    "a folder without its final slash, and -L",
+    ["-L", "URL/folder"],
+    0,
+    /<a href="\.\/in%20it\.txt">/,
+  ],
   ["a folder as JSON", ["-H", "Accept: application/json", "URL/folder/"], 0, /"name":"in it.txt"/],
-  ["another host's name", ["-i", "-H", "Host: evil.example", "URL/"], 0, /^HTTP\/1\.1 421 /],
-  ["a name that leads out", ["-i", "URL/..%2f..%2fetc/passwd"], 0, /^HTTP\/1\.1 404 /],
+  ["the name of another host", ["-i", "-H", "Host: evil.example", "URL/"], 0, /^HTTP\/1\.1 421 /],
+  ["a path above the root", ["-i", "URL/..%2f..%2fetc/passwd"], 0, /^HTTP\/1\.1 404 /],
   ["a kept connection", ["-H", "Connection: keep-alive", "-m", "9", "URL/digits"], 0, "0123456789"],
 ];
 
-Deno.test("web, both ends", async (t) => {
-  await using server = await serve("--idle", "60");
-  for (const [what, args, code, stdout] of ROWS) {
-    await t.step(what, async () => {
-      const words = args.length > 0 ? args : ["localhost", String(server.port), "digits"];
-      const outcome = await fetch(server, words);
-      assertEquals(outcome.code, code, outcome.stderr);
-      if (typeof stdout === "string") assert(outcome.stdout === stdout, outcome.stdout);
-      else assertMatch(outcome.stdout, stdout);
-    });
-  }
-
-  await t.step("what has not changed is not sent again", async () => {
-    const { stdout } = await fetch(server, ["-I", "URL/digits"]);
-    const [, tag = ""] = /^ETag: (.*)\r$/m.exec(stdout) ?? [];
-    const again = await fetch(server, ["-i", "-H", `If-None-Match: ${tag}`, "URL/digits"]);
-    assertMatch(again.stdout, /^HTTP\/1\.1 304 Not Modified\r\n/);
+for (const [what, args, code, stdout] of ROWS) {
+  Deno.test(`web, both ends: ${what}`, async () => {
+    const words = args.length > 0 ? args : ["localhost", String(server.port), "digits"];
+    const outcome = await fetch(server, words);
+    assertEquals(outcome.code, code, outcome.stderr);
+    if (typeof stdout === "string") assert(outcome.stdout === stdout, outcome.stdout);
+    else assertMatch(outcome.stdout, stdout);
   });
+}
 
-  await t.step("a download goes on where it broke off", async () => {
-    Deno.writeFileSync(`${folder}/part`, octetsOf(LARGE.slice(0, 123_456)));
-    const outcome = await fetch(server, ["-v", "-C", "-", "-o", "part", "URL/large.bin"]);
-    assertEquals(outcome.code, 0, outcome.stderr);
-    assertMatch(outcome.stderr, /^< HTTP\/1\.1 206 Partial Content$/m);
-    assert(toByteString(Deno.readFileSync(`${folder}/part`)) === LARGE);
-    assertEquals((await fetch(server, ["-C", "-", "-o", "part", "URL/large.bin"])).code, 0);
-  });
+Deno.test("RFC 9110 §13.1.2: web, both ends: a file that has not changed gets 304", async () => {
+  const { stdout } = await fetch(server, ["-I", "URL/digits"]);
+  const [, tag = ""] = /^ETag: (.*)\r$/m.exec(stdout) ?? [];
+  const again = await fetch(server, ["-i", "-H", `If-None-Match: ${tag}`, "URL/digits"]);
+  assertMatch(again.stdout, /^HTTP\/1\.1 304 Not Modified\r\n/);
+});
 
-  await t.step("a file keeps its name, and is not overwritten", async () => {
-    assertEquals((await fetch(server, ["-sO", "URL/folder/in%20it.txt"])).code, 0);
-    assertEquals(Deno.readTextFileSync(`${folder}/in it.txt`), "inside\n");
-    assertEquals((await fetch(server, ["-sO", "URL/folder/in%20it.txt"])).code, 23);
-  });
+Deno.test("web, both ends: a download resumes where it stopped", async () => {
+  Deno.writeFileSync(`${folder}/part`, octetsOf(LARGE.slice(0, 123_456)));
+  const outcome = await fetch(server, ["-v", "-C", "-", "-o", "part", "URL/large.bin"]);
+  assertEquals(outcome.code, 0, outcome.stderr);
+  assertMatch(outcome.stderr, /^< HTTP\/1\.1 206 Partial Content$/m);
+  assert(toByteString(Deno.readFileSync(`${folder}/part`)) === LARGE);
+  assertEquals((await fetch(server, ["-C", "-", "-o", "part", "URL/large.bin"])).code, 0);
+});
+
+Deno.test("web, both ends: -O keeps the name of a file and does not overwrite one", async () => {
+  assertEquals((await fetch(server, ["-sO", "URL/folder/in%20it.txt"])).code, 0);
+  assertEquals(Deno.readTextFileSync(`${folder}/in it.txt`), "inside\n");
+  assertEquals((await fetch(server, ["-sO", "URL/folder/in%20it.txt"])).code, 23);
 });
 
 Deno.test("web, both ends: a password", async () => {
@@ -123,17 +133,17 @@ Deno.test("web, both ends: HTTPS", async () => {
   assert(trusted.code === 0 && trusted.stdout === LARGE, trusted.stderr);
   assertEquals((await ask("-s", "-k", "URL/digits")).stdout, "0123456789");
   assertEquals((await ask("-s", "URL/digits")).code, 60);
-  assertEquals((await fetch(server, ["-s", "URL/digits"])).code, 8); // an alert is no HTTP
+  assertEquals((await fetch(server, ["-s", "URL/digits"])).code, 8); // the server answers with a TLS alert
 });
 
-Deno.test("web, both ends: a server that is full, and a client that will not wait", async () => {
+Deno.test("web, both ends: the client times out while all connections are taken", async () => {
   await using server = await serve("--max-connections", "1", "--idle", "60");
   using _conn = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
   const { code, stderr } = await fetch(server, ["-m", "0.5", "URL/digits"]);
   assertEquals(code, 28, stderr);
 });
 
-Deno.test("web, both ends: the server has counted what the client got", async () => {
+Deno.test("web, both ends: the server counts the octets that it sent", async () => {
   await using server = await serve();
   assert((await fetch(server, ["URL/large.bin"])).stdout === LARGE);
   const { code, stderr } = await server.stop();
