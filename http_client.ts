@@ -308,8 +308,11 @@ export function emptyTransfer(): Transfer {
   return { hops: [], hopStart: 0, status: 0, size: 0, redirects: 0, ...texts, kept: null };
 }
 
+/** Phases of a hop, in their order. */
+const PHASES = ["dns", "connect", "tls", "first-byte"] as const;
+
 /** Duration of each phase of a hop (ms). */
-export type Times = Record<"dns" | "connect" | "tls" | "first-byte", number>;
+export type Times = Record<typeof PHASES[number], number>;
 
 /** What the hops of an attempt share. */
 interface Attempt {
@@ -320,6 +323,13 @@ interface Attempt {
   readonly signal: AbortSignal;
   /** True if another attempt may follow. */
   readonly mayRetry: boolean;
+  /** Header lines of all responses of the attempt. */
+  readonly heads: string[];
+}
+
+/** One request of an attempt, on its own connection. */
+interface Hop extends Attempt {
+  readonly phases: Times;
 }
 
 // ---- Numbers -----------------------------------------------------------
@@ -479,59 +489,60 @@ interface Place {
 }
 
 /** Connects to a server within `--connect-timeout`: name, TCP, proxy and TLS. */
-async function connect(target: Target, attempt: Attempt, times: Times): Promise<Deno.Conn> {
-  const { connectTimeout } = attempt.options;
+async function connect(target: Target, hop: Hop): Promise<Deno.Conn> {
+  const { connectTimeout } = hop.options;
   const timeout = AbortSignal.timeout(connectTimeout);
-  const signal = AbortSignal.any([attempt.signal, timeout]);
+  const signal = AbortSignal.any([hop.signal, timeout]);
   try {
-    return await openConnection(target, { ...attempt, signal }, times);
+    return await openConnection(target, { ...hop, signal });
   } catch (error) {
-    if (attempt.signal.aborted || !timeout.aborted) throw error;
+    if (hop.signal.aborted || !timeout.aborted) throw error;
     const { host } = target.url;
     throw new ExitError(28, `No connection to ${host} within ${connectTimeout / 1000} s`);
   }
 }
 
 /** Opens the connection of a request, through the proxy if there is one. */
-async function openConnection(
-  { url, zone }: Target,
-  attempt: Attempt,
-  times: Times,
-): Promise<Deno.Conn> {
-  const { proxy, resolve } = attempt.options;
+async function openConnection({ url, zone }: Target, hop: Hop): Promise<Deno.Conn> {
+  const { options: { proxy, resolve }, phases } = hop;
   const isTls = url.protocol === "https:";
-  const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1"); // TLS wants no brackets
+  const hostname = unbracketed(url.hostname); // for TLS, too
   const host = zone ? `${hostname}%${zone}` : hostname;
   const port = Number(url.port || (isTls ? 443 : 80));
   const fixed = resolve.find((other) => other.host === host && other.port === port);
   const open = async () => {
     // The proxy resolves the name of the server.
     const place = proxy ? { ...proxy, isProxy: true } : { host, port, addresses: fixed?.addresses };
-    const conn = await openTcp(place, attempt, times);
+    const conn = await openTcp(place, hop);
     if (!proxy || !isTls) return conn;
-    await timed(times, "connect", () => openTunnel(conn, `${url.hostname}:${port}`, attempt));
+    await timed(phases, "connect", () => openTunnel(conn, `${url.hostname}:${port}`, hop));
     return conn;
   };
-  return isTls ? await startTls(open, hostname, attempt, times) : await open();
+  return isTls ? await startTls(open, hostname, hop) : await open();
+}
+
+/** Removes the brackets of an IPv6 address. */
+function unbracketed(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
 }
 
 /** Opens a TCP connection. */
-async function openTcp(place: Place, attempt: Attempt, times: Times): Promise<Deno.TcpConn> {
-  const { io: { trace }, signal } = attempt;
-  const addresses = await abortable(resolveHost(place, attempt, times), signal);
-  const conn = await timed(times, "connect", () => dial(place, addresses, signal));
+async function openTcp(place: Place, hop: Hop): Promise<Deno.TcpConn> {
+  const { io: { trace }, signal, phases } = hop;
+  const addresses = await abortable(resolveHost(place, hop), signal);
+  const conn = await timed(phases, "connect", () => dial(place, addresses, signal));
   trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
   conn.setNoDelay(); // otherwise Nagle and a delayed ACK hold the request back for 40 ms
   return conn;
 }
 
 /** Adds the duration of some work to a phase. */
-async function timed<T>(times: Times, phase: keyof Times, work: () => Promise<T>): Promise<T> {
+async function timed<T>(phases: Times, phase: keyof Times, work: () => Promise<T>): Promise<T> {
   const began = performance.now();
   try {
     return await work();
   } finally {
-    times[phase] += performance.now() - began;
+    phases[phase] += performance.now() - began;
   }
 }
 
@@ -554,14 +565,14 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
  * if a family is given or the addresses are shown. Without permission for each address, the name
  * is returned, because permission may be given for the name alone.
  */
-async function resolveHost(place: Place, attempt: Attempt, times: Times): Promise<string[]> {
-  const { options: { family, timing }, io: { trace } } = attempt;
+async function resolveHost(place: Place, hop: Hop): Promise<string[]> {
+  const { options: { family, timing }, io: { trace } } = hop;
   const { host, port } = place;
   const isLiteral = host.includes(":") || /^[\d.]+$/.test(host);
   const isLocal = /(^|\.)localhost\.?$/.test(host); // RFC 6761 §6.3: no look-up
   const known = place.addresses ?? (isLiteral ? [host] : isLocal ? LOOPBACK : null);
   if (known === null && family === null && !trace && !timing) return [host];
-  const all = known ?? await lookUp(place, attempt, times);
+  const all = known ?? await lookUp(place, hop);
   const addresses = all.filter((address) => family === null || familyOf(address) === family);
   if (addresses.length === 0) throw noAddress(place, family);
   if (!isLiteral) trace?.("*", `${host} is ${addresses.join(", ")}`);
@@ -574,8 +585,7 @@ async function resolveHost(place: Place, attempt: Attempt, times: Times): Promis
 }
 
 /** Resolves a name with getaddrinfo and keeps its order (RFC 6724). */
-async function lookUp(place: Place, { options, io }: Attempt, times: Times): Promise<string[]> {
-  const { family } = options;
+async function lookUp(place: Place, { options: { family }, io, phases }: Hop): Promise<string[]> {
   const { host } = place;
   try {
     if (io.trace && host.includes("xn--")) {
@@ -583,9 +593,9 @@ async function lookUp(place: Place, { options, io }: Attempt, times: Times): Pro
       io.trace("*", `${domainToUnicode(host)} is ${host} to the DNS`);
     }
     const { lookup } = await import("node:dns/promises");
-    await lookup("127.0.0.1"); // loads the rest of the resolver, which is not a part of "dns"
+    await lookup("127.0.0.1"); // loads the resolver, whose time is not a part of "dns"
     const settings = { all: true, family: family ?? 0, verbatim: true } as const;
-    const found = await timed(times, "dns", () => lookup(host, settings));
+    const found = await timed(phases, "dns", () => lookup(host, settings));
     return alternateFamilies([...new Set(found.map(({ address }) => address))]);
   } catch (error) {
     // Deno.connect then names the missing permission.
@@ -608,22 +618,15 @@ function familyOf(address: string): 4 | 6 {
 }
 
 function noAddress({ host, isProxy }: Place, family: 4 | 6 | null): ExitError {
-  const what = family ? `IPv${family} address` : "address";
-  return new ExitError(
-    isProxy ? 5 : 6,
-    `Cannot find an ${what} of ${isProxy ? "proxy " : ""}${host}`,
-  );
+  const what = `an ${family ? `IPv${family} ` : ""}address of ${isProxy ? "proxy " : ""}${host}`;
+  return new ExitError(isProxy ? 5 : 6, `Cannot find ${what}`);
 }
 
 /**
  * Connects to the first address that answers. Each has a head start over the next one (RFC 8305
  * §5), so an address that does not answer costs 250 ms instead of the whole timeout.
  */
-async function dial(
-  place: Place,
-  addresses: string[],
-  signal: AbortSignal,
-): Promise<Deno.TcpConn> {
+async function dial(place: Place, addresses: string[], signal: AbortSignal): Promise<Deno.TcpConn> {
   const { port } = place;
   const done = new AbortController();
   const ended = AbortSignal.any([signal, done.signal]);
@@ -716,10 +719,8 @@ function tunnelRefusal(authority: string, response: HttpResponse, attempt: Attem
 async function startTls(
   open: () => Promise<Deno.TcpConn>,
   hostname: string,
-  { options, io, signal }: Attempt,
-  times: Times,
+  { options: { trust, insecure }, io, signal, phases }: Hop,
 ): Promise<Deno.Conn> {
-  const { trust, insecure } = options;
   let began = 0;
   const dial = async () => {
     const conn = await open();
@@ -733,7 +734,7 @@ async function startTls(
   } catch (error) {
     throw signal.aborted || error instanceof ExitError ? error : tlsError(hostname, error);
   } finally {
-    if (began > 0) times.tls += performance.now() - began;
+    if (began > 0) phases.tls += performance.now() - began;
   }
 }
 
@@ -776,21 +777,16 @@ function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
  * Sends a request and reads the head of its response, both at once: a server may answer before it
  * has the whole request, and take no more of it.
  */
-async function exchange(
-  wire: Wire,
-  request: HttpRequest,
-  attempt: Attempt,
-  times: Times,
-): Promise<Exchange> {
-  const { readTimeout } = attempt.options.times;
+async function exchange(wire: Wire, request: HttpRequest, hop: Hop): Promise<Exchange> {
+  const { readTimeout } = hop.options.times;
   const answered = new AbortController(); // aborts at 100 (Continue) and at the final response
   const refused = new AbortController(); // aborts if the server does not want the body
-  const sending = sendRequest(wire, request, attempt, answered.signal, refused.signal);
+  const sending = sendRequest(wire, request, hop, answered.signal, refused.signal);
   let isSent = false;
   sending.then(() => isSent = true, () => {});
   const reading = (async () => {
     try {
-      await timed(times, "first-byte", () => wire.fill());
+      await timed(hop.phases, "first-byte", () => wire.fill());
       const response = await readResponse(wire, (status) => status === 100 && answered.abort());
       if (response.status >= 300) refused.abort();
       return response;
@@ -1030,12 +1026,13 @@ function bodyFraming(method: string, { status, fields }: HttpResponse): Framing 
 }
 
 /**
- * Returns the value of Content-Length (RFC 9110 §8.6), null without one. Several equal lengths are
- * one (RFC 9112 §6.3, rule 5). Number() alone would also read "", 0x1f and 1e3.
+ * Returns the value of Content-Length (RFC 9110 §8.6); null without one, or if Transfer-Encoding
+ * overrides it. Several equal lengths are one (RFC 9112 §6.3, rule 5). Number() alone would also
+ * read "", 0x1f and 1e3.
  */
 function contentLength(fields: Fields): number | null {
   const values = fields.all("content-length");
-  if (values.length === 0) return null;
+  if (values.length === 0 || fields.all("transfer-encoding").length > 0) return null;
   const [length = NaN, ...others] = listMembers(values.join(",")).map((text) =>
     /^\d+$/.test(text) ? Number(text) : NaN
   );
@@ -1253,12 +1250,12 @@ function nextRequest(request: HttpRequest, { status, fields }: HttpResponse): Ht
 
 // ---- Engine: versions and ranges ---------------------------------------
 
-/** What identifies a version of a file on the server; null where the server does not say. */
+/** What identifies a version of a file on the server; null for what the server does not send. */
 interface Version {
-  readonly total: number | null;
-  readonly etag: string | null;
-  readonly modified: string | null;
-  readonly coding: string | null;
+  readonly size: number | null;
+  readonly ETag: string | null;
+  readonly "Last-Modified": string | null;
+  readonly coding: string;
   /** Validator for If-Range. */
   readonly validator: string | null;
 }
@@ -1269,20 +1266,21 @@ type Plan = "append" | "restart" | "complete";
 /** `Content-Range = "bytes" SP ( first-pos "-" last-pos / "*" ) "/" ( length / "*" )` (§14.4). */
 const CONTENT_RANGE = /^bytes +(?:(\d+)-(\d+)|\*)\/(?:(\d+)|\*)$/i;
 
-/** Reads Content-Range (RFC 9110 §14.4); NaN stands for a number that is missing. */
-function contentRange(fields: Fields): { first: number; last: number; total: number } {
+/** Reads Content-Range (RFC 9110 §14.4). Without a range, the positions are NaN. */
+function contentRange(fields: Fields): { first: number; last: number; total: number | null } {
   const [, first, last, total] = CONTENT_RANGE.exec(fields.get("content-range") ?? "") ?? [];
-  return { first: Number(first ?? NaN), last: Number(last ?? NaN), total: Number(total ?? NaN) };
+  return {
+    first: Number(first),
+    last: Number(last),
+    total: total === undefined ? null : Number(total),
+  };
 }
 
 function versionOf({ status, fields }: HttpResponse): Version {
-  const { total } = contentRange(fields);
-  const partTotal = Number.isNaN(total) ? null : total;
-  const isChunked = fields.get("transfer-encoding") !== undefined;
   return {
-    total: status === 206 ? partTotal : isChunked ? null : contentLength(fields),
-    etag: fields.get("etag") ?? null,
-    modified: fields.get("last-modified") ?? null,
+    size: status === 206 ? contentRange(fields).total : contentLength(fields),
+    ETag: fields.get("etag") ?? null,
+    "Last-Modified": fields.get("last-modified") ?? null,
     coding: contentCodings(fields).join(", "),
     validator: strongValidator(fields),
   };
@@ -1300,23 +1298,22 @@ function strongValidator(fields: Fields): string | null {
   return age >= 1000 ? modified : null;
 }
 
-/** Names what shows that two versions differ; undefined if nothing does. */
+/** Describes the first difference between two versions; undefined if none is known. */
 function versionChange(before: Version, after: Version): string | undefined {
-  const names = { total: "size", etag: "ETag", modified: "Last-Modified", coding: "coding" };
-  const [key] = (["total", "etag", "modified", "coding"] as const).filter((key) =>
-    before[key] !== null && after[key] !== null && before[key] !== after[key]
-  );
-  const shown = (value: string | number | null) => String(value || "none").slice(0, MAX_REASON);
-  return key && `its ${names[key]} changed from ${shown(before[key])} to ${shown(after[key])}`;
+  const shown = (value: string | number) => String(value).slice(0, MAX_REASON) || "none";
+  for (const key of ["size", "ETag", "Last-Modified", "coding"] as const) {
+    const [from, to] = [before[key], after[key]];
+    if (from === null || to === null || from === to) continue;
+    return `its ${key} changed from ${shown(from)} to ${shown(to)}`;
+  }
 }
 
-/** True if a response has the octets after the first `size`, as many as its range says. */
+/** True if a response continues a file of `size` octets, and its range and length agree. */
 function continuesAt(size: number, { status, fields }: HttpResponse): boolean {
   const { first, last, total } = contentRange(fields);
   const count = last - first + 1;
-  const length = fields.get("transfer-encoding") === undefined ? contentLength(fields) : null;
-  const isValid = count > 0 && !(last >= total) && (length ?? count) === count;
-  return status === 206 && first === size && isValid;
+  const isValid = count > 0 && last < (total ?? Infinity);
+  return status === 206 && first === size && isValid && (contentLength(fields) ?? count) === count;
 }
 
 /**
@@ -1336,7 +1333,7 @@ async function resumePlan(exchange: Exchange, attempt: Attempt): Promise<Plan> {
   const isConditional = Boolean(version?.validator); // so 200 is the answer to If-Range
   if (status === 200 && isOwn && (isConditional || !change)) return "restart";
   const total = status === 416 ? await refusedTotal(exchange, attempt) : null;
-  if (total === size && (version?.total ?? size) === size) return "complete";
+  if (total === size && (version?.size ?? size) === size) return "complete";
   const range = fields.get("content-range") ?? response.reason;
   let why = `the server answered ${statusText({ ...response, reason: range })}`;
   if (total !== null) why = `the server's file has ${plural(total, "byte")}`;
@@ -1350,7 +1347,7 @@ async function resumePlan(exchange: Exchange, attempt: Attempt): Promise<Plan> {
  */
 async function refusedTotal(exchange: Exchange, attempt: Attempt): Promise<number | null> {
   const { total } = contentRange(exchange.response.fields);
-  if (!Number.isNaN(total)) return total;
+  if (total !== null) return total;
   const { request } = exchange;
   const fields = request.fields.filter(([name]) => !/^(range|if-range)$/i.test(name));
   const { wire, response } = await send({ ...request, method: "HEAD", fields }, attempt);
@@ -1374,7 +1371,7 @@ function rangeMismatch(asked: string, { status, fields }: HttpResponse): string 
   const [, from, to] = /^(\d*)-(\d*)$/.exec(asked) ?? [];
   const { first, last, total } = contentRange(fields);
   if (status !== 206 || from === undefined || Number.isNaN(first)) return undefined;
-  const end = Number.isNaN(total) ? Infinity : total - 1;
+  const end = (total ?? Infinity) - 1;
   const wantedLast = from === "" || to === "" ? end : Math.min(Number(to), end);
   const wantedFirst = from === "" ? Math.max(0, end + 1 - Number(to)) : Number(from);
   const fits = (wantedFirst === first || wantedFirst === Infinity) &&
@@ -1663,7 +1660,7 @@ export async function download(
 /** Makes attempts, with pauses between them, until one succeeds or no further one would help. */
 async function makeAttempts(
   first: HttpRequest,
-  context: Omit<Attempt, "signal" | "mayRetry">,
+  context: Pick<Attempt, "options" | "io" | "output">,
   interrupted: AbortSignal,
 ): Promise<void> {
   const { options, io, output } = context;
@@ -1671,7 +1668,12 @@ async function makeAttempts(
   for (let left = options.retries;; left--) {
     const timeout = options.maxTime < FOREVER ? AbortSignal.timeout(options.maxTime) : null;
     const signal = timeout === null ? interrupted : AbortSignal.any([interrupted, timeout]);
-    const work = makeAttempt(withRange(first, output), { ...context, signal, mayRetry: left > 0 });
+    const work = makeAttempt(withRange(first, output), {
+      ...context,
+      signal,
+      mayRetry: left > 0,
+      heads: [],
+    });
     try {
       return await abortable(work, signal);
     } catch (error) {
@@ -1705,16 +1707,15 @@ function pauseAfter(error: unknown, output: Output, wait: number): number | null
 async function makeAttempt(first: HttpRequest, attempt: Attempt): Promise<void> {
   const { options, io } = attempt;
   Object.assign(io.transfer, { ...emptyTransfer(), hops: io.transfer.hops });
-  const heads: string[] = [];
   let request = first;
   for (let hops = 0;; hops++) {
     const exchange = await send(request, attempt);
     using _wire = exchange.wire;
     const { response } = exchange;
-    heads.push(...response.lines);
+    attempt.heads.push(...response.lines);
     report(exchange, hops, io.transfer);
     const next = options.location ? nextRequest(request, response) : null;
-    if (next === null) return await handleResponse(exchange, heads, attempt);
+    if (next === null) return await handleResponse(exchange, attempt);
     if (hops === options.maxRedirects) throw new ExitError(47, `More than ${hops} redirections`);
     const isForeign = next.target.url.origin !== request.target.url.origin;
     const loss = isForeign ? ", another origin: without credentials and private fields" : "";
@@ -1726,10 +1727,10 @@ async function makeAttempt(first: HttpRequest, attempt: Attempt): Promise<void> 
 /** Sends a request on a connection of its own, and reads the header of the response. */
 async function send(request: HttpRequest, attempt: Attempt): Promise<Exchange> {
   const { io, signal } = attempt;
-  const times = { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 };
-  io.transfer.hops.push(times);
+  const hop = { ...attempt, phases: { "dns": 0, "connect": 0, "tls": 0, "first-byte": 0 } };
+  io.transfer.hops.push(hop.phases);
   io.transfer.hopStart = performance.now();
-  const conn = await connect(request.target, attempt, times);
+  const conn = await connect(request.target, hop);
   if ("hostname" in conn.remoteAddr) io.transfer.remoteIp = conn.remoteAddr.hostname;
   let inHead = true; // the lines of a chunked body are not shown
   const trace: Trace | undefined = io.trace && ((...line) => inHead && io.trace?.(...line));
@@ -1738,9 +1739,9 @@ async function send(request: HttpRequest, attempt: Attempt): Promise<Exchange> {
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
   try {
-    const done = await exchange(wire, request, attempt, times);
+    const done = await exchange(wire, request, hop);
     inHead = false;
-    io.trace?.("*", formatTimes(times));
+    io.trace?.("*", formatTimes(hop.phases));
     // RFC 9110 §10.1.1: 417 is tried again without Expect.
     const isUnexpected = done.response.status === 417 && expectsContinue(request);
     if (!isUnexpected || request.upload?.isSpent) return done;
@@ -1754,8 +1755,8 @@ async function send(request: HttpRequest, attempt: Attempt): Promise<Exchange> {
 }
 
 /** Takes a final response to its destination, if it is what was asked for. */
-async function handleResponse(exchange: Exchange, heads: string[], attempt: Attempt) {
-  const { options, output, io } = attempt;
+async function handleResponse(exchange: Exchange, attempt: Attempt): Promise<void> {
+  const { options, output, io, heads } = attempt;
   const { response } = exchange;
   const { status, fields } = response;
   const answer = `The server answered ${statusText(response)}`;
@@ -1775,7 +1776,7 @@ async function handleResponse(exchange: Exchange, heads: string[], attempt: Atte
   if (status === 206 && !hasRange) throw new ExitError(8, "Unexpected 206: no range was asked for");
   const mismatch = options.range && rangeMismatch(options.range, response);
   if (mismatch) io.note(`warning: ${mismatch}`);
-  await Promise.all([receiveBody(exchange, heads, plan, attempt), whenSent(exchange)]);
+  await Promise.all([receiveBody(exchange, plan, attempt), whenSent(exchange)]);
   if (isFailure) throw new ExitError(22, answer);
   if (options.remoteTime) output.setTime(fields);
   if (io.transfer.redirectUrl !== "" && !options.location) {
@@ -1819,7 +1820,6 @@ async function whenSent({ request, response, sending }: Exchange): Promise<void>
 /** Opens the output, writes header and body to it, and checks that the body is complete. */
 async function receiveBody(
   { wire, request, response }: Exchange,
-  heads: string[],
   plan: "append" | "restart",
   attempt: Attempt,
 ): Promise<void> {
@@ -1835,11 +1835,11 @@ async function receiveBody(
   const hasHead = options.include && plan === "restart";
   output.resumable = isWhole && codings.length === 0 && !hasHead;
   if (plan === "restart" || output.version === null) output.version = versionOf(response);
-  if (options.include) await output.writeHead(heads);
+  if (options.include) await output.writeHead(attempt.heads);
   if (options.head) return;
-  const whole = plan === "append" ? contentRange(fields).total : NaN;
-  await copyBody(wire, framing, codings, Number.isNaN(whole) ? total : whole, attempt);
-  const missing = whole - output.size;
+  const whole = plan === "append" ? contentRange(fields).total : null;
+  await copyBody(wire, framing, codings, whole ?? total, attempt);
+  const missing = (whole ?? 0) - output.size;
   if (missing > 0) throw new ExitError(18, `${plural(missing, "byte")} missing of ${whole}`);
 }
 
@@ -1949,8 +1949,8 @@ const VARIABLES: Readonly<Record<string, (transfer: Transfer, began: number) => 
 function timeOf({ hops, hopStart }: Transfer, began: number, phase: keyof Times): string {
   const hop = hops.at(-1);
   if (hop === undefined || (hop[phase] === 0 && phase !== "dns")) return (0).toFixed(6);
-  const phases = ["dns", "connect", "tls", "first-byte"] as const;
-  const time = phases.slice(0, phases.indexOf(phase) + 1).reduce((sum, name) => sum + hop[name], 0);
+  const ended = PHASES.slice(0, PHASES.indexOf(phase) + 1);
+  const time = ended.reduce((sum, name) => sum + hop[name], 0);
   return ((hopStart - began + time) / 1000).toFixed(6);
 }
 
@@ -2249,10 +2249,10 @@ function readFixedAddresses(text: string): FixedAddresses {
   const expected = new UsageError("expected HOST:PORT:ADDR, as in example.org:443:127.0.0.1");
   const [, name = "", digits = "", list = ""] = /^(\[[^\]]*\]|[^:*]+):(\d+):(.+)$/.exec(text) ?? [];
   const port = Number(digits);
-  const addresses = list.split(",").map((address) => address.replace(/^\[(.*)\]$/, "$1"));
+  const addresses = list.split(",").map(unbracketed);
   if (!addresses.every(isAddress) || port < 1 || port > 65_535) throw expected;
   try {
-    return { host: parseTarget(name).url.hostname.replace(/^\[(.*)\]$/, "$1"), port, addresses };
+    return { host: unbracketed(parseTarget(name).url.hostname), port, addresses };
   } catch {
     throw expected;
   }
@@ -2273,7 +2273,7 @@ function readProxy(text: string): HttpProxy {
     const { url: { hostname, port }, userinfo } = parseTarget(`http://${authority}`);
     const hasPort = /:\d+$/.test(authority); // `new URL` drops port 80
     return {
-      host: hostname.replace(/^\[(.*)\]$/, "$1"),
+      host: unbracketed(hostname),
       port: Number(port || (hasPort ? 80 : 1080)),
       authorization: userinfo && `Basic ${btoa(userinfo)}`,
     };
@@ -2372,15 +2372,11 @@ class Reporter implements DownloadIO {
 
   /** Writes the sums over all hops, and the time since the start. */
   writeTiming(): void {
-    const { hops } = this.transfer;
-    const sum = (phase: keyof Times) => hops.reduce((total, hop) => total + hop[phase], 0);
-    this.#writeLine(formatTimes({
-      "dns": sum("dns"),
-      "connect": sum("connect"),
-      "tls": sum("tls"),
-      "first-byte": sum("first-byte"),
-      "total": performance.now() - this.#began,
-    }));
+    const times: Record<string, number> = {};
+    for (const phase of PHASES) {
+      times[phase] = this.transfer.hops.reduce((sum, hop) => sum + hop[phase], 0);
+    }
+    this.#writeLine(formatTimes({ ...times, "total": performance.now() - this.#began }));
   }
 
   /** Prints what `-w` asks for on standard output. */
