@@ -96,7 +96,7 @@ export interface EchoOptions {
   duplicate: number;
   /** Probability of flipping one bit of a reply (0 to 1). */
   corrupt: number;
-  /** Probability of letting the next reply overtake (0 to 1). */
+  /** Probability of sending a reply after the next one (0 to 1). */
   reorder: number;
   /** Replies a second to one client; 0 is no limit. */
   rate: number;
@@ -239,11 +239,11 @@ export const ECHO_LIMITS = {
   heldOctets: 64 * 2 ** 20,
   /** Time for which a reordered reply waits for one that overtakes it (ms). */
   reorder: 500,
-  /** Repeated requests in a row of which one is not answered, to end loops. */
+  /** Of this number of repeated requests in a row one is dropped, to end loops. */
   repeats: 1000,
 };
 
-/** Lowest port of a client (RFC 6335 §6). Below are services, whose answer could start a loop. */
+/** Lowest port of a client (RFC 6335 §6). A service on a lower port could answer: a loop. */
 const FIRST_CLIENT_PORT = 1024;
 /** Number of unfinished sends above which receiving pauses. */
 const MAX_UNSENT = 64;
@@ -251,7 +251,7 @@ const MAX_UNSENT = 64;
 const TIMER_LATENESS = 1.2;
 /** Number of the last sequence numbers whose arrival is remembered. */
 const WINDOW = 1024;
-/** Distance between the seeds of two clients. Each client uses the next five numbers. */
+/** Difference between the seeds of two clients. A client uses its seed plus 1 to 5. */
 const SEED_STEP = 8;
 /** Repeated requests in a row that are taken for a loop when the rate is exceeded. */
 const STORM_REPEATS = 100;
@@ -284,7 +284,7 @@ const RESTART_DISTANCE = 64;
 const CLOCK_DISTANCE = 3600;
 /** Time within which copies of one beat arrive (ms). */
 const COPIES_MS = 1000;
-/** Period of judging silence (ms). */
+/** Time between two checks for silence (ms). */
 const SWEEP_MS = 50;
 /** Lateness of a sweep (ms) after which the socket is read first, because beats may wait there. */
 const LATE_MS = 25;
@@ -517,9 +517,9 @@ interface Reply {
 
 const encoder = new TextEncoder();
 
-/** The fields at the end of a request that a pinger reserves with `-T` for times and a count. */
+/** Fields at the end of a request of `udp_pinger -T`: room for two times and a count. */
 const STAMP_FIELDS = /^\trx=0{10}\.0{6}\ttx=0{10}\.0{6}\tn=0{10}$/;
-/** Positions of the values, counted from the end of the request. */
+/** Start of all the fields, and of each value, counted from the end of the request. */
 const STAMP = { all: 55, rx: 51, tx: 30, n: 10 } as const;
 
 function fillIn(reply: Uint8Array, field: keyof typeof STAMP, value: string): void {
@@ -579,10 +579,8 @@ export class EchoServer {
     this.counts.bytes += octets.length;
     const fate = this.#answer(octets, from);
     this.counts[fate]++;
-    if (this.#options.trace) {
-      const note = fate === "held" ? "" : ` (${fate})`;
-      this.#options.trace("<", formatDatagram(octets, from) + note);
-    }
+    const note = fate === "held" ? "" : ` (${fate})`;
+    this.#options.trace?.("<", formatDatagram(octets, from) + note);
     return this.#unsent > MAX_UNSENT ? this.#sending : undefined;
   }
 
@@ -631,7 +629,7 @@ export class EchoServer {
     };
   }
 
-  /** Counts the different requests of a session: by its id, which survives a change of the port. */
+  /** Counts the different requests of a session. Its id stays when the port of the client changes. */
   #countRequest(request: Uint8Array, { hostname, port }: Deno.NetAddr): number {
     const text = toByteString(request.subarray(0, 100));
     const id = /\tid=(\w+)/.exec(text)?.[1] ?? `${hostname} ${port}`;
@@ -673,7 +671,7 @@ export class EchoServer {
     this.#timers.add(timer);
   }
 
-  /** Sends a reply with its last faults. */
+  /** Sends a reply once or twice, with the time of sending and perhaps a flipped bit. */
   #send({ octets, client, faults, isStamped }: Reply): void {
     this.#heldOctets -= octets.length;
     if (isStamped) fillIn(octets, "tx", timeOfDay());
@@ -792,8 +790,8 @@ function readInterval(text = ""): number | undefined {
 // ---- Engine: senders of heartbeats ---------------------------------------
 
 /**
- * A sender of heartbeats. Without a beat it counts as left. Times are of the monitor's monotonic
- * clock (ms).
+ * A sender of heartbeats. Before its first beat its state is "left". Times are of the monotonic
+ * clock of the monitor (ms).
  */
 class Sender {
   readonly counts: BeatCounts = { received: 0, lost: 0, late: 0, duplicates: 0, stops: 0 };
@@ -838,7 +836,7 @@ class Sender {
     this.heardAt = now;
   }
 
-  /** Learns the interval: the median of the last ones, and until there are five, 5 s at least. */
+  /** Learns the interval: the median of the last five. Until there are five, it is 5 s or more. */
   learn(interval: number): void {
     const intervals = this.#intervals;
     const change = Math.abs(interval - (intervals.at(-1) ?? interval));
@@ -866,16 +864,6 @@ class Sender {
 }
 
 // ---- Engine: the monitor -------------------------------------------------
-
-/** Relation of a beat to the beats before it. */
-interface Arrival {
-  /** Number of beats that are missing since the last one. Default: 0. */
-  lost?: number;
-  /** Last number before a restart. */
-  before?: number | undefined;
-  /** True if the last beat had the same number. */
-  isRepeated?: boolean;
-}
 
 /**
  * Watches senders of heartbeats. Loss is judged by sequence numbers, silence by the monotonic clock
@@ -975,7 +963,7 @@ export class Monitor {
     if (window === undefined || this.#isRestart(sender, window, sequence, now)) {
       counts.received++;
       sender.window = new SequenceWindow(sequence);
-      return this.#onLife(sender, beat, { before: window?.highest }, now);
+      return this.#onLife(sender, beat, now, 0, window?.highest);
     }
     const last = window.highest;
     if (!window.add(sequence)) {
@@ -990,7 +978,7 @@ export class Monitor {
     }
     const lost = state === "left" ? 0 : sequence - last - 1;
     counts.lost += lost;
-    this.#onLife(sender, beat, { lost }, now);
+    this.#onLife(sender, beat, now, lost);
   }
 
   /** Returns whether a number shows that its sender restarted. */
@@ -1013,24 +1001,29 @@ export class Monitor {
     const last = window?.highest ?? -1;
     const isRepeated = beat.sequence === last;
     const isLate = beat.sequence < last && beat.sequence > last - CLOCK_DISTANCE;
-    if (isLate && (state === "up" || state === "failed")) return sender.hear(now);
+    const isKnownFailure = isRepeated && state === "failed" && beat.failure !== undefined;
+    if (isKnownFailure || (isLate && (state === "up" || state === "failed"))) {
+      return sender.hear(now);
+    }
     if (!isRepeated) {
       counts.received++;
       sender.window = new SequenceWindow(beat.sequence);
     }
-    this.#onLife(sender, beat, { isRepeated }, now);
+    this.#onLife(sender, beat, now);
   }
 
-  /** Reports what a beat changes, and updates the state and the times of its sender. */
-  #onLife(sender: Sender, beat: Beat, arrival: Arrival, now: number): void {
+  /**
+   * Reports what a beat changes, and updates the state and the times of its sender.
+   *
+   * @param lost Number of beats that are missing before this one.
+   * @param before Last number before a restart.
+   */
+  #onLife(sender: Sender, beat: Beat, now: number, lost = 0, before?: number): void {
     const { name, state } = sender;
     const { sequence, failure, isFarewell } = beat;
-    const { lost = 0, before, isRepeated = false } = arrival;
     const silence = inSeconds(now - sender.heardAt);
-    if (failure !== undefined) {
-      const isKnown = state === "failed" && isRepeated;
-      if (!isKnown) this.#report({ event: "failed", name, message: failure });
-    } else if (state === "left") this.#report({ event: "started", name });
+    if (failure !== undefined) this.#report({ event: "failed", name, message: failure });
+    else if (state === "left") this.#report({ event: "started", name });
     else if (state !== "up") this.#report({ event: "recovered", name, silence, lost });
     if (before !== undefined && state !== "left") {
       this.#report({ event: "restarted", name, from: sequence, before });
@@ -1101,7 +1094,7 @@ export class Monitor {
   }
 }
 
-/** Returns whether to report this kind again, and remembers when. */
+/** Returns whether a minute has passed since the last report of a kind. If so, begins a new one. */
 function isDue<Kind>(reportedAt: Map<Kind, number>, kind: Kind, now: number): boolean {
   if (now - (reportedAt.get(kind) ?? -Infinity) < REPORT_MS) return false;
   reportedAt.set(kind, now);
@@ -1161,9 +1154,9 @@ export interface EventCommandOptions {
 const STATES: readonly string[] = ["started", "stopped", "recovered", "left", "failed"];
 
 /**
- * Runs a command (words divided by blanks) for events: one at a time, without a shell, with the
- * event as JSON on its standard input. An event that follows too soon after an equal one waits. A
- * newer event replaces it.
+ * Runs a command for events, one at a time, with the event as JSON on its standard input. There is
+ * no shell: the command is split at blanks. An event that follows too soon after an equal one waits.
+ * A newer event replaces it.
  */
 export class EventCommand {
   readonly #command: string;
@@ -1253,7 +1246,6 @@ function spawn(program: string, options: Deno.CommandOptions): Deno.ChildProcess
   try {
     return new Deno.Command(program, options).spawn();
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
     let reason = reasonOf(error);
     if (error instanceof Deno.errors.NotFound) reason = "no such command";
     if (error instanceof Deno.errors.PermissionDenied) reason = "not executable";
@@ -1379,11 +1371,6 @@ function readExpected(text: string): ExpectedSender[] {
   });
 }
 
-/** Reads the events of `--on`: `stopped,failed`. */
-function readEvents(text: string): MonitorEvent["event"][] {
-  return text.split(",").map(oneOf(...EVENTS));
-}
-
 /** The table of options. */
 // deno-fmt-ignore (a table)
 export const OPTIONS = {
@@ -1415,7 +1402,8 @@ export const OPTIONS = {
     "report these senders if they are not heard within S (default: --timeout)", readExpected),
   exec: option("--exec COMMAND", "run at each event, with the event as JSON on standard input; " +
     "for one name and event at most once a minute (needs --allow-run)", nonEmpty),
-  on: option("--on EVENT,...", `run --exec at these events only: ${EVENTS.join(", ")}`, readEvents),
+  on: option("--on EVENT,...", `run --exec at these events only: ${EVENTS.join(", ")}`,
+    (text) => text.split(",").map(oneOf(...EVENTS))),
   json: flag("--json", "print events and the summary as JSON lines"),
   quiet: flag("-q, --quiet", "print the summary only"),
   verbose: flag("-v, --verbose", "show each datagram on standard error"),
