@@ -139,10 +139,10 @@ interface HttpResponse {
 /** End of a body (RFC 9112 §6.3): chunked, a number of octets, or Infinity: the connection ends. */
 type Framing = "chunked" | number;
 
-/** An error that another attempt would meet again. */
+/** An error after which another attempt is useless. */
 class FinalError extends ExitError {}
 
-/** A response that asks for another attempt. */
+/** A response after which another attempt may help. */
 class RetryError extends ExitError {
   /** @param retryAfter Value of Retry-After (ms); null if there is none. */
   constructor(status: number, message: string, readonly retryAfter: number | null) {
@@ -218,11 +218,11 @@ export interface DownloadOptions {
   remoteName: boolean;
   /** True to write a file named as Content-Disposition says. */
   remoteHeaderName: boolean;
-  /** True to go on where the file ends. */
+  /** True to resume where the file ends. */
   resume: boolean;
   /** True to give the file the time of Last-Modified. */
   remoteTime: boolean;
-  /** What a status of 400 and above is: a failure before the body, one after it, or none. */
+  /** When a status of 400 and above is an error: before the body, after it, or never. */
   fail: "early" | "late" | "never";
   /** True to check no certificate. */
   insecure: boolean;
@@ -242,7 +242,7 @@ export interface DownloadOptions {
   retries: number;
   /** Address family; null for both. */
   family: 4 | 6 | null;
-  /** Addresses that take the place of a look-up. */
+  /** Addresses that need no look-up. */
   resolve: readonly FixedAddresses[];
   /** Proxy that all requests go through; null for none. */
   proxy: HttpProxy | null;
@@ -254,27 +254,27 @@ export interface DownloadOptions {
 
 /** Timeouts and pauses of a download (ms). */
 export interface DownloadTimes {
-  /** Time for which a server may send nothing, or take nothing. */
+  /** Maximum time in which the server sends nothing, or accepts nothing. */
   readTimeout: number;
   /** Pause before the second attempt; each later one is twice as long. */
   firstPause: number;
-  /** Time for which a server may leave `Expect: 100-continue` without an answer. */
+  /** Maximum time to wait for an answer to `Expect: 100-continue`. */
   continueTimeout: number;
 }
 
-/** Where a download delivers, and what it reports on its way. */
+/** Receivers of the body and of the reports of a download. */
 export interface DownloadIO {
-  /** Receives the body where no file does. */
+  /** Receives the body if no file does. */
   readonly stdout: { write(octets: Uint8Array): Promise<number>; isTerminal(): boolean };
-  /** Sees the conversation. */
+  /** Receives each line of the conversation. */
   readonly trace?: Trace | undefined;
-  /** Sees the size of the body so far, and its total where that is known. */
+  /** Receives the size of the body so far, and its total if that is known. */
   readonly progress?: ((size: number, total: number | null) => void) | undefined;
   /** Receives what the user should know. */
   note(line: string): void;
   /** Receives what is useful for a user at a terminal. */
   hint(line: string): void;
-  /** Is kept up to date, also by a download that fails. */
+  /** Updated during the download, even if it fails. */
   readonly transfer: Transfer;
 }
 
@@ -352,19 +352,19 @@ const MAX_CHUNK_LINE = 16_384;
 /** Maximum length of a trailer section (RFC 9112 §7.1.2) (octets). */
 const MAX_TRAILERS = 65_536;
 
-/** Maximum number of content codings of one body. Each multiplies the size of a bomb. */
+/** Maximum number of content codings of one body. Each can expand it a thousand times. */
 const MAX_CODINGS = 5;
 
 /** Maximum length of a reason phrase or a validator in a message (octets). */
 const MAX_REASON = 200;
 
-/** Size of the buffer of a body (octets). With a larger one, system calls get no cheaper. */
+/** Size of the buffer of a body (octets). A larger one makes no download faster. */
 const BODY_BUFFER = 262_144;
 
 /** Timeouts and pauses of a download, unless its caller sets others (ms). */
 export const TIMES = { readTimeout: 300_000, firstPause: 1_000, continueTimeout: 1_000 } as const;
 
-/** Largest upload that is sent without asking the server first (octets). */
+/** Largest upload that is sent without `Expect: 100-continue` (octets). */
 const MAX_UNASKED = 1_000_000;
 
 /** Largest delay of a timer (ms). */
@@ -379,7 +379,7 @@ const HEAD_START = 250;
 /** Addresses of `localhost`, in the order in which getaddrinfo has them. */
 const LOOPBACK = ["::1", "127.0.0.1"];
 
-/** Exit statuses of failures that may pass: another attempt may help. */
+/** Exit statuses of temporary failures: another attempt may help. */
 const TRANSIENT = [6, 7, 18, 28, 52, 55, 56];
 
 /** Exit statuses of failures that leave a part of a file, which `-C` can complete. */
@@ -526,16 +526,6 @@ function unbracketed(host: string): string {
   return host.replace(/^\[(.*)\]$/, "$1");
 }
 
-/** Opens a TCP connection. */
-async function openTcp(place: Place, hop: Hop): Promise<Deno.TcpConn> {
-  const { io: { trace }, signal, phases } = hop;
-  const addresses = await abortable(resolveHost(place, hop), signal);
-  const conn = await timed(phases, "connect", () => dial(place, addresses, signal));
-  trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
-  conn.setNoDelay(); // otherwise Nagle and a delayed ACK hold the request back for 40 ms
-  return conn;
-}
-
 /** Adds the duration of some work to a phase. */
 async function timed<T>(phases: Times, phase: keyof Times, work: () => Promise<T>): Promise<T> {
   const began = performance.now();
@@ -558,6 +548,8 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.removeEventListener("abort", abort);
   }
 }
+
+// ---- Engine: names and addresses ---------------------------------------
 
 /**
  * Returns the addresses of a place, or its name. `Deno.connect` resolves a name and tries its
@@ -622,6 +614,18 @@ function noAddress({ host, isProxy }: Place, family: 4 | 6 | null): ExitError {
   return new ExitError(isProxy ? 5 : 6, `Cannot find ${what}`);
 }
 
+// ---- Engine: TCP -------------------------------------------------------
+
+/** Opens a TCP connection. */
+async function openTcp(place: Place, hop: Hop): Promise<Deno.TcpConn> {
+  const { io: { trace }, signal, phases } = hop;
+  const addresses = await abortable(resolveHost(place, hop), signal);
+  const conn = await timed(phases, "connect", () => dial(place, addresses, signal));
+  trace?.("*", `connected to ${conn.remoteAddr.hostname} port ${conn.remoteAddr.port}`);
+  conn.setNoDelay(); // otherwise Nagle and a delayed ACK hold the request back for 40 ms
+  return conn;
+}
+
 /**
  * Connects to the first address that answers. Each has a head start over the next one (RFC 8305
  * §5), so an address that does not answer costs 250 ms instead of the whole timeout.
@@ -662,7 +666,7 @@ async function dial(place: Place, addresses: string[], signal: AbortSignal): Pro
 function noConnection(place: Place, addresses: string[], error: unknown): ExitError {
   const { host, port, isProxy } = place;
   const why = reasonOf(error);
-  // Neither error has a class or a code of its own.
+  // Deno has no error class or code for a failed look-up.
   if (error instanceof URIError || why.startsWith("failed to lookup")) {
     return noAddress(place, null);
   }
@@ -674,9 +678,11 @@ function noConnection(place: Place, addresses: string[], error: unknown): ExitEr
   return new ExitError(status, `Cannot connect to ${where} port ${port}: ${why}`);
 }
 
+// ---- Engine: the tunnel and TLS ----------------------------------------
+
 /**
  * Asks the proxy for a tunnel to a server (RFC 9110 §9.3.6). A 2xx has no body, whatever its fields
- * say. In TLS the client sends first, so octets after the 2xx are not the server's: `release`
+ * say. In TLS the client sends first, so octets after the 2xx cannot be the server's: `release`
  * refuses them.
  */
 async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attempt): Promise<void> {
@@ -704,7 +710,7 @@ async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attemp
   }
 }
 
-/** Describes the refusal of a tunnel, which is final except after a status that may pass. */
+/** Describes the refusal of a tunnel. It is final unless the status is temporary. */
 function tunnelRefusal(authority: string, response: HttpResponse, attempt: Attempt): ExitError {
   const { status } = response;
   const answer = `The proxy refused a tunnel to ${authority}: ${statusText(response)}`;
@@ -838,8 +844,8 @@ function expectsContinue({ fields, upload }: HttpRequest): boolean {
 }
 
 /**
- * Sends an upload: as it is if its size is known, otherwise chunked (RFC 9112 §7.1). Ends early if
- * the server refuses the rest.
+ * Sends an upload: in chunks if its size is unknown (RFC 9112 §7.1). Ends early if the server
+ * refuses the rest.
  */
 async function sendUpload(
   wire: Wire,
@@ -931,7 +937,7 @@ function exitErrorOf(
   return new ExitError(status, `Cannot read on: ${describeTlsFault(cause, "--cacert FILE").why}`);
 }
 
-// ---- Engine: the response ----------------------------------------------
+// ---- Engine: the header of the response --------------------------------
 
 /** Reads responses until one is final (RFC 9110 §15.2). */
 async function readResponse(
@@ -1006,6 +1012,8 @@ function unfold(lines: string[]): string[] {
   return unfolded.map((parts) => parts.join(" "));
 }
 
+// ---- Engine: the body --------------------------------------------------
+
 /** Returns the members of a list field in lower case, without the empty ones. */
 function membersOf(fields: Fields, name: string): string[] {
   const list = fields.all(name).join(",").toLowerCase();
@@ -1055,14 +1063,14 @@ async function* readBody(
     if (count === 0 && left === Infinity) return;
     if (count === 0) throw new ClosedError(`${plural(left, "byte")} missing of ${framing}`);
     left -= count;
-    wire.setDeadline(null); // the time that the output takes is not the server's
+    wire.setDeadline(null); // writing the output may take longer
     yield buffer.subarray(0, count);
   }
 }
 
 /**
- * Reads a chunked body (RFC 9112 §7.1). Gathers chunks as long as no read has to wait, because a
- * write for each chunk of one octet would be slow.
+ * Reads a chunked body (RFC 9112 §7.1). Joins the chunks that are already received, because one
+ * write for each small chunk would be slow.
  */
 async function* readChunked(
   wire: Wire,
@@ -1097,7 +1105,7 @@ async function* readChunked(
       }
     }
   } catch (error) {
-    yield buffer.subarray(0, filled); // complete chunks before the fault
+    yield buffer.subarray(0, filled); // what came before the error
     throw error;
   }
   yield buffer.subarray(0, filled);
@@ -1148,7 +1156,7 @@ function contentCodings(fields: Fields): string[] {
   return codings.filter((coding) => coding !== "identity" && coding !== "none");
 }
 
-/** Returns the codings to decode: the last ones that are known, or exit 61 if they must be all. */
+/** Returns the codings to decode: those after the last unknown one, which may also be exit 61. */
 function decodableCodings(fields: Fields, { options, io }: Attempt): string[] {
   if (!options.compressed) return [];
   const codings = contentCodings(fields);
@@ -1196,7 +1204,7 @@ async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGen
   }
 }
 
-/** Reads two octets or more, by which zlib and raw deflate differ; fewer if there are no more. */
+/** Reads the first two octets or more, which tell zlib from raw deflate; fewer at the end. */
 async function readStart(source: AsyncGenerator<Octets>): Promise<Octets> {
   let start: Octets = new Uint8Array(0);
   while (start.length < 2) {
@@ -1221,7 +1229,7 @@ async function createDecoder(coding: string, [first = 0, second = 0]: Octets) {
 /**
  * Returns the request that a redirection asks for (RFC 9110 §15.4); null if the response is final.
  * Credentials and private fields stay with their origin. Each request is made from the one before,
- * so what was dropped never comes back.
+ * so a dropped field never comes back.
  */
 function nextRequest(request: HttpRequest, { status, fields }: HttpResponse): HttpRequest | null {
   if (!REDIRECTIONS.includes(status)) return null;
@@ -1316,6 +1324,21 @@ function continuesAt(size: number, { status, fields }: HttpResponse): boolean {
   return status === 206 && first === size && isValid && (contentLength(fields) ?? count) === count;
 }
 
+/** `HTTP-date = IMF-fixdate / rfc850-date / asctime-date` (RFC 9110 §5.6.7). */
+const DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)";
+const MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
+const TIME = String.raw`\d\d:\d\d:\d\d`;
+const HTTP_DATE = new RegExp([
+  String.raw`^${DAY}, \d\d ${MONTH} \d{4} ${TIME} GMT$`,
+  String.raw`^${DAY}[a-z]{3,6}, \d\d-${MONTH}-\d\d ${TIME} GMT$`,
+  String.raw`^${DAY} ${MONTH} [ \d]\d ${TIME} \d{4}$`,
+].join("|"));
+
+/** Reads an HTTP-date (ms since 1970); NaN if the text is none. Date.parse also takes "1.5". */
+function parseHttpDate(text: string): number {
+  return HTTP_DATE.test(text) ? Date.parse(text.endsWith("GMT") ? text : `${text} GMT`) : NaN;
+}
+
 /**
  * Decides what a response does to an output that has octets already. Parts of two versions are
  * never joined (RFC 9110 §15.3.7.3), and what an earlier run saved is never replaced.
@@ -1355,17 +1378,17 @@ async function refusedTotal(exchange: Exchange, attempt: Attempt): Promise<numbe
   return response.status === 200 ? contentLength(response.fields) : null;
 }
 
-/** Asks for the octets that are missing (RFC 9110 §14.2), if their version is the same (§13.1.5). */
+/** Asks for the missing octets (RFC 9110 §14.2), if the version is the same (§13.1.5). */
 function withRange(request: HttpRequest, { size, version, resumable }: Output): HttpRequest {
   if (size === 0 || !resumable) return request;
   const others = request.fields.filter(([name]) => !/^(accept-encoding|range)$/i.test(name));
-  // A range of a compressed body would not fit what is there.
+  // A range of a compressed body would not continue the file.
   const range: Field[] = [["Accept-Encoding", "identity"], ["Range", `bytes=${size}-`]];
   if (version?.validator) range.push(["If-Range", version.validator]);
   return { ...request, fields: [...others, ...range] };
 }
 
-/** Returns what a response has instead of the range that was asked for; undefined if it fits. */
+/** Describes how a response differs from the requested range; undefined if it does not. */
 function rangeMismatch(asked: string, { status, fields }: HttpResponse): string | undefined {
   if (status === 200) return `the server sent the whole file, not bytes ${asked}`;
   const [, from, to] = /^(\d*)-(\d*)$/.exec(asked) ?? [];
@@ -1379,7 +1402,7 @@ function rangeMismatch(asked: string, { status, fields }: HttpResponse): string 
   return fits ? undefined : `the server sent bytes ${first}-${last}, not ${asked}`;
 }
 
-// ---- Engine: files -----------------------------------------------------
+// ---- Engine: file names ------------------------------------------------
 
 /** Returns what follows the last slash or backslash. */
 function lastSegment(path: string): string {
@@ -1434,12 +1457,14 @@ function decodeExtended(text: string): string | undefined {
   }
 }
 
+// ---- Engine: the output ------------------------------------------------
+
 /** True if the body goes into a file. */
 function isSaved(options: DownloadOptions | Line["options"]): boolean {
   return options.remoteName || options.remoteHeaderName || (options.output ?? "-") !== "-";
 }
 
-/** Where the body goes, over all attempts. */
+/** Destination of the body: one for all attempts. */
 class Output {
   /** Path of the file; null for standard output, and until a server has named the file. */
   path: string | null;
@@ -1462,7 +1487,7 @@ class Output {
   #canWriteSync = true;
   #hasHead = false;
 
-  /** Finds out what is there already. */
+  /** Finds out what an earlier run saved. */
   constructor(url: URL, options: DownloadOptions, stdout: DownloadIO["stdout"]) {
     this.#url = url;
     this.#options = options;
@@ -1478,7 +1503,7 @@ class Output {
     this.modified = info.mtime?.getTime() ?? null;
   }
 
-  /** Looks for the file, where that matters: without `-C` it needs no permission to read. */
+  /** Looks for an existing file. Only `-C` requires the permission to read it. */
   #stat(path: string): Deno.FileInfo | null {
     const { resume, remoteName } = this.#options;
     const isAllowed = () => Deno.permissions.querySync({ name: "read", path }).state === "granted";
@@ -1496,7 +1521,7 @@ class Output {
     return this.#file !== undefined;
   }
 
-  /** What a failed download leaves for `-C`; null if that cannot go on. */
+  /** What a failed download leaves for `-C`; null if that cannot resume it. */
   get kept(): { path: string; size: number } | null {
     const { path, size } = this;
     const isUseful = size > 0 && this.resumable && this.#isRegular;
@@ -1554,7 +1579,7 @@ class Output {
     await this.#write(isShown ? encoder.encode(text) : fromByteString(text));
   }
 
-  /** Writes octets of the body, to a terminal as text that cannot steer it. */
+  /** Writes octets of the body. On a terminal, control characters are escaped. */
   async write(octets: Uint8Array): Promise<void> {
     if (this.#file === undefined && this.#stdout.isTerminal()) {
       if (octets.includes(0) && this.#options.output !== "-") {
@@ -1598,7 +1623,7 @@ class Output {
     return new ExitError(23, `Cannot write ${this.path ?? "standard output"}: ${why}`);
   }
 
-  /** Closes the file, after a character that is incomplete on a terminal. */
+  /** Writes an incomplete last character to a terminal, and closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     const rest = this.#text?.decode() ?? "";
     this.#close();
@@ -1648,16 +1673,17 @@ export async function download(
   try {
     await makeAttempts(firstRequest(target, options), { options, io, output }, signal);
   } catch (error) {
-    const leavesOctets = error instanceof ExitError && RESUMABLE.includes(error.status);
-    if (leavesOctets) io.transfer.kept = output.kept;
-    throw error;
+    const failure = signal.aborted ? new ExitError(130, "Interrupted") : error;
+    const isResumable = failure instanceof ExitError && RESUMABLE.includes(failure.status);
+    if (isResumable) io.transfer.kept = output.kept;
+    throw failure;
   }
   if (!output.isOpen) return;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   io.hint(`saved ${output.path}  ${formatBytes(output.size)} in ${seconds} s`);
 }
 
-/** Makes attempts, with pauses between them, until one succeeds or no further one would help. */
+/** Makes attempts, with pauses between them, until one succeeds or another would not help. */
 async function makeAttempts(
   first: HttpRequest,
   context: Pick<Attempt, "options" | "io" | "output">,
@@ -1677,7 +1703,7 @@ async function makeAttempts(
     try {
       return await abortable(work, signal);
     } catch (error) {
-      if (interrupted.aborted) throw new ExitError(130, "Interrupted");
+      if (interrupted.aborted) throw error;
       const late = new ExitError(28, `Not done within ${options.maxTime / 1000} s`);
       const failure = timeout?.aborted ? late : error;
       const mayRetry = left > 0 && !options.upload?.isSpent;
@@ -1687,14 +1713,13 @@ async function makeAttempts(
       // The aborted attempt may still be writing. Waits for it, so that the retry resumes at the
       // right offset.
       const isOver = Promise.allSettled([work, pause(delay, interrupted)]);
-      await abortable(isOver, interrupted).catch(() => {});
-      if (interrupted.aborted) throw new ExitError(130, "Interrupted");
+      await abortable(isOver, interrupted);
       wait = Math.min(wait * 2, MAX_PAUSE);
     }
   }
 }
 
-/** Returns the pause before another attempt (ms); null if none would help. */
+/** Returns the pause before another attempt (ms); null if another would not help. */
 function pauseAfter(error: unknown, output: Output, wait: number): number | null {
   if (error instanceof RetryError) return error.retryAfter ?? wait;
   if (error instanceof FinalError) return null;
@@ -1721,6 +1746,24 @@ async function makeAttempt(first: HttpRequest, attempt: Attempt): Promise<void> 
     const loss = isForeign ? ", another origin: without credentials and private fields" : "";
     io.trace?.("*", `${response.status} leads to ${next.target.url.href}${loss}`);
     request = next;
+  }
+}
+
+/** Records what is known of a hop. */
+function report({ request, response }: Exchange, hops: number, transfer: Transfer): void {
+  transfer.status = response.status;
+  transfer.contentType = response.fields.get("content-type") ?? "";
+  transfer.url = request.target.url.href;
+  transfer.redirects = hops;
+  transfer.redirectUrl = redirectUrl(request, response);
+}
+
+/** Returns where a response redirects, also if it is not followed; empty if nowhere. */
+function redirectUrl(request: HttpRequest, response: HttpResponse): string {
+  try {
+    return nextRequest(request, response)?.target.url.href ?? "";
+  } catch {
+    return ""; // the Location is malformed
   }
 }
 
@@ -1754,7 +1797,9 @@ async function send(request: HttpRequest, attempt: Attempt): Promise<Exchange> {
   return await send({ ...request, fields }, attempt);
 }
 
-/** Takes a final response to its destination, if it is what was asked for. */
+// ---- Engine: the final response ----------------------------------------
+
+/** Checks a final response and delivers its body. */
 async function handleResponse(exchange: Exchange, attempt: Attempt): Promise<void> {
   const { options, output, io, heads } = attempt;
   const { response } = exchange;
@@ -1784,12 +1829,12 @@ async function handleResponse(exchange: Exchange, attempt: Attempt): Promise<voi
   }
 }
 
-/** Formats status and reason phrase for a message, cut to a length that fits in one. */
+/** Formats status and reason phrase for a message, and cuts a long phrase. */
 function statusText({ status, reason }: HttpResponse): string {
   return `${status} ${reason.slice(0, MAX_REASON)}`.trim();
 }
 
-/** Asks for another attempt, if the status may pass and the server's pause is not too long. */
+/** Asks for another attempt if the status is temporary and Retry-After is not too long. */
 function refuseTransient({ status, fields }: HttpResponse, answer: string, attempt: Attempt): void {
   if (!attempt.mayRetry || attempt.options.upload?.isSpent) return;
   if (![408, 429].includes(status) && status < 500) return;
@@ -1805,7 +1850,7 @@ function retryAfter(fields: Fields): number | null {
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
-/** Waits until an upload is sent that the server wants. */
+/** Waits until the upload is sent, unless the server refused it. */
 async function whenSent({ request, response, sending }: Exchange): Promise<void> {
   if (request.upload === null || response.status >= 300) return;
   try {
@@ -1881,42 +1926,9 @@ async function* counted(body: AsyncGenerator<Octets>, transfer: Transfer): Async
   }
 }
 
-/** Records what is known of a hop. */
-function report({ request, response }: Exchange, hops: number, transfer: Transfer): void {
-  transfer.status = response.status;
-  transfer.contentType = response.fields.get("content-type") ?? "";
-  transfer.url = request.target.url.href;
-  transfer.redirects = hops;
-  transfer.redirectUrl = redirectUrl(request, response);
-}
-
-/** Returns where a response redirects, also if it is not followed; empty if nowhere. */
-function redirectUrl(request: HttpRequest, response: HttpResponse): string {
-  try {
-    return nextRequest(request, response)?.target.url.href ?? "";
-  } catch {
-    return ""; // the Location is malformed
-  }
-}
-
-/** `HTTP-date = IMF-fixdate / rfc850-date / asctime-date` (RFC 9110 §5.6.7). */
-const DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)";
-const MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
-const TIME = String.raw`\d\d:\d\d:\d\d`;
-const HTTP_DATE = new RegExp([
-  String.raw`^${DAY}, \d\d ${MONTH} \d{4} ${TIME} GMT$`,
-  String.raw`^${DAY}[a-z]{3,6}, \d\d-${MONTH}-\d\d ${TIME} GMT$`,
-  String.raw`^${DAY} ${MONTH} [ \d]\d ${TIME} \d{4}$`,
-].join("|"));
-
-/** Reads an HTTP-date (ms since 1970); NaN if the text is none. Date.parse also takes "1.5". */
-function parseHttpDate(text: string): number {
-  return HTTP_DATE.test(text) ? Date.parse(text.endsWith("GMT") ? text : `${text} GMT`) : NaN;
-}
-
 // ---- Command line: options ---------------------------------------------
 
-/** Makes a reader that takes texts of one form. */
+/** Makes a reader that accepts texts of one form. */
 function ofForm(form: RegExp, expected: string): Reader<string> {
   return (text) => {
     if (form.test(text)) return text;
@@ -2022,10 +2034,10 @@ export const OPTIONS = {
   verbose: flag("-v, --verbose", "show the conversation on standard error"),
 } as const;
 
-/** A command line of the program, read. */
+/** A parsed command line of the program. */
 export type Line = CommandLine<typeof OPTIONS>;
 
-/** Parts of a `-w` format that stand for something else. */
+/** Parts of a `-w` format that are replaced. */
 const FORMAT_PART = /%\{([^{}]*)\}|%%|\\[nrt]/g;
 
 const ESCAPES: Record<string, string> = { "%%": "%", "\\n": "\n", "\\r": "\r", "\\t": "\t" };
@@ -2095,7 +2107,7 @@ export async function readJob(
   };
 }
 
-/** Reads what the request is made of: method, fields, body and credentials. */
+/** Reads the parts of the request: method, fields, body and credentials. */
 async function readRequestOptions(options: Line["options"]) {
   const body = await readBodyOptions(options);
   const upload = options.upload === undefined ? null : await openUpload(options.upload);
@@ -2211,7 +2223,7 @@ async function readData(path: string): Promise<Octets> {
   }
 }
 
-/** Finds what `-T` sends. A file must be readable before anything is connected. */
+/** Makes the upload of `-T`. Checks that the file can be read before the client connects. */
 async function openUpload(path: string): Promise<Upload> {
   if (path === "-") return fileUpload(null, null);
   try {
@@ -2296,7 +2308,7 @@ function withProxyFields(
   return { ...proxy, authorization: field ?? basic };
 }
 
-/** Asks for the password where it is missing and there is a terminal. */
+/** Returns `user:password`. Asks for a missing password at a terminal. */
 function readUser(user: string | undefined): string | null {
   if (user === undefined) return null;
   const asks = !user.includes(":") && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
@@ -2423,7 +2435,7 @@ function formatTimes(times: Record<string, number>): string {
 
 // ---- Command line: the program -----------------------------------------
 
-/** Does what a command line asks for, and returns the exit status. */
+/** Runs the program with a command line, and returns the exit status. */
 export async function main(
   line: Line,
   streams: Streams,
