@@ -51,7 +51,6 @@ import {
   plural,
   print,
   quoteForMessage,
-  readNumber,
   reasonOf,
   refuseTogether,
   run,
@@ -182,26 +181,26 @@ interface Mailbox {
   address: string;
 }
 
-/** Result of a session. */
-export interface Outcome {
+/** Result of a session. Until the session changes it, nothing was sent. */
+export class Outcome {
   /** Exit status. */
-  status: number;
+  status = 0;
   /** What went wrong, in one line; undefined if the session ended as planned. */
   error: string | undefined;
   /** Recipients that the server accepted the message for. */
-  accepted: string[];
+  accepted: string[] = [];
   /** Recipients that the server refused, with its replies. */
-  refused: { address: string; code: number; text: string }[];
+  refused: { address: string; code: number; text: string }[] = [];
   /** Reply to the final dot. */
-  response: string;
+  response = "";
   /** Mechanism of the login, or null. */
-  mechanism: string | null;
+  mechanism: string | null = null;
   /** Keywords and parameters of the reply to EHLO. */
-  offered: string[];
+  offered: string[] = [];
   /** True if the session was inside TLS. */
-  isEncrypted: boolean;
+  isEncrypted = false;
   /** Notes for the user. */
-  notes: string[];
+  notes: string[] = [];
 }
 
 // ---- Numbers -------------------------------------------------------------
@@ -257,7 +256,7 @@ const decoder = new TextDecoder();
  * @param signal Closes the connection at once.
  */
 export async function sendMail(job: Job, trace: Trace, signal: AbortSignal): Promise<Outcome> {
-  const outcome = newOutcome();
+  const outcome = new Outcome();
   const session = new Session(job, trace, signal);
   try {
     await openSession(session);
@@ -275,20 +274,9 @@ export async function sendMail(job: Job, trace: Trace, signal: AbortSignal): Pro
   } finally {
     session.close();
   }
-  return { ...outcome, offered: session.offered, isEncrypted: session.isEncrypted };
-}
-
-/** Returns the outcome of a session that has done nothing yet. */
-function newOutcome(): Outcome {
-  const delivery = { accepted: [], refused: [], response: "", notes: [] };
-  return {
-    status: 0,
-    error: undefined,
-    mechanism: null,
-    offered: [],
-    isEncrypted: false,
-    ...delivery,
-  };
+  outcome.offered = session.offered;
+  outcome.isEncrypted = session.isEncrypted;
+  return outcome;
 }
 
 /** Maps an error of a session to an exit status and one line. Rethrows a bug. */
@@ -990,14 +978,12 @@ async function* base64Lines({ path, size }: Attachment): AsyncGenerator<Uint8Arr
     using file = await openFile(path);
     for (let left = size; left > 0; left -= block.length) {
       const octets = block.subarray(0, left);
-      await readFully(file, octets);
+      await reading(path, readFully(file, octets));
       const { written } = encoder.encodeInto(octets.toBase64(), lines);
       yield lines.subarray(0, breakLines(lines, written));
     }
   } catch (error) {
-    const isRead = error instanceof UsageError; // it names the file
-    const why = isRead ? error.message : `Cannot read ${quoteForMessage(path)}: ${reasonOf(error)}`;
-    throw new ExitError(EXIT.TEMPFAIL, why);
+    throw error instanceof UsageError ? new ExitError(EXIT.TEMPFAIL, error.message) : error;
   }
 }
 
@@ -1036,22 +1022,22 @@ function multipart(subtype: string, parts: BodyPart[][]): BodyPart[] {
   ];
 }
 
-/** Encodes a text as 7bit if possible, else as quoted-printable, or base64 if that is far shorter. */
+/** Makes a part of a text. */
 function textPart(subtype: string, text: string): BodyPart[] {
-  const lines = text.replace(/(?:\r\n|\r|\n)$/, "").split(/\r\n|\r|\n/);
+  const [encoding, encoded] = encodeText(text.replace(/\r\n?$|\n$/, "").split(/\r\n|\r|\n/));
+  const type = `Content-Type: text/${subtype}; charset=utf-8`;
+  return [`${type}\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n`, encoded];
+}
+
+/** Encodes lines as 7bit if possible, else as quoted-printable, or base64 if that is far shorter. */
+function encodeText(lines: string[]): [encoding: string, encoded: string] {
   const whole = lines.map((line) => `${line}\r\n`).join("");
-  let [encoding, encoded] = ["7bit", whole];
-  if (!lines.every(isSafeLine)) {
-    [encoding, encoded] = ["quoted-printable", lines.map(quotedPrintable).join("")];
-    const octets = encoder.encode(whole);
-    if (encoded.length > 1.6 * octets.length) { // Cyrillic, CJK
-      [encoding, encoded] = ["base64", octets.toBase64().replace(/.{1,76}/g, "$&\r\n")];
-    }
-  }
-  return [
-    `Content-Type: text/${subtype}; charset=utf-8\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n`,
-    encoded,
-  ];
+  if (lines.every(isSafeLine)) return ["7bit", whole];
+  const octets = encoder.encode(whole);
+  const quoted = lines.map(quotedPrintable).join("");
+  const isShort = quoted.length <= 1.6 * octets.length; // not so for Cyrillic, CJK
+  if (isShort) return ["quoted-printable", quoted];
+  return ["base64", octets.toBase64().replace(/.{1,76}/g, "$&\r\n")];
 }
 
 /** True for a line that no relay changes: short, ASCII, no final blank, no "." or "From " first. */
@@ -1131,23 +1117,20 @@ function split(text: string, width: (at: number) => number, cost: (piece: string
 
 /** Formats an unstructured field: folded at blanks, or if that is impossible in encoded words. */
 function textField(name: string, text: string, maxLine = PREFERRED_LINE): string {
-  const lines = fold(name, text);
-  const fits = lines.every((line) => line.length <= maxLine);
-  if (fits && isPlain(text) && text === text.trim()) return `${lines.join("\r\n")}\r\n`;
-  return `${name}: ${encodedWords(text, name.length + 2)}\r\n`;
+  const folded = isPlain(text) && text === text.trim() ? fold(name, text, maxLine) : null;
+  return folded ?? `${name}: ${encodedWords(text, name.length + 2)}\r\n`;
 }
 
-/** Folds a field at its blanks (RFC 5322 §2.2.3). */
-function fold(name: string, text: string): string[] {
+/** Folds a field at its blanks (RFC 5322 §2.2.3). Returns null if a line is longer than allowed. */
+function fold(name: string, text: string, maxLine: number): string | null {
   const [first = "", ...words] = ` ${text}`.match(/ +[^ ]*/g) ?? [];
-  let line = `${name}:${first}`;
-  const lines: string[] = [];
+  const lines = [`${name}:${first}`];
   for (const word of words) {
-    const isFull = line.length + word.length > PREFERRED_LINE;
-    if (isFull) lines.push(line);
-    line = isFull ? word : line + word;
+    const line = lines.at(-1) + word;
+    if (line.length > PREFERRED_LINE) lines.push(word);
+    else lines[lines.length - 1] = line;
   }
-  return [...lines, line];
+  return lines.every((line) => line.length <= maxLine) ? `${lines.join("\r\n")}\r\n` : null;
 }
 
 /**
@@ -1189,10 +1172,10 @@ function formatDate(date: Date): string {
   return date.toUTCString().replace("GMT", "+0000");
 }
 
-/** Returns the right side of an identifier (RFC 5322 §3.6.4), fit for a URL as well. */
-function idDomain(address: string): string {
-  return address.slice(address.lastIndexOf("@") + 1).replace(/[^A-Za-z0-9.-]+/g, "-") ||
-    "localhost";
+/** Returns a new `id-left "@" id-right` (RFC 5322 §3.6.4), which may stand in a URL as well. */
+function newId(sender: string): string {
+  const domain = sender.slice(sender.lastIndexOf("@") + 1).replace(/[^A-Za-z0-9.-]+/g, "-");
+  return `${crypto.randomUUID()}@${domain || "localhost"}`;
 }
 
 // ---- Engine: finished messages -------------------------------------------
@@ -1259,14 +1242,13 @@ function normalizeLines(octets: Uint8Array) {
 /** Makes the message to send: without Bcc, with Date and Message-ID (RFC 5322 §3.6.1, §3.6.4). */
 function finishEml({ fields, rest, isEightBit }: Eml, sender: string): Message {
   const kept = fields.filter(({ name }) => name !== "bcc" && name !== "resent-bcc");
-  const [id] = fieldValues(kept, "message-id");
-  const newId = `<${crypto.randomUUID()}@${idDomain(sender)}>`;
-  const hasDate = fieldValues(kept, "date").length > 0;
+  const [date] = fieldValues(kept, "date");
+  const [givenId] = fieldValues(kept, "message-id");
+  const id = givenId ?? `<${newId(sender)}>`;
   const header = kept.map(({ text }) => text).join("") +
-    (hasDate ? "" : `Date: ${formatDate(new Date())}\r\n`) +
-    (id === undefined ? `Message-ID: ${newId}\r\n` : "");
-  const parts = [fromByteString(header), rest];
-  return { ...joinParts(parts, !isAscii(header), isEightBit), id: id ?? newId };
+    (date === undefined ? `Date: ${formatDate(new Date())}\r\n` : "") +
+    (givenId === undefined ? `Message-ID: ${id}\r\n` : "");
+  return { ...joinParts([fromByteString(header), rest], !isAscii(header), isEightBit), id };
 }
 
 /** Returns the values of a field, unfolded and decoded. */
@@ -1412,6 +1394,7 @@ const PROVIDERS: ReadonlyMap<string, string> = new Map([
   ["icloud", "smtp.mail.me.com:587"],
   ["fastmail", "smtp.fastmail.com:465"],
 ]);
+const readPort = wholeNumber(1, 65_535);
 const TLS_MODES = ["starttls", "implicit", "try", "none"] as const;
 // deno-fmt-ignore (a table)
 const MECHANISMS =
@@ -1423,7 +1406,7 @@ export const OPTIONS = {
   server: option("--server NAME", "gmail, office365, outlook, yahoo, icloud, fastmail, or " +
     "HOST[:PORT]; default: SMTP_SERVER", readServer),
   port: option("-p, --port N", `default: ${SUBMISSION_PORT}; ${SUBMISSIONS_PORT} means implicit TLS`,
-    wholeNumber(1, 65_535)),
+    readPort),
   tls: option("--tls MODE", "starttls, implicit, try or none; default: implicit on port " +
     `${SUBMISSIONS_PORT}, otherwise starttls, and then without TLS nothing is sent`, oneOf(...TLS_MODES)),
   ca: option("--ca FILE", "trust this CA too, or exactly this self-signed certificate", text),
@@ -1474,7 +1457,8 @@ export const COMMAND: Command<typeof OPTIONS> = {
     `refused, ${EXIT.INTERRUPTED} Ctrl-C`,
 };
 
-type Line = CommandLine<typeof OPTIONS>;
+/** A command line, read and checked. */
+export type Line = CommandLine<typeof OPTIONS>;
 type OptionName = keyof typeof OPTIONS;
 
 /** Parts of the process that the program uses. Tests replace them. */
@@ -1501,11 +1485,7 @@ export interface Environment {
  * @param times Time limits; a `--timeout` that is given replaces all but that of QUIT.
  * @throws {UsageError} If the command line is wrong; then nothing was connected.
  */
-export async function main(
-  line: CommandLine<typeof OPTIONS>,
-  io: Environment,
-  times: MailTimes = TIMES,
-): Promise<number> {
+export async function main(line: Line, io: Environment, times = TIMES): Promise<number> {
   const { dryRun, verbose, quiet } = line.options;
   try {
     const job = await readJob(line, io, times);
@@ -1521,7 +1501,7 @@ export async function main(
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw new UsageError(describeError(error) ?? "");
     if (!(error instanceof ExitError)) throw error;
-    const outcome = { ...newOutcome(), status: error.status, error: error.message };
+    const outcome = Object.assign(new Outcome(), { status: error.status, error: error.message });
     return report(outcome, null, line, io);
   }
 }
@@ -1532,7 +1512,7 @@ function require(condition: unknown, message: string): asserts condition {
 
 /** Reads and checks everything that the command line names. */
 async function readJob(line: Line, io: Environment, times: MailTimes): Promise<Job> {
-  const { helo, ca, check, timeout, notify } = line.options;
+  const { helo, ca, check, timeout, notify, attach, inline } = line.options;
   refuseTogether(line, "check", "dryRun");
   refuseTogether(line, "body", "bodyFile");
   const stdinOptions = optionsOnStdin(line);
@@ -1540,18 +1520,11 @@ async function readJob(line: Line, io: Environment, times: MailTimes): Promise<J
   require(stdinOptions.length < 2, `Cannot read standard input for ${names}: it can be read once`);
   const server = readServerOptions(line, io);
   const trust = ca === undefined ? null : await readTrustFile(ca, io);
-  const envelope = check ? await checkFiles(line) : await readMail(line, io);
+  if (check) await readAttachments([...attach, ...inline]); // only to check them
+  const mail = check ? { from: "", to: [], message: null } : await readMail(line, io);
   const login = await readLogin(line, server, io); // last, because it may ask
-  const limits = timeout === undefined
-    ? times
-    : { step: timeout, block: timeout, end: timeout, quit: times.quit };
-  return { ...server, trust, helo, times: limits, login, notify, ...envelope };
-}
-
-/** Checks the files that --check does not send: what is given has to be right. */
-async function checkFiles({ options }: Line): Promise<Mail> {
-  await readAttachments([...options.attach, ...options.inline]);
-  return { from: "", to: [], message: null };
+  const limits = timeout && { step: timeout, block: timeout, end: timeout };
+  return { ...server, trust, helo, times: { ...times, ...limits }, login, notify, ...mail };
 }
 
 /** Reads a value that is not an option's, and names it in the error. */
@@ -1572,9 +1545,6 @@ function readVariable<T>(io: Environment, name: string, read: (text: string) => 
 
 // ---- Command line: server and login --------------------------------------
 
-/** Where to connect. */
-type Server = Pick<Job, "hostname" | "port" | "tls">;
-
 /** Reads `HOST[:PORT]`, `[IPv6][:PORT]`, an IPv6 address, or the name of a provider. */
 function readServer(text: string): { hostname: string; port: number | undefined } {
   const name = PROVIDERS.get(text.toLowerCase()) ?? text;
@@ -1584,11 +1554,11 @@ function readServer(text: string): { hostname: string; port: number | undefined 
   const hostname = v6 === undefined ? asciiDomain(host, true) : v6;
   const isAddress = v6 === undefined || isAddressLiteral(`[IPv6:${v6}]`);
   if (!hostname || !isAddress) throw new UsageError("expected a provider, or HOST[:PORT]");
-  const range = { min: 1, max: 65_535, isWhole: true };
-  return { hostname, port: port === undefined ? undefined : readNumber(port, range) };
+  return { hostname, port: port === undefined ? undefined : readPort(port) };
 }
 
-function readServerOptions(line: Line, io: Environment): Server {
+/** Reads where to connect, and when TLS starts: at once on the port for it (RFC 8314 §7.3). */
+function readServerOptions(line: Line, io: Environment): Pick<Job, "hostname" | "port" | "tls"> {
   const { server, port: givenPort, tls, dryRun } = line.options;
   const named = server ?? readVariable(io, "SMTP_SERVER", readServer) ??
     (dryRun ? readServer("localhost") : undefined);
@@ -1608,7 +1578,11 @@ function readUser(line: Line, io: Environment): string | undefined {
 }
 
 /** Reads the credentials; null if there is no login. */
-async function readLogin(line: Line, server: Server, io: Environment): Promise<Login | null> {
+async function readLogin(
+  line: Line,
+  server: Pick<Job, "hostname" | "tls">,
+  io: Environment,
+): Promise<Login | null> {
   const { auth, passwordFile, dryRun } = line.options;
   const user = readUser(line, io);
   require(user || (auth ?? passwordFile) === undefined, "No name to log in: give --user");
@@ -1634,7 +1608,7 @@ async function readPassword(line: Line, user: string, isNeeded: boolean, io: Env
   const { passwordFile } = line.options;
   const stored = passwordFile === undefined
     ? io.env.SMTP_PASSWORD?.replace(/\r?\n$/, "")
-    : decodeLossy(await readOctets(passwordFile, io)).text.split(/\r?\n/)[0];
+    : decoder.decode(await readOctets(passwordFile, io)).split(/\r?\n/)[0];
   if (stored || !isNeeded) return stored || undefined;
   const asked = io.askSecret(`Password for ${escapeText(quoteForMessage(user))}:`);
   const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
@@ -1644,11 +1618,8 @@ async function readPassword(line: Line, user: string, isNeeded: boolean, io: Env
 
 // ---- Command line: the message -------------------------------------------
 
-/** Envelope and message of a job. */
-type Mail = Pick<Job, "from" | "to" | "message">;
-
 /** Reads sender, recipients and message. */
-async function readMail(line: Line, io: Environment): Promise<Mail> {
+async function readMail(line: Line, io: Environment) {
   const { from, to, cc, bcc, eml } = line.options;
   const operands = line.operands.flatMap((word) => readAs("recipient", word, readRecipients));
   const recipients = [...to, ...cc, ...bcc].flat().concat(operands);
@@ -1713,38 +1684,33 @@ function readNotify(text: string): string {
 /** Composes a message of the options. */
 async function composeMessage(line: Line, from: Mailbox, io: Environment): Promise<Message> {
   const { attach, inline, htmlFile } = line.options;
-  const domain = idDomain(from.address);
-  const id = headerValue(line, "message-id") ?? `<${crypto.randomUUID()}@${domain}>`;
+  const id = headerValue(line, "message-id") ?? `<${newId(from.address)}>`;
   const header = composeHeader(line, from, id);
   const attachments = await readAttachments(attach);
-  const pictures = (await readAttachments(inline)).map((file) => ({
-    file,
-    id: `${crypto.randomUUID()}@${domain}`,
-  }));
-  const html = htmlFile === undefined ? undefined : await readText(htmlFile, line, io);
+  const files = await readAttachments(inline);
+  const pictures = files.map((file) => ({ file, id: newId(from.address) }));
+  const html = htmlFile === undefined ? "" : await readText(htmlFile, line, io);
+  const linked = linkPictures(html, pictures);
   const text = await readBody(line, io);
   const plain = text === null ? [] : textPart("plain", text);
   const related = pictures.map(({ file, id }) => filePart(file, id));
-  const linked = linkPictures(html ?? "", pictures);
-  if (html !== undefined) related.unshift(textPart("html", linked));
+  if (htmlFile !== undefined) related.unshift(textPart("html", linked));
   const others = attachments.map((file) => filePart(file));
   return { ...buildMessage(header, plain, related, others), id };
 }
 
-/**
- * Rewrites `cid:NAME` in HTML to the Content-ID of each picture. An identifier has to be unique in
- * the world (RFC 2045 §7): a mail reader may otherwise show the picture of another message.
- */
+/** Rewrites `cid:NAME` in HTML to the Content-ID of each picture, which is unique (RFC 2045 §7). */
 function linkPictures(html: string, pictures: { file: Attachment; id: string }[]): string {
   const ids = new Map<string, string>();
   for (const { file: { name }, id } of pictures) {
-    const isTwice = ids.has(name);
+    require(
+      !ids.has(name),
+      `Cannot use --inline ${quoteForMessage(name)}: two files have this name`,
+    );
     for (const spelling of [encodeURI(name), encodeURIComponent(name), htmlEscape(name), name]) {
       ids.set(spelling, id);
     }
-    require(!isTwice, `Cannot use --inline ${quoteForMessage(name)}: two files have this name`);
   }
-  if (ids.size === 0) return html;
   const longestFirst = [...ids.keys()].sort((a, b) => b.length - a.length).map(RegExp.escape);
   const link = new RegExp(
     `(?<=\\bcid:)(?:${longestFirst.join("|")})(?=["'\\s<>),;\\\\]|&quot;|$)`,
@@ -1752,9 +1718,9 @@ function linkPictures(html: string, pictures: { file: Attachment; id: string }[]
   );
   const used = new Set<string>();
   const linked = html.replace(link, (spelling) => {
-    const id = ids.get(spelling);
-    if (id !== undefined) used.add(id);
-    return id ?? spelling;
+    const id = ids.get(spelling) ?? spelling;
+    used.add(id);
+    return id;
   });
   for (const { file: { name }, id } of pictures) {
     const expected = `expected a file that the HTML shows as cid:${name}`;
@@ -1850,9 +1816,8 @@ function readHeaderField(text: string): HeaderField {
 function formatHeaderField(name: string, value: string): string {
   if (ADDRESS_FIELD.test(name)) return mailboxField(name, readRecipients(value));
   if (!STRUCTURED_FIELD.test(name)) return textField(name, value, MAX_LINE);
-  const lines = fold(name, value);
-  const fits = lines.every((line) => line.length <= MAX_LINE);
-  if (fits && /^[ -~]*$/.test(value)) return `${lines.join("\r\n")}\r\n`;
+  const folded = /^[ -~]*$/.test(value) ? fold(name, value, MAX_LINE) : null;
+  if (folded !== null) return folded;
   throw new UsageError(`expected printable ASCII in this field, in lines of ${MAX_LINE} octets`);
 }
 
@@ -1908,29 +1873,21 @@ async function readOctets(path: string, { stdin }: Environment): Promise<Uint8Ar
   return await reading(path, result);
 }
 
-/** Reads a text. What is not UTF-8 is replaced, with a note: a report of cron has to arrive. */
+/** Reads a text. Octets that are not UTF-8 are replaced, with a note, so that the mail is sent. */
 async function readText(path: string, line: Line, io: Environment): Promise<string> {
-  const { text, isComplete } = decodeLossy(await readOctets(path, io));
-  const name = path === "-" ? "standard input" : quoteForMessage(path);
-  if (!isComplete && !line.options.quiet) {
-    io.say(escapeText(`note: ${name} is not UTF-8; what cannot be read is sent as U+FFFD`));
-  }
-  return text;
-}
-
-/** Decodes UTF-8, with U+FFFD for what is not. */
-function decodeLossy(octets: Uint8Array): { text: string; isComplete: boolean } {
+  const octets = await readOctets(path, io);
   try {
-    return { text: new TextDecoder("utf-8", { fatal: true }).decode(octets), isComplete: true };
+    return new TextDecoder("utf-8", { fatal: true }).decode(octets);
   } catch {
-    return { text: new TextDecoder().decode(octets), isComplete: false };
+    const note = `note: ${describeFile(path)} is not UTF-8; what cannot be read is sent as U+FFFD`;
+    if (!line.options.quiet) io.say(escapeText(note));
+    return decoder.decode(octets);
   }
 }
 
 async function readTrustFile(path: string, io: Environment): Promise<Trust> {
-  const trust = readTrust(decodeLossy(await readOctets(path, io)).text);
-  const expected = `Cannot use --ca ${quoteForMessage(path)}: expected certificates in PEM`;
-  require(trust, expected);
+  const trust = readTrust(decoder.decode(await readOctets(path, io)));
+  require(trust, `Cannot use --ca ${quoteForMessage(path)}: expected certificates in PEM`);
   return trust;
 }
 
@@ -1940,9 +1897,12 @@ async function reading<T>(path: string, result: Promise<T>): Promise<T> {
     return await result;
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
-    const name = path === "-" ? "standard input" : quoteForMessage(path);
-    throw new UsageError(`Cannot read ${name}: ${reasonOf(error)}`);
+    throw new UsageError(`Cannot read ${describeFile(path)}: ${reasonOf(error)}`);
   }
+}
+
+function describeFile(path: string): string {
+  return path === "-" ? "standard input" : quoteForMessage(path);
 }
 
 // ---- Command line: the result --------------------------------------------
