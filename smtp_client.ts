@@ -7,13 +7,13 @@
  *   -u me@gmail.com -t bob@example.org -s Hello -m "See the picture" -a photo.png
  * ```
  *
- * The session is that of RFC 5321, with STARTTLS (RFC 3207), AUTH (RFC 4954), PIPELINING (RFC 2920),
- * SIZE (RFC 1870), SMTPUTF8 (RFC 6531) and DSN (RFC 3461). The message is that of RFC 5322 and MIME
- * (RFC 2045 to 2047). The file follows the session from the greeting to QUIT, then the login, the
- * message and the command line. Left out, because the submission server does it: MX look-up, DKIM,
- * a queue.
+ * It speaks SMTP (RFC 5321) with STARTTLS (RFC 3207), AUTH (RFC 4954), PIPELINING (RFC 2920), SIZE
+ * (RFC 1870), SMTPUTF8 (RFC 6531) and DSN (RFC 3461), and writes messages of RFC 5322 with MIME
+ * (RFC 2045 to 2047). The file follows the conversation: greeting, TLS and EHLO; login; mail
+ * transaction; commands and replies. Then come the message and the command line. Left out, because
+ * the submission server does it: MX look-up, DKIM, a queue.
  *
- * The engine is {@linkcode sendMail}; without a message it logs in and lists what is offered:
+ * The engine is {@linkcode sendMail}. Without a message it logs in and lists the extensions:
  *
  * ```ts
  * import { assertEquals } from "jsr:@std/assert@^1.0.19";
@@ -95,7 +95,7 @@ export interface Job {
   tls: "starttls" | "implicit" | "try" | "none";
   /** Certificates to trust besides the default roots. */
   trust: Trust | null;
-  /** Name for EHLO; without one it is the address of this machine. */
+  /** Name for EHLO. Default: the address of this machine. */
   helo: string | undefined;
   /** Time limits. */
   times: MailTimes;
@@ -115,7 +115,7 @@ export interface Job {
 export interface MailTimes {
   /** For connecting, the TLS handshake, and each reply. */
   step: number;
-  /** For a part of the message to leave (RFC 5321 §4.5.3.2.5). */
+  /** For sending a part of the message (RFC 5321 §4.5.3.2.5). */
   block: number;
   /** For the reply to the final dot (RFC 5321 §4.5.3.2.6). */
   end: number;
@@ -124,8 +124,8 @@ export interface MailTimes {
 }
 
 /**
- * Default time limits. A receiver of 20 kB/s that never stops takes minutes to make room in a send
- * buffer of 4 MB, hence `block`. Giving up early at the end means sending twice, hence `end`.
+ * Default time limits. `block` is long because a receiver of 20 kB/s needs minutes to empty a send
+ * buffer of 4 MB. `end` is long because a client that gives up too early sends the mail twice.
  */
 export const TIMES: MailTimes = { step: 60_000, block: 300_000, end: 600_000, quit: 2000 };
 
@@ -141,7 +141,7 @@ export interface Login {
   mechanism: string | undefined;
 }
 
-/** A reply (RFC 5321 §4.2). Its first digit: 2 yes, 3 continue, 4 not now, 5 no. */
+/** A reply (RFC 5321 §4.2.1): 2yz success, 3yz continue, 4yz temporary, 5yz permanent failure. */
 interface Reply {
   code: number;
   /** Texts of the lines, as byte strings. */
@@ -154,7 +154,7 @@ interface Reply {
 export interface Message {
   /** Value of Message-ID. */
   id?: string | undefined;
-  /** Size (octets) with every CRLF and without dot-stuffing, as SIZE has it (RFC 1870 §5). */
+  /** Size (octets) as SIZE counts it: with each CRLF, without dot-stuffing (RFC 1870 §5). */
   size: number;
   /** True if the header is not ASCII, so that the message needs SMTPUTF8. */
   isInternational: boolean;
@@ -205,7 +205,7 @@ export class Outcome {
 
 // ---- Numbers -------------------------------------------------------------
 
-/** Exit statuses: the numbers of sysexits.h where it has the case. */
+/** Exit statuses, by the names and numbers of sysexits.h where it has one. */
 const EXIT = {
   DATAERR: 65,
   PARTIAL: 67,
@@ -225,7 +225,7 @@ const MAX_REPLY_LINE = 65_536;
 /** Maximum size of a reply: lines, and octets. */
 const MAX_REPLY_LINES = 512;
 const MAX_REPLY = 1 << 20;
-/** Maximum length of an AUTH line with its CRLF (octets). A longer response follows the 334. */
+/** Maximum length of an AUTH line with its CRLF (octets). A longer response is sent after a 334. */
 const MAX_AUTH_LINE = 512;
 /** Maximum length of a line of a message without its CRLF (octets, RFC 5322 §2.1.1). */
 const MAX_LINE = 998;
@@ -233,14 +233,14 @@ const MAX_LINE = 998;
 const PREFERRED_LINE = 78;
 /** Maximum length of a line with an encoded word, or of base64 (RFC 2047 §2, RFC 2045 §6.8). */
 const MAX_CODED_LINE = 76;
-/** Number of commands in a pipelined group. Their replies fit any buffer (RFC 2920 §3.1). */
+/** Number of commands sent at once. Their replies fit in any receive buffer (RFC 2920 §3.1). */
 const GROUP_SIZE = 50;
-/** Iterations of PBKDF2 (RFC 7677 §4). A server could keep the client busy with more. */
+/** Iterations of PBKDF2 (RFC 7677 §4). More would keep the client busy for seconds. */
 const MIN_ITERATIONS = 4096;
 const MAX_ITERATIONS = 1_000_000;
 /** Maximum length of a reply where it is shown (chars). */
 const MAX_SHOWN = 1000;
-/** Number of octets of a file read at once: whole lines of base64. */
+/** Size of a read from a file (octets). It fills whole lines of base64. */
 const READ_SIZE = 57 * 4096;
 
 const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
@@ -425,10 +425,8 @@ async function logIn(session: Session, login: Login): Promise<string> {
 }
 
 /** Runs one mechanism, challenge by challenge (RFC 4954 §4). */
-async function authenticate(
-  session: Session,
-  { name, steps, isClientFirst, isMutual, proofStep }: Mechanism,
-): Promise<{ reply: Reply; isProofSent: boolean }> {
+async function authenticate(session: Session, mechanism: Mechanism) {
+  const { name, steps, isClientFirst, isMutual, proofStep } = mechanism;
   const initial = isClientFirst ? ` ${encodeSecret(session, await steps[0]?.("") ?? "")}` : "";
   const fits = initial !== "" && `AUTH ${name}${initial}\r\n`.length <= MAX_AUTH_LINE;
   let step = fits ? 1 : 0;
@@ -437,7 +435,7 @@ async function authenticate(
       ? session.command(`AUTH ${name}${initial}`, `AUTH ${name} [credentials]`)
       : session.command(`AUTH ${name}`));
   while (reply.code === 334) {
-    const response = await respond(session, name, steps[step++], reply);
+    const response = await respond(session, mechanism, step++, reply.lines.join(""));
     reply = await session.command(response, response && "[credentials]");
   }
   if (reply.code === 235 && isMutual && step < steps.length) {
@@ -447,15 +445,11 @@ async function authenticate(
 }
 
 /** Answers a challenge. If that is impossible, cancels the exchange with "*". */
-async function respond(
-  session: Session,
-  name: string,
-  answer: Mechanism["steps"][number] | undefined,
-  challenge: Reply,
-): Promise<string> {
+async function respond(session: Session, mechanism: Mechanism, step: number, challenge: string) {
+  const { name, steps: { [step]: answer } } = mechanism;
   try {
     if (!answer) throw authError("the server asks for more than the mechanism has");
-    return encodeSecret(session, await answer(challenge.lines.join("")));
+    return encodeSecret(session, await answer(challenge));
   } catch (error) {
     if (!(error instanceof ExitError)) throw error;
     await session.command("*");
@@ -475,17 +469,17 @@ interface Mechanism {
   name: string;
   /** True if the first response may go on the AUTH line. */
   isClientFirst: boolean;
-  /** True if the server proves itself as well, so that no step may be left out. */
+  /** True if the server has to prove itself too: a 235 before the last step is an error. */
   isMutual?: boolean;
   /** Index of the first step whose response contains or proves a secret. */
   proofStep: number;
   /** Responses to the challenges; a step that throws cancels the exchange. */
   steps: ((challenge: string) => string | Promise<string>)[];
-  /** Reason of a refusal that came as a challenge. */
+  /** Returns the reason of a refusal, which the server sent as a challenge. */
   reason?: () => string;
 }
 
-/** Returns the mechanisms that the credentials are good for, the best first. */
+/** Returns the mechanisms that can use the credentials, the best first. */
 function mechanisms({ user, password, token, mechanism }: Login, job: Job): Mechanism[] {
   const all: Mechanism[] = [];
   if (token !== undefined) {
@@ -505,10 +499,7 @@ function mechanisms({ user, password, token, mechanism }: Login, job: Job): Mech
   return mechanism === undefined ? all : all.filter(({ name }) => name === mechanism);
 }
 
-/**
- * Makes a mechanism that sends a token. The server sends the reason of a refusal as a challenge,
- * and waits for `acknowledgement` before it refuses.
- */
+/** Sends a token. The server sends the reason of a refusal, and refuses after `acknowledgement`. */
 function oauth(name: string, response: string, acknowledgement: string): Mechanism {
   let reason = "";
   const readReason = (challenge: string) => {
@@ -532,7 +523,7 @@ function cramMd5(user: string, password: string): Mechanism {
 /** `server-first-message` without a mandatory extension (RFC 5802 §7). */
 const SERVER_FIRST = /^r=([!-+\--~]+),s=([A-Za-z0-9+/=]+),i=(\d{1,9})(?:,|$)/;
 
-/** SCRAM-SHA-256 (RFC 5802 §3, RFC 7677): the password stays here, and the server proves itself. */
+/** SCRAM-SHA-256 (RFC 5802 §3, RFC 7677): both prove that they know the password; none sends it. */
 function scram(user: string, password: string): Mechanism {
   const clientNonce = crypto.getRandomValues(new Uint8Array(18)).toBase64();
   const clientFirst = `n=${saslName(user)},r=${clientNonce}`;
@@ -624,12 +615,8 @@ async function sendMessage(session: Session, message: Message, outcome: Outcome)
   outcome.accepted = accepted;
 }
 
-/** Sends MAIL and RCPT, in groups if the server offers PIPELINING. Returns the accepted recipients. */
-async function sendEnvelope(
-  session: Session,
-  message: Message,
-  { refused, notes }: Outcome,
-): Promise<string[]> {
+/** Sends MAIL and RCPT, in groups with PIPELINING. Returns the accepted recipients. */
+async function sendEnvelope(session: Session, message: Message, { refused, notes }: Outcome) {
   const { from, to } = session.job;
   const notify = notifyParameter(session, notes);
   const mail = `MAIL FROM:<${from}>${mailParameters(session, message)}`;
@@ -663,7 +650,8 @@ function mailParameters({ job, extensions }: Session, message: Message): string 
   if (isUtf8 && !extensions.has("SMTPUTF8")) {
     throw cannotSend("an address or a field is not ASCII, and the server offers no SMTPUTF8");
   }
-  if (isEightBit && !extensions.has("8BITMIME") && !isUtf8) { // SMTPUTF8 includes it (RFC 6531 §3.1)
+  // SMTPUTF8 includes 8BITMIME (RFC 6531 §3.1).
+  if (isEightBit && !extensions.has("8BITMIME") && !isUtf8) {
     throw cannotSend("it has 8-bit octets, and the server offers no 8BITMIME");
   }
   let parameters = "";
@@ -703,11 +691,8 @@ async function sendData(session: Session, message: Message): Promise<Reply> {
 }
 
 /** Writes the octets of a message. Returns false if a reply or an error came before their end. */
-async function writeMessage(
-  { wire, job }: Session,
-  message: Message,
-  reading: Promise<Reply>,
-): Promise<boolean> {
+async function writeMessage(session: Session, message: Message, reading: Promise<Reply>) {
+  const { wire, job } = session;
   let isAnswered = false;
   const answered = reading.catch(() => {}).then(() => {
     isAnswered = true;
@@ -726,7 +711,7 @@ async function writeMessage(
   return !isAnswered;
 }
 
-/** Doubles each dot that begins a line: alone it would end the message (RFC 5321 §4.5.2). */
+/** Doubles each dot at the start of a line: a line of one dot ends the message (RFC 5321 §4.5.2). */
 async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let last = LF; // the last octet of the chunk before
   for await (const chunk of chunks) {
@@ -937,20 +922,15 @@ function replyError(step: string, { code, text }: Reply, status = EXIT.UNAVAILAB
 // ---- Engine: the message -------------------------------------------------
 
 /** Builds a message: header, then mixed(alternative(plain, related(html, inline)), attachments). */
-function buildMessage(
-  header: string,
-  plain: BodyPart[],
-  html: BodyPart[][],
-  attachments: BodyPart[][],
-): Message {
+function buildMessage(header: string, plain: BodyPart[], html: BodyPart[][], files: BodyPart[][]) {
   const related = multipart('related; type="text/html"', html);
   const text = multipart("alternative", [plain, related]);
   const isInternational = !isAscii(header); // then there are 8-bit octets; the body has none
-  const parts = [header, ...multipart("mixed", [text, ...attachments])];
+  const parts = [header, ...multipart("mixed", [text, ...files])];
   return joinParts(parts, isInternational, isInternational);
 }
 
-/** Makes a message of its parts. The size is known before an attachment is read. */
+/** Makes a message of its parts. Computes its size without reading the attachments. */
 function joinParts(parts: BodyPart[], isInternational: boolean, isEightBit: boolean): Message {
   const ready = parts.map((part) => typeof part === "string" ? encoder.encode(part) : part);
   const size = ready.reduce((sum, part) => sum + encodedSize(part), 0);
@@ -967,10 +947,7 @@ function encodedSize(part: Uint8Array | Attachment): number {
   return chars + 2 * Math.ceil(chars / MAX_CODED_LINE);
 }
 
-/**
- * Reads a file as lines of base64, as many octets as it had when the job was read. It is opened only
- * now: there may be more attachments than file descriptors.
- */
+/** Reads a file as base64. Opens it only now: there may be more attachments than descriptors. */
 async function* base64Lines({ path, size }: Attachment): AsyncGenerator<Uint8Array> {
   const block = new Uint8Array(Math.min(READ_SIZE, size));
   const lines = new Uint8Array(2 * block.length + 4);
@@ -996,7 +973,7 @@ async function readFully(file: Deno.FsFile, target: Uint8Array): Promise<void> {
   }
 }
 
-/** Breaks base64 into lines, in place, and returns the new length. Three times as fast as a regex. */
+/** Breaks base64 into lines in place. Returns the new length. Three times as fast as a regex. */
 function breakLines(octets: Uint8Array, length: number): number {
   const count = Math.ceil(length / MAX_CODED_LINE);
   for (let line = count - 1; line >= 0; line--) { // from the last one, so that none is overwritten
@@ -1029,7 +1006,7 @@ function textPart(subtype: string, text: string): BodyPart[] {
   return [`${type}\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n`, encoded];
 }
 
-/** Encodes lines as 7bit if possible, else as quoted-printable, or base64 if that is far shorter. */
+/** Encodes lines as 7bit if possible, otherwise as quoted-printable or the far shorter base64. */
 function encodeText(lines: string[]): [encoding: string, encoded: string] {
   const whole = lines.map((line) => `${line}\r\n`).join("");
   if (lines.every(isSafeLine)) return ["7bit", whole];
@@ -1040,12 +1017,12 @@ function encodeText(lines: string[]): [encoding: string, encoded: string] {
   return ["base64", octets.toBase64().replace(/.{1,76}/g, "$&\r\n")];
 }
 
-/** True for a line that no relay changes: short, ASCII, no final blank, no "." or "From " first. */
+/** True for a line that no relay changes: short ASCII, no final blank, no "." or "From " first. */
 function isSafeLine(line: string): boolean {
   return /^(?!\.|From )[\t -~]{0,78}$(?<![\t ])/.test(line);
 }
 
-/** Encodes a line as quoted-printable (RFC 2045 §6.7), and what relays change at its start. */
+/** Encodes a line as quoted-printable (RFC 2045 §6.7), and a first "." or "From ", too. */
 function quotedPrintable(line: string): string {
   const encode = (chars: string) => hex(chars, "=");
   const encoded = line.replace(/[^\t -<>-~]+|[\t ]$/gu, encode); // a final blank would get lost
@@ -1058,11 +1035,7 @@ function hex(text: string, mark: string): string {
   return encoder.encode(text).toHex().toUpperCase().replace(/../g, `${mark}$&`);
 }
 
-/**
- * Makes a part of a file. Text goes as base64, too: line ends have to arrive as they are.
- *
- * @param contentId Content-ID of a file that the HTML shows.
- */
+/** Makes a part of a file, which has a Content-ID if the HTML shows it. Base64 keeps line ends. */
 function filePart(file: Attachment, contentId?: string): BodyPart[] {
   const disposition = contentId === undefined ? "attachment" : "inline";
   return [
@@ -1133,11 +1106,7 @@ function fold(name: string, text: string, maxLine: number): string | null {
   return lines.every((line) => line.length <= maxLine) ? `${lines.join("\r\n")}\r\n` : null;
 }
 
-/**
- * Encodes a text as encoded words, one a line (RFC 2047 §2).
- *
- * @param before Number of chars before the first word on its line.
- */
+/** Encodes a text as encoded words, one a line, the first one in column `before` (RFC 2047 §2). */
 function encodedWords(text: string, before: number): string {
   const q = (piece: string) =>
     piece.replace(/[^A-Za-z0-9!*+/ -]+/g, (chars) => hex(chars, "=")).replaceAll(" ", "_");
@@ -1186,7 +1155,7 @@ interface RawField {
   text: string;
 }
 
-/** A finished message, taken apart. */
+/** A finished message, parsed. */
 interface Eml {
   fields: RawField[];
   /** The empty line and the body. */
@@ -1194,7 +1163,7 @@ interface Eml {
   isEightBit: boolean;
 }
 
-/** Reads a finished message, drops a byte order mark and a line "From " of an mbox. */
+/** Parses a finished message. Drops a byte order mark, and the first line "From " of an mbox. */
 function parseEml(octets: Uint8Array): Eml {
   const hasMark = octets[0] === 0xef && octets[1] === 0xbb && octets[2] === 0xbf;
   const { lines, headerSize, isEightBit } = normalizeLines(octets.subarray(hasMark ? 3 : 0));
@@ -1213,7 +1182,7 @@ function parseEml(octets: Uint8Array): Eml {
 
 /** Lines "From sender date" of an mbox. "From : ann" is a field. */
 const MBOX_LINES = /^(?:>?From (?![\t ]*:).*\r\n)+/;
-/** `field-name ":"`, with the blanks that obsolete messages have before the colon (RFC 5322 §4.5). */
+/** `field-name ":"`, with the blanks before the colon of obsolete messages (RFC 5322 §4.5). */
 const FIELD_NAME = /^([!-9;-~]+)[\t ]*:/;
 
 /** Makes each line end a CRLF (RFC 5321 §2.3.8), and finds the end of the header. */
@@ -1239,7 +1208,7 @@ function normalizeLines(octets: Uint8Array) {
   return { lines: lines.subarray(0, length), headerSize, isEightBit: bits > 0x7f };
 }
 
-/** Makes the message to send: without Bcc, with Date and Message-ID (RFC 5322 §3.6.1, §3.6.4). */
+/** Makes the message to send. Drops Bcc, adds a missing Date and Message-ID (RFC 5322 §3.6). */
 function finishEml({ fields, rest, isEightBit }: Eml, sender: string): Message {
   const kept = fields.filter(({ name }) => name !== "bcc" && name !== "resent-bcc");
   const [date] = fieldValues(kept, "date");
@@ -1272,7 +1241,7 @@ function mailboxesIn(fields: RawField[], names: string[]): Mailbox[] {
   );
 }
 
-/** True if the message was resent: then its Resent fields are preferred (RFC 5322 §3.6.6). */
+/** True if the message was resent. Its Resent fields then have the envelope (RFC 5322 §3.6.6). */
 function isResent(fields: RawField[]): boolean {
   return fields.some(({ name }) => /^resent-(?:to|cc|bcc)$/.test(name));
 }
@@ -1299,7 +1268,7 @@ const DOT_STRING = new RegExp(`^${ATOM}(\\.${ATOM})*$`, "u");
 /** `Quoted-string = DQUOTE *QcontentSMTP DQUOTE` (RFC 5321 §4.1.2). */
 const QUOTED_STRING = /^"(?:[^"\\]|\\[ -~])*"$/u;
 
-/** Tokens of a list of addresses (RFC 5322 §3.4); an unfinished one is an error. */
+/** Tokens of a list of addresses (RFC 5322 §3.4). */
 const QUOTED = String.raw`"(?:[^"\\]|\\.)*"`;
 const COMMENT = String.raw`\((?:[^()\\]|\\.)*\)`;
 const ANGLE = `<(?:${QUOTED}|[^<>"])*>`;
@@ -1310,11 +1279,8 @@ const TOKENS = new RegExp(
 );
 
 /**
- * Reads `address-list` (RFC 5322 §3.4): `addr` and `Name <addr>`, separated by commas. Empty
- * members are allowed (§4.4).
- *
- * @param hasGroups True for a field of a message, which may have groups (`name: a, b;`).
- * @throws {UsageError} With what was expected.
+ * Reads `address-list` (RFC 5322 §3.4): `addr` and `Name <addr>`, separated by commas. Members may
+ * be empty (§4.4). A field of a message may have groups: `name: a, b;`.
  */
 function readAddresses(text: string, { hasGroups = false } = {}): Mailbox[] {
   const tokens = text.match(TOKENS) ?? [];
@@ -1370,8 +1336,7 @@ function isAddressLiteral(text: string): boolean {
 
 /**
  * Returns a domain with A-labels for what is not ASCII (RFC 5891), or null if it is not a domain.
- *
- * @param isHost True for the name of a server, which may have underscores and a final dot.
+ * The name of a host may have underscores and a final dot.
  */
 function asciiDomain(domain: string, isHost = false): string | null {
   // Refuses what would end the host of a URL. Joiners are letters of some scripts (RFC 5892 §A).
@@ -1480,12 +1445,16 @@ export interface Environment {
 }
 
 /**
- * Does what a command line says, and returns the exit status.
+ * Runs a command line, and returns the exit status.
  *
- * @param times Time limits; a `--timeout` that is given replaces all but that of QUIT.
+ * @param times Time limits. `--timeout` replaces them except that of QUIT.
  * @throws {UsageError} If the command line is wrong; then nothing was connected.
  */
-export async function main(line: Line, io: Environment, times = TIMES): Promise<number> {
+export async function main(
+  line: Line,
+  io: Environment,
+  times: MailTimes = TIMES,
+): Promise<number> {
   const { dryRun, verbose, quiet } = line.options;
   try {
     const job = await readJob(line, io, times);
@@ -1527,7 +1496,7 @@ async function readJob(line: Line, io: Environment, times: MailTimes): Promise<J
   return { ...server, trust, helo, times: { ...times, ...limits }, login, notify, ...mail };
 }
 
-/** Reads a value that is not an option's, and names it in the error. */
+/** Reads an operand or a variable. An error names it. */
 function readAs<T>(name: string, text: string, read: (text: string) => T): T {
   try {
     return read(text);
@@ -1557,8 +1526,11 @@ function readServer(text: string): { hostname: string; port: number | undefined 
   return { hostname, port: port === undefined ? undefined : readPort(port) };
 }
 
-/** Reads where to connect, and when TLS starts: at once on the port for it (RFC 8314 §7.3). */
-function readServerOptions(line: Line, io: Environment): Pick<Job, "hostname" | "port" | "tls"> {
+/** Where to connect, and when TLS starts. */
+type Server = Pick<Job, "hostname" | "port" | "tls">;
+
+/** Reads where to connect. On the port for implicit TLS it is the default (RFC 8314 §7.3). */
+function readServerOptions(line: Line, io: Environment): Server {
   const { server, port: givenPort, tls, dryRun } = line.options;
   const named = server ?? readVariable(io, "SMTP_SERVER", readServer) ??
     (dryRun ? readServer("localhost") : undefined);
@@ -1578,11 +1550,7 @@ function readUser(line: Line, io: Environment): string | undefined {
 }
 
 /** Reads the credentials; null if there is no login. */
-async function readLogin(
-  line: Line,
-  server: Pick<Job, "hostname" | "tls">,
-  io: Environment,
-): Promise<Login | null> {
+async function readLogin(line: Line, server: Server, io: Environment): Promise<Login | null> {
   const { auth, passwordFile, dryRun } = line.options;
   const user = readUser(line, io);
   require(user || (auth ?? passwordFile) === undefined, "No name to log in: give --user");
@@ -1633,12 +1601,12 @@ async function readMail(line: Line, io: Environment) {
   return { from: sender.address, to: unique(recipients), message };
 }
 
-/** Options that compose a message, and so exclude a finished one. */
+/** Options that compose a message. They exclude --eml. */
 // deno-fmt-ignore (a table)
 const COMPOSING: OptionName[] =
   ["subject", "body", "bodyFile", "htmlFile", "attach", "inline", "header", "replyTo"];
 
-/** Reads a finished message. Its header has the envelope that the command line lacks. */
+/** Reads a finished message. Without --from or recipients, its header has them. */
 async function readEml(path: string, recipients: Mailbox[], line: Line, io: Environment) {
   for (const name of COMPOSING) refuseTogether(line, "eml", name);
   const eml = parseEml(await readOctets(path, io));
@@ -1651,12 +1619,9 @@ async function readEml(path: string, recipients: Mailbox[], line: Line, io: Envi
 
 /** Returns each address once. The case of a domain does not matter. */
 function unique(mailboxes: Mailbox[]): string[] {
-  const once = new Map<string, string>();
-  for (const { address } of mailboxes) {
-    const key = address.replace(/[^@]*$/, (domain) => domain.toLowerCase());
-    once.set(key, once.get(key) ?? address);
-  }
-  return [...once.values()];
+  const key = (address: string) => address.replace(/[^@]*$/, (domain) => domain.toLowerCase());
+  const groups = Map.groupBy(mailboxes.map(({ address }) => address), key);
+  return [...groups.values()].flatMap((same) => same.slice(0, 1));
 }
 
 function readSender(text: string): Mailbox {
@@ -1681,7 +1646,7 @@ function readNotify(text: string): string {
   return [...new Set(words)].join(",");
 }
 
-/** Composes a message of the options. */
+/** Composes a message from the options. */
 async function composeMessage(line: Line, from: Mailbox, io: Environment): Promise<Message> {
   const { attach, inline, htmlFile } = line.options;
   const id = headerValue(line, "message-id") ?? `<${newId(from.address)}>`;
@@ -1794,7 +1759,7 @@ const MESSAGE_ID = /^<[!-;=?-~]+@[!-;=?-~]+>$/;
 /** `date-time` (RFC 5322 §3.3). */
 const DATE_TIME = /^(?:\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d(?::\d\d)? (?:[+-]\d{4}|GMT|UT)$/;
 
-/** Reads a field of -H, and formats it as its kind demands. */
+/** Reads and formats a field of -H. */
 function readHeaderField(text: string): HeaderField {
   const [, name = "", raw = ""] = /^([^:]+):(.*)$/s.exec(text) ?? [];
   const value = raw.replaceAll("\t", " ").trim();
@@ -1830,7 +1795,7 @@ async function openFile(path: string): Promise<Deno.FsFile> {
   return await reading(path, Deno.open(path));
 }
 
-/** Reads size and type of the files to attach, one at a time: each takes a descriptor. */
+/** Reads size and type of the files to attach, one at a time, to use one file descriptor. */
 async function readAttachments(paths: readonly string[]): Promise<Attachment[]> {
   const attachments: Attachment[] = [];
   for (const path of paths) {
@@ -1844,15 +1809,11 @@ async function readAttachments(paths: readonly string[]): Promise<Attachment[]> 
   return attachments;
 }
 
-/** True if a file is UTF-8 to its end. */
+/** True if a file is UTF-8 to its end. Closes the file. */
 async function isUtf8(file: Deno.FsFile): Promise<boolean> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  const block = new Uint8Array(65_536);
+  const decoding = file.readable.pipeThrough(new TextDecoderStream("utf-8", { fatal: true }));
   try {
-    for (let count = await file.read(block); count !== null; count = await file.read(block)) {
-      decoder.decode(block.subarray(0, count), { stream: true });
-    }
-    decoder.decode();
+    await decoding.pipeTo(new WritableStream());
     return true;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
@@ -1891,7 +1852,7 @@ async function readTrustFile(path: string, io: Environment): Promise<Trust> {
   return trust;
 }
 
-/** Waits for a file. A failure is a usage error of one line. */
+/** Awaits an operation on a file. Turns a failure into a usage error. */
 async function reading<T>(path: string, result: Promise<T>): Promise<T> {
   try {
     return await result;
@@ -1907,7 +1868,7 @@ function describeFile(path: string): string {
 
 // ---- Command line: the result --------------------------------------------
 
-/** What common failures mean, and what to do; the first that matches counts. */
+/** Advice on common failures. The first match counts. */
 // deno-fmt-ignore (a table)
 const ADVICE: [sign: RegExp, advice: string][] = [
   [/534[ -]5\.7\.9|InvalidSecondFactor/, "Use an app password, or a token: SMTP_TOKEN, --auth xoauth2"],
@@ -1937,7 +1898,7 @@ const ADVICE: [sign: RegExp, advice: string][] = [
   [/Cannot connect to/, "Check --server and --port: 587 or 465; many networks block 25"],
 ];
 
-/** Prints the result: one line, advice if there is some, and JSON if asked for. */
+/** Prints the result: one line, advice, and with --json an object. */
 function report(outcome: Outcome, job: Job | null, { options }: Line, io: Environment): number {
   const { status, notes } = outcome;
   const line = outcome.error ?? describeOutcome(outcome, job);
@@ -1981,7 +1942,7 @@ function formatJson(value: object): string {
   );
 }
 
-/** Reads the variables that Deno may read already; it is never asked for more. */
+/** Reads the variables that are granted. Never asks for a permission. */
 async function readEnvironment(): Promise<Record<string, string | undefined>> {
   const env: Record<string, string | undefined> = {};
   for (const name of ["SERVER", "USER", "PASSWORD", "TOKEN", "FROM"]) {

@@ -438,6 +438,49 @@ for (const [args, port] of [[[], 587], [["-p", "465"], 465], [["-p", "25"], 25]]
   });
 }
 
+/** When TLS starts, by port and --tls. */
+const TLS_STARTS: [
+  args: string[],
+  tls: "starts at once" | "starts after STARTTLS" | "never starts",
+][] = [
+  [["--server", "127.0.0.1:464"], "starts after STARTTLS"],
+  [["--server", "127.0.0.1:465"], "starts at once"],
+  [["--server", "127.0.0.1:466"], "starts after STARTTLS"],
+  [["--server", "127.0.0.1"], "starts after STARTTLS"],
+  [["--server", "127.0.0.1", "-p", "465"], "starts at once"],
+  [["--server", "127.0.0.1:465", "-p", "587"], "starts after STARTTLS"],
+  [["--server", "127.0.0.1:465", "--tls", "starttls"], "starts after STARTTLS"],
+  [["--server", "127.0.0.1:465", "--tls", "none"], "never starts"],
+  [["--server", "127.0.0.1:587", "--tls", "implicit"], "starts at once"],
+];
+
+for (const [args, tls] of TLS_STARTS) {
+  Deno.test(`RFC 8314 §3.3: with ${args.slice(1).join(" ")} TLS ${tls}`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const { connect } = Deno;
+    const redirected = (options: Deno.ConnectOptions) =>
+      connect({ ...options, port: listener.addr.port });
+    const serving = (async () => {
+      using conn = await listener.accept();
+      await conn.write(new TextEncoder().encode("220 mx\r\n"));
+      const first = new Uint8Array(1_000);
+      await conn.read(first);
+      if (first[0] === 0x16) return "starts at once"; // a record of a TLS handshake
+      await conn.write(new TextEncoder().encode("250-mx\r\n250 STARTTLS\r\n"));
+      const count = await conn.read(first) ?? 0;
+      const command = new TextDecoder().decode(first.subarray(0, count));
+      return command === "STARTTLS\r\n" ? "starts after STARTTLS" : "never starts";
+    })();
+    try {
+      Deno.connect = redirected as typeof connect;
+      await run(["--check", "--timeout", "20", ...args]);
+    } finally {
+      Deno.connect = connect;
+    }
+    assertEquals(await serving, tls);
+  });
+}
+
 Deno.test("SMTP_SERVER is not named with -q or with --server", async () => {
   const env = { SMTP_SERVER: "127.0.0.1:2" };
   const quiet = await run(["--check", "-q"], { env });
