@@ -81,8 +81,18 @@ import {
 
 // ---- Terms ---------------------------------------------------------------
 
+/** What pings and heartbeats have in common. */
+interface SendOptions {
+  /** Ends the run. */
+  signal: AbortSignal;
+  /** Looks the name of the server up again, after a send error. */
+  lookUp?: (() => Promise<Deno.NetAddr>) | undefined;
+  /** Shows each datagram. */
+  trace?: Trace | undefined;
+}
+
 /** How to ping. Times are in milliseconds. */
-export interface PingOptions {
+export interface PingOptions extends SendOptions {
   /** Number of probes, with a deadline of replies. Infinity: until the signal aborts. */
   count: number;
   /** Time from probe to probe. Default: the next probe waits for the reply or the timeout. */
@@ -101,16 +111,10 @@ export interface PingOptions {
   oneWay: boolean;
   /** Length of a window of statistics. Default: no windows. */
   every?: number | undefined;
-  /** Ends the run. */
-  signal: AbortSignal;
   /** Receives each event. */
   report: (event: PingEvent) => void;
   /** Receives each window when all of its probes are answered or lost. */
   reportWindow?: ((window: Window) => void) | undefined;
-  /** Looks the name of the server up again, after a send error. */
-  lookUp?: (() => Promise<Deno.NetAddr>) | undefined;
-  /** Shows each datagram. */
-  trace?: Trace | undefined;
 }
 
 /** One event of a run. */
@@ -139,35 +143,45 @@ interface Probe {
   readonly seq: number;
   /** The datagram. */
   readonly octets: Uint8Array;
-  /** Statistics of its window; undefined without windows. */
-  readonly window: Statistics | undefined;
+  /** Statistics in which it counts: of the run, and of its window. */
+  readonly statistics: readonly Statistics[];
   /** Time of sending (ms). */
   sentAt: number;
   /** What became of it; a late probe is lost, too. */
   state: "open" | "received" | "lost" | "late";
 }
 
-/** What is counted, one by one. */
-export type Counted =
+/** Counters at the start of a run. */
+const NO_COUNTS = {
   /** Probes answered in time. */
-  | "received"
+  received: 0,
   /** Further replies to the same probe. */
-  | "duplicates"
+  duplicates: 0,
   /** First replies after the timeout. */
-  | "late"
+  late: 0,
   /** Replies with other octets than the probe. */
-  | "corrupted"
+  corrupted: 0,
   /** Replies that came after the reply to a later probe (RFC 4737). */
-  | "outOfOrder"
+  outOfOrder: 0,
   /** Replies in upper case. */
-  | "upperCase"
+  upperCase: 0,
   /** Probes that could not be sent. */
-  | "errors"
+  errors: 0,
   /** Datagrams from another source, or without a probe. */
-  | "foreign";
+  foreign: 0,
+};
 
-/** The statistics of a run or of a window. Times are in milliseconds, loss is in per cent. */
-export interface Summary extends Record<Counted, number> {
+/** Name of a counter. */
+export type Counted = keyof typeof NO_COUNTS;
+
+/** Percentile of the round-trip times: p25 and p75 are quartiles, p50 is the median. */
+export type Percentile = "p25" | "p50" | "p75" | "p95" | "p99";
+
+/**
+ * The statistics of a run or of a window. Times are in milliseconds, loss is in per cent. What needs
+ * more replies than there were is null: p95 needs 20 replies, p99 needs 100, jitter 2.
+ */
+export interface Summary extends Record<Counted, number>, Record<Percentile, number | null> {
   /** Number of probes sent, except those in flight. */
   transmitted: number;
   /** Number of probes that were not answered in time. */
@@ -184,7 +198,7 @@ export interface Summary extends Record<Counted, number> {
   time: number;
   /** Largest number of probes in flight at once. */
   pipe: number;
-  /** Round-trip times; mdev is the population standard deviation. Null without a reply. */
+  /** Round-trip times; mdev is the population standard deviation. */
   rtt: Record<"min" | "avg" | "max" | "mdev", number> | null;
   /** Exponentially weighted moving average of the round-trip time, with ping(8)'s gain of 1/8. */
   ewma: number;
@@ -192,21 +206,11 @@ export interface Summary extends Record<Counted, number> {
   jitter: number | null;
   /** Jitter as RFC 3550 §6.4.1 defines it. */
   jitter3550: number | null;
-  /** First quartile of the round-trip times. */
-  p25: number | null;
-  /** Median of the round-trip times. */
-  p50: number | null;
-  /** Third quartile of the round-trip times. */
-  p75: number | null;
-  /** 95th percentile of the round-trip times; null below 20 replies. */
-  p95: number | null;
-  /** 99th percentile of the round-trip times; null below 100 replies. */
-  p99: number | null;
-  /** What the server's times and count tell; null if it sent none. */
+  /** Result of the server's times and count; null if it sent none. */
   oneWay: OneWay | null;
 }
 
-/** What the times and the count of the server tell. Times are in milliseconds. */
+/** Loss and queueing in each direction, from the times and the count of the server. Times in ms. */
 export interface OneWay {
   /** Number of probes lost on the way to the server. */
   lostUp: number;
@@ -238,15 +242,15 @@ const MAX_SIZE = 65_527;
 const MAX_PROBES = 65_536;
 /** Octets of all remembered probes; of long probes, fewer are remembered. */
 const MAX_PROBE_OCTETS = 64 * 1024 * 1024;
-/** A timer this late (ms) means that the process stalled: read the socket before declaring loss. */
+/** A timer that is later than this shows that the process stalled (ms). */
 const STALL_MS = 5;
-/** Time for reading the socket after a stall (ms). */
+/** Time for reading the socket after a stall, before probes are declared lost (ms). */
 const DRAIN_MS = 20;
-/** Longest delay of a probe (ms). After a longer one, the probes that were missed are skipped. */
+/** Longest delay of a probe with an interval (ms). After a longer one, missed probes are skipped. */
 const MAX_LAG = 50;
 /** Number of probes in flight with `-f`. */
 const FLOOD_WINDOW = 64;
-/** Time after which `-f` sends without a reply (ms). */
+/** Time from probe to probe with `-f` where replies do not come sooner (ms). */
 const FLOOD_PAUSE = 10;
 /** Number of the latest probes that are compared with a reply whose sequence number is damaged. */
 const MAX_COMPARED = 100;
@@ -254,13 +258,11 @@ const MAX_COMPARED = 100;
 const MAX_DAMAGED = 2;
 /** Time to wait for duplicates and late replies at the end (ms). */
 const LINGER_MS = 10;
-/** The same, if there were any before. */
+/** The same, at least, if duplicates or late replies came before (ms). */
 const LONG_LINGER_MS = 50;
-/** Number of replies from which on a percentile differs from the maximum. */
-const ENOUGH = { p95: 20, p99: 100 } as const;
 /** Half width of the 95 % interval of the normal distribution (standard deviations). */
 const Z = 1.959964;
-/** Probes sent to ourselves until the code is compiled. The first one would take 2 ms longer. */
+/** Probes sent to ourselves first, so that the code is compiled. Otherwise the first takes 2 ms more. */
 const WARM_UP = 50;
 /** Largest payloads that are not fragmented where the MTU is 1500 (octets). */
 const UNFRAGMENTED = { ipv4: 1472, ipv6: 1452 } as const;
@@ -292,16 +294,7 @@ export class Statistics {
   /** Number of probes neither answered nor lost. */
   inFlight = 0;
   /** Numbers of replies and other events. */
-  readonly counts: Record<Counted, number> = {
-    received: 0,
-    duplicates: 0,
-    late: 0,
-    corrupted: 0,
-    outOfOrder: 0,
-    upperCase: 0,
-    errors: 0,
-    foreign: 0,
-  };
+  readonly counts: Record<Counted, number> = { ...NO_COUNTS };
   /** Time from the first send to the last. */
   time = 0;
   /** Largest number of probes in flight at once. */
@@ -402,8 +395,8 @@ export class Statistics {
       p25: quantile(0.25),
       p50: quantile(0.5),
       p75: quantile(0.75),
-      p95: quantile(0.95, ENOUGH.p95),
-      p99: quantile(0.99, ENOUGH.p99),
+      p95: quantile(0.95, 20), // of fewer replies it is the maximum
+      p99: quantile(0.99, 100),
       lost,
       bursts: this.#bursts,
       longest: this.#longest,
@@ -530,26 +523,20 @@ export function shortestProbe(count: number, oneWay: boolean): number {
   return "sequence=\ttime=0000000000.000000".length + digits + (oneWay ? SERVER_FIELDS.length : 0);
 }
 
-/** Result of comparing a reply with a probe. */
-interface Comparison {
-  /** What differs; null if the reply is valid. */
-  readonly fault: string | null;
-  /** True if the reply is the probe in upper case. */
-  readonly isUpperCase: boolean;
-}
+/** Result of comparing a reply with a probe: what is damaged, or that it is in upper case. */
+type Comparison = Pick<PingEvent, "reason" | "upperCase">;
 
 /** Compares a reply with a probe. A server may fill in its fields, and reply in upper case. */
 function compare(reply: Uint8Array, probe: Uint8Array, oneWay: boolean): Comparison {
   if (reply.length !== probe.length) {
-    return { fault: `${reply.length} bytes, not ${probe.length}`, isUpperCase: false };
+    return { reason: `${reply.length} bytes, not ${probe.length}` };
   }
   const [at] = differences(reply, probe, oneWay, 1);
-  if (at === undefined) return { fault: null, isUpperCase: false };
+  if (at === undefined) return {};
   const upper = probe.map((octet) => octet >= 0x61 && octet <= 0x7a ? octet - 0x20 : octet);
-  if (differences(reply, upper, oneWay, 1).length === 0) return { fault: null, isUpperCase: true };
+  if (differences(reply, upper, oneWay, 1).length === 0) return { upperCase: true };
   const hex = (octet = 0) => octet.toString(16).padStart(2, "0");
-  const fault = `byte ${at} is 0x${hex(reply[at])}, not 0x${hex(probe[at])}`;
-  return { fault, isUpperCase: false };
+  return { reason: `byte ${at} is 0x${hex(reply[at])}, not 0x${hex(probe[at])}` };
 }
 
 /** Finds at most `limit` places where a reply of the same length differs from its probe. */
@@ -569,40 +556,33 @@ function readSequence(reply: Uint8Array): number {
   return Number(/^sequence=(\d{1,15})(?:\t|$)/i.exec(toByteString(reply.subarray(0, 32)))?.[1]);
 }
 
-/** Times (ms) and count that a server filled in. */
-interface ServerFields {
-  /** Time of receiving. */
-  readonly rx: number;
-  /** Time of sending. */
-  readonly tx: number;
-  /** Number of different probes so far. */
-  readonly n: number;
-}
-
-/** Reads the fields of the server, by the clock of `performance.now()`; null if it left zeros. */
-function readServerFields(reply: Uint8Array): ServerFields | null {
+/**
+ * Reads the fields of the server: the times of receiving and sending (ms, on the clock of
+ * `performance.now()`), and the number of different probes so far. Null if it left zeros.
+ */
+function readServerFields(reply: Uint8Array) {
   const text = toByteString(reply.subarray(-SERVER_FIELDS.length));
   const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/i.exec(text) ?? [];
   if (!(Number(rx) > 0)) return null;
-  const { timeOrigin } = performance;
-  return { rx: Number(rx) * 1000 - timeOrigin, tx: Number(tx) * 1000 - timeOrigin, n: Number(n) };
+  const toLocal = (time: unknown) => Number(time) * 1000 - performance.timeOrigin;
+  return { rx: toLocal(rx), tx: toLocal(tx), n: Number(n) };
 }
 
 /**
- * Adds up a server's counts of the probes that reached it. The count starts again when the server
- * restarts, or when the address of the client changes (NAT): then it falls.
+ * Adds up a server's counts of the probes that reached it. The server counts from 1 again when it
+ * restarts, and when a NAT gives the client another address.
  */
 class ReachedCounter {
   #total = 0;
   #last = { seq: 0, rx: -Infinity, n: 0 };
 
   /**
-   * Takes a count.
+   * Takes the count `n` that the server had at time `rx`.
    *
    * @param sent Number of probes sent so far. No more can have reached the server.
    * @returns The number of probes that have reached the server since the count before.
    */
-  add(seq: number, { rx, n }: ServerFields, sent: number): number {
+  add(seq: number, rx: number, n: number, sent: number): number {
     const { seq: lastSeq, rx: lastRx, n: lastN } = this.#last;
     if (rx <= lastRx) return 0; // this reply was overtaken
     this.#last = { seq, rx, n };
@@ -615,7 +595,7 @@ class ReachedCounter {
   }
 }
 
-// ---- Engine: the pinger --------------------------------------------------
+// ---- Engine: sending -----------------------------------------------------
 
 /** Sends datagrams to a server. After an error it looks the name of the server up again. */
 class Sender {
@@ -635,7 +615,7 @@ class Sender {
     this.#lookUp = lookUp;
   }
 
-  /** Sends a datagram. Returns why that failed, or null. Without await, sends overtake each other. */
+  /** Sends a datagram. Returns why that failed, or null. Await it: otherwise sends can swap. */
   async send(octets: Uint8Array): Promise<string | null> {
     const { hostname } = this.target;
     try {
@@ -660,7 +640,9 @@ class Sender {
   }
 }
 
-/** Pings one server from one socket. The table of probes holds the state of each. */
+// ---- Engine: the pinger --------------------------------------------------
+
+/** Pings one server from one socket. */
 export class Pinger {
   /** The statistics so far. */
   readonly statistics: Statistics;
@@ -674,7 +656,7 @@ export class Pinger {
   readonly #last: number; // sequence number of the last probe
   readonly #windows: Window[] = []; // the last one is current
   readonly #reached = new ReachedCounter();
-  #highest: number; // sequence number of a reply
+  #highest: number; // highest sequence number in a reply
   #settled: number; // all probes up to this number are answered or lost
   #startedAt = 0;
   #due = 0; // next point of the interval's grid
@@ -688,7 +670,7 @@ export class Pinger {
   /**
    * Takes over an open socket.
    *
-   * @param statistics Statistics of earlier runs, which this one goes on with.
+   * @param statistics Statistics to which this run adds.
    */
   constructor(
     socket: Deno.DatagramConn,
@@ -731,20 +713,23 @@ export class Pinger {
   // Sending, and deciding what is lost
 
   async #schedule(): Promise<void> {
-    const { signal, deadline = Infinity } = this.#options;
+    const { signal, timeout, deadline = Infinity, report } = this.#options;
     this.#startedAt = this.#due = performance.now();
     const end = this.#startedAt + deadline;
     while (!signal.aborted) {
       const now = performance.now();
       this.#turnWindows(now);
+      this.#skipMissed(now);
       const lingerUntil = this.#isComplete() ? this.#linger(now) : Infinity;
       if (now >= end || now >= lingerUntil) return;
-      const expiry = this.#nextExpiry();
+      const [oldest] = this.#open;
+      const expiry = oldest ? oldest.sentAt + timeout : Infinity;
       const drainUntil = this.#drain(now, expiry);
-      if (drainUntil !== undefined) {
+      if (now < drainUntil) {
         await this.#sleep(drainUntil - now);
-      } else if (now >= expiry) {
-        this.#expire();
+      } else if (oldest && now >= expiry) {
+        this.#settle(oldest, "lost");
+        report({ event: "timeout", seq: oldest.seq });
       } else if (now >= this.#nextLaunch(now)) {
         await this.#launch(now);
       } else {
@@ -766,34 +751,18 @@ export class Pinger {
   /** Returns until when to wait for duplicates and late replies at the end. */
   #linger(now: number): number {
     const { late, duplicates } = this.statistics.counts;
-    const hasStragglers = late + duplicates > 0;
-    const time = hasStragglers ? Math.max(this.#slowest, LONG_LINGER_MS) : LINGER_MS;
+    const time = late + duplicates > 0 ? Math.max(this.#slowest, LONG_LINGER_MS) : LINGER_MS;
     return this.#lingerUntil ??= now + time;
   }
 
-  /** Returns when the oldest probe in flight is lost. */
-  #nextExpiry(): number {
-    const [oldest] = this.#open;
-    return oldest ? oldest.sentAt + this.#options.timeout : Infinity;
-  }
-
   /**
-   * After a stall, returns until when the socket is read before probes are judged: replies may wait
-   * there.
+   * Returns until when to read the socket first, if the oldest probe expired unnoticed: the process
+   * stalled, so its reply may wait there.
    */
-  #drain(now: number, expiry: number): number | undefined {
+  #drain(now: number, expiry: number): number {
     if (now <= expiry + STALL_MS) this.#drainUntil = undefined;
     else this.#drainUntil ??= now + DRAIN_MS;
-    const isDraining = this.#drainUntil !== undefined && now < this.#drainUntil;
-    return isDraining ? this.#drainUntil : undefined;
-  }
-
-  /** Declares the oldest probe in flight lost. */
-  #expire(): void {
-    const [oldest] = this.#open;
-    if (!oldest) return;
-    this.#settle(oldest, "lost");
-    this.#options.report({ event: "timeout", seq: oldest.seq });
+    return this.#drainUntil ?? now;
   }
 
   /** Returns when the next probe is due; Infinity if an answer must come first. */
@@ -808,12 +777,13 @@ export class Pinger {
     }
     if (interval === undefined) return this.#open.size < preload ? this.#retryAt : Infinity;
     if (sent < preload) return this.#retryAt;
-    this.#skipMissed(now, interval);
     return this.#due;
   }
 
   /** Moves the grid of the interval forward after a stall, so that no burst is sent. */
-  #skipMissed(now: number, interval: number): void {
+  #skipMissed(now: number): void {
+    const { interval, preload } = this.#options;
+    if (interval === undefined || this.statistics.sent < preload) return;
     const lag = now - this.#due;
     if (lag > MAX_LAG) this.#due += interval * Math.round(lag / interval);
   }
@@ -822,15 +792,16 @@ export class Pinger {
     const { report, trace } = this.#options;
     const seq = this.statistics.sent + 1;
     const octets = this.#encode(seq, now);
-    const window = this.#windows.at(-1)?.statistics;
-    const probe: Probe = { seq, octets, window, sentAt: now, state: "open" };
+    const window = this.#windows.at(-1);
+    const statistics = window ? [this.statistics, window.statistics] : [this.statistics];
+    const probe: Probe = { seq, octets, statistics, sentAt: now, state: "open" };
     this.#advance(seq, now);
     report({ event: "probe", seq });
     trace?.(">", `${octets.length} octets: ${toByteString(octets)}`);
     this.#probes.set(seq, probe);
     this.#open.add(probe);
     probe.sentAt = performance.now();
-    for (const statistics of this.#statisticsOf(probe)) statistics.addProbe(probe.sentAt);
+    for (const each of statistics) each.addProbe(probe.sentAt);
     const fault = await this.#sender.send(octets);
     if (fault !== null) this.#onSendError(probe, fault);
   }
@@ -855,7 +826,7 @@ export class Pinger {
 
   // Receiving
 
-  /** Judges a datagram. A reply has the right source, sequence number and octets. */
+  /** Classifies a datagram. A reply has the right source, sequence number and octets. */
   #receive(octets: Uint8Array, { hostname, port }: Deno.NetAddr, now: number): void {
     const { report, trace } = this.#options;
     const bytes = octets.length;
@@ -863,32 +834,32 @@ export class Pinger {
     trace?.("<", `${bytes} octets, ${from}: ${toByteString(octets)}`);
     const { target } = this.#sender;
     const isServer = hostname === withoutZone(target.hostname) && port === target.port;
-    const match = this.#match(octets);
-    if (!match || (!isServer && match.fault !== null)) {
+    const { probe, ...comparison } = this.#match(octets);
+    const isDamaged = comparison.reason !== undefined;
+    if (!probe || (!isServer && isDamaged)) {
       this.#count("foreign");
       return report({ event: "foreign", bytes, from });
     }
-    const { probe, fault, isUpperCase } = match;
     const event = { seq: probe.seq, bytes, from, rtt: now - probe.sentAt };
     if (!isServer) {
       this.#count("foreign", probe);
       report({ event: "foreign", ...event, reason: "DIFFERENT ADDRESS!" });
-    } else if (fault !== null) {
+    } else if (isDamaged) {
       this.#count("corrupted", probe);
-      report({ event: "corrupted", ...event, reason: fault });
+      report({ event: "corrupted", ...event, ...comparison });
     } else {
-      this.#accept(probe, octets, isUpperCase ? { ...event, upperCase: true } : event);
+      this.#accept(probe, octets, { ...event, ...comparison });
     }
   }
 
   /** Finds the probe of a datagram: by its number, or if that is damaged, by its other octets. */
-  #match(octets: Uint8Array): Comparison & { probe: Probe } | undefined {
+  #match(octets: Uint8Array): Comparison & { probe?: Probe } {
     const { oneWay } = this.#options;
     const named = this.#probes.get(readSequence(octets));
-    const comparison = named && compare(octets, named.octets, oneWay);
-    if (named && comparison?.fault === null) return { probe: named, ...comparison };
+    const comparison = named ? compare(octets, named.octets, oneWay) : {};
+    if (named && comparison.reason === undefined) return { probe: named, ...comparison };
     const probe = this.#mostSimilar(octets) ?? named;
-    return probe && { probe, ...compare(octets, probe.octets, oneWay) };
+    return probe ? { probe, ...compare(octets, probe.octets, oneWay) } : {};
   }
 
   /** Finds a recent probe that differs from a datagram in few octets only. */
@@ -903,14 +874,11 @@ export class Pinger {
     }
   }
 
-  /** Takes a valid reply: the first in time, the first but late, or a duplicate. */
-  #accept(
-    probe: Probe,
-    octets: Uint8Array,
-    event: { seq: number; rtt: number; upperCase?: true },
-  ): void {
+  /** Counts a valid reply: in time, late, or a duplicate. */
+  #accept(probe: Probe, octets: Uint8Array, event: Omit<PingEvent, "event">): void {
     const { report } = this.#options;
-    const { seq, rtt } = event;
+    const { seq } = probe;
+    const { rtt = 0 } = event;
     this.#slowest = Math.max(this.#slowest, rtt);
     if (probe.state === "received" || probe.state === "late") {
       this.#count("duplicates", probe);
@@ -925,14 +893,14 @@ export class Pinger {
       this.#count("late", probe);
       return report({ event: "late", ...event });
     }
-    for (const statistics of this.#statisticsOf(probe)) statistics.addReply(rtt);
+    for (const statistics of probe.statistics) statistics.addReply(rtt);
     this.#settle(probe, "received");
     if (outOfOrder) this.#count("outOfOrder", probe);
     report({ event: "reply", ...event, ...(outOfOrder && { outOfOrder }) });
     this.#wake();
   }
 
-  /** Adds the times and the count of the server. Impossible ones have a damaged digit: ignored. */
+  /** Adds the times and the count of the server, unless they are impossible (a damaged digit). */
   #takeServerFields(probe: Probe, octets: Uint8Array, receivedAt: number): void {
     const fields = readServerFields(octets);
     if (!fields) return;
@@ -941,74 +909,61 @@ export class Pinger {
     const rounding = 0.01;
     const isWithinRtt = tx >= rx && tx - rx < receivedAt - probe.sentAt + rounding;
     if (!isWithinRtt || n > sent) return;
-    const reached = this.#reached.add(probe.seq, fields, sent);
-    for (const statistics of this.#statisticsOf(probe)) {
+    const reached = this.#reached.add(probe.seq, rx, n, sent);
+    for (const statistics of probe.statistics) {
       statistics.addServerTimes(probe.sentAt, rx, tx, receivedAt, reached);
     }
   }
 
   // Counting
 
-  /** Returns the statistics in which a probe counts: of the run, and of its window. */
-  #statisticsOf(probe: Probe | undefined): Statistics[] {
-    return probe?.window ? [this.statistics, probe.window] : [this.statistics];
-  }
-
   #count(what: Counted, probe?: Probe): void {
-    for (const { counts } of this.#statisticsOf(probe)) counts[what]++;
+    for (const { counts } of probe?.statistics ?? [this.statistics]) counts[what]++;
   }
 
-  /** Closes a probe. Outcomes are counted in order of sequence, and old probes forgotten. */
+  /** Closes a probe. Counts outcomes in order of sequence, and forgets old probes. */
   #settle(probe: Probe, state: "received" | "lost"): void {
     probe.state = state;
     this.#open.delete(probe);
-    for (const statistics of this.#statisticsOf(probe)) statistics.inFlight--;
-    let next = this.#probes.get(this.#settled + 1);
-    while (next && next.state !== "open") {
-      this.#addOutcome(next);
+    for (const statistics of probe.statistics) statistics.inFlight--;
+    while (this.#addOutcome(this.#settled + 1)) {
       this.#settled++;
       this.#probes.delete(this.#settled - this.#maxProbes);
-      next = this.#probes.get(this.#settled + 1);
     }
   }
 
-  #addOutcome(probe: Probe): void {
-    for (const statistics of this.#statisticsOf(probe)) {
-      statistics.addOutcome(probe.state !== "received");
-    }
+  /** Counts the outcome of a probe. False if it has none yet. */
+  #addOutcome(seq: number): boolean {
+    const probe = this.#probes.get(seq);
+    if (!probe || probe.state === "open") return false;
+    for (const statistics of probe.statistics) statistics.addOutcome(probe.state !== "received");
+    return true;
   }
 
-  /** Leaves probes in flight at the end uncounted. If nothing came at all, they are lost. */
+  /** Leaves probes in flight at the end uncounted, except if nothing came at all: they are lost. */
   #finish(): void {
     const { counts, sent } = this.statistics;
     if (counts.received + counts.late === 0) {
       for (const probe of this.#open) this.#settle(probe, "lost");
     }
-    for (let seq = this.#settled + 1; seq <= sent; seq++) {
-      const probe = this.#probes.get(seq);
-      if (probe && probe.state !== "open") this.#addOutcome(probe);
-    }
+    for (let seq = this.#settled + 1; seq <= sent; seq++) this.#addOutcome(seq);
     const isEmpty = this.#windows.at(-1)?.statistics.sent === 0;
     if (isEmpty) this.#windows.pop();
-    while (this.#windows.length > 0) this.#reportWindow();
+    for (const window of this.#windows) this.#options.reportWindow?.(window);
   }
 
   /** Begins the next window when it is time, and reports those whose probes are all settled. */
   #turnWindows(now: number): void {
-    const { every } = this.#options;
+    const { every, reportWindow } = this.#options;
     if (every === undefined) return;
     while (now - this.#startedAt >= (this.#windows.at(-1)?.to ?? 0)) {
       const from = this.#windows.at(-1)?.to ?? 0;
       this.#windows.push({ from, to: from + every, statistics: new Statistics() });
     }
     while (this.#windows.length > 1 && this.#windows[0]?.statistics.inFlight === 0) {
-      this.#reportWindow();
+      const [settled] = this.#windows.splice(0, 1);
+      if (settled) reportWindow?.(settled);
     }
-  }
-
-  #reportWindow(): void {
-    const window = this.#windows.shift();
-    if (window) this.#options.reportWindow?.(window);
   }
 
   #sleep(ms: number): Promise<void> {
@@ -1026,7 +981,7 @@ function withoutZone(hostname: string): string {
   return hostname.replace(/%.*/, "");
 }
 
-/** Sends probes to ourselves until the code is compiled; before, round trips take longer. */
+/** Sends probes to ourselves until the code is compiled: see {@linkcode WARM_UP}. */
 async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
   const permission = { name: "net", host: showAddress(loopback, 0) } as const;
   if (Deno.permissions.querySync(permission).state !== "granted") return;
@@ -1101,7 +1056,7 @@ export async function pingSizes(
 // ---- Engine: heartbeats --------------------------------------------------
 
 /** How to send heartbeats. */
-export interface HeartbeatOptions {
+export interface HeartbeatOptions extends SendOptions {
   /** Time from beat to beat (ms). */
   interval: number;
   /** Name of the sender. Default: none; the monitor then uses our address. */
@@ -1112,14 +1067,8 @@ export interface HeartbeatOptions {
   failure?: string | undefined;
   /** Time from copy to copy of a beat that is sent several times (ms). Default: 100. */
   copyGap?: number;
-  /** Ends the run. */
-  signal: AbortSignal;
   /** Receives a message when sending begins to fail, and when it works again. */
   warn: (text: string) => void;
-  /** Looks the name of the monitor up again, after a send error. */
-  lookUp?: (() => Promise<Deno.NetAddr>) | undefined;
-  /** Shows each datagram. */
-  trace?: Trace | undefined;
 }
 
 /** Sends heartbeats, and counts them. */

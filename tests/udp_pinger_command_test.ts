@@ -396,8 +396,8 @@ Deno.test("command line: a missing permission is named", async () => {
 });
 
 Deno.test("command line: Ctrl-C prints the statistics at once", async () => {
-  const { code, stdout } = await during(["-c0", "-i.02", "-W30"], [echo], async (child, more) => {
-    await more();
+  const { code, stdout } = await during(["-c0", "-i.02", "-W30"], [echo], async (child, out) => {
+    await out.until(/seq=/);
     child.kill("SIGINT");
   });
   assertEquals(code, 0);
@@ -408,11 +408,12 @@ Deno.test("command line: Ctrl-C prints the statistics at once", async () => {
 });
 
 Deno.test("command line: SIGQUIT prints a status line and continues", async () => {
-  const { code, stdout, stderr } = await during(["-c0", "-i.02"], [echo], async (child, more) => {
-    await more();
+  const args = ["-c0", "-i.02", "-W30"];
+  const { code, stdout, stderr } = await during(args, [echo], async (child, out, errors) => {
+    await out.until(/seq=/);
     child.kill("SIGQUIT");
-    await more();
-    await more();
+    const sent = Number(/\/(\d+) packet/.exec(await errors.until(/\n/))?.[1]);
+    await out.until(new RegExp(`seq=${sent + 5} `));
     child.kill("SIGTERM");
   });
   assertEquals(code, 0);
@@ -441,11 +442,11 @@ Deno.test("command line: closed standard output ends the program quietly", async
 });
 
 Deno.test("command line: SIGQUIT with --json prints a status object and continues", async () => {
-  const args = ["-c0", "-i.02", "--json"];
-  const { code, stdout, stderr } = await during(args, [echo], async (child, more) => {
-    for (let text = ""; !text.includes('"reply"');) text += await more();
+  const args = ["-c0", "-i.02", "-W30", "--json"];
+  const { code, stdout, stderr } = await during(args, [echo], async (child, out) => {
+    await out.until(/"reply"/);
     child.kill("SIGQUIT");
-    for (let text = ""; !text.includes('"status"');) text += await more();
+    await out.until(/"status".*\n[^]*"reply"/);
     child.kill("SIGTERM");
   });
   assertEquals([code, stderr], [0, ""]);

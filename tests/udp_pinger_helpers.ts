@@ -218,11 +218,36 @@ export async function runPinger(
   return { ...outcome, port, before: responder.before };
 }
 
+/** Reads the text of a stream, bit by bit. */
+function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+  const chunks = stream.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
+  let text = "";
+  /** Reads until all text so far matches, and returns it. */
+  const until = async (pattern: RegExp) => {
+    while (!pattern.test(text)) {
+      const { value, done } = await chunks.next();
+      if (done) throw new Error(`The program ended without ${pattern}: ${text}`);
+      text += value;
+    }
+    return text;
+  };
+  /** Reads to the end, and returns all text. */
+  const end = async () => {
+    for await (const chunk of { [Symbol.asyncIterator]: () => chunks }) text += chunk;
+    return text;
+  };
+  return { until, end };
+}
+
 /** Starts the program against a responder and calls `act` while it runs. */
 export async function during(
   args: string[],
   actions: Action[],
-  act: (child: Deno.ChildProcess, lines: () => Promise<string>) => Promise<void>,
+  act: (
+    child: Deno.ChildProcess,
+    stdout: ReturnType<typeof readerOf>,
+    stderr: ReturnType<typeof readerOf>,
+  ) => Promise<void>,
 ): Promise<Outcome> {
   const server = udp();
   const { hostname, port } = addressOf(server);
@@ -232,17 +257,9 @@ export async function during(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let stdout = "";
-  const more = async () => {
-    const { value } = await reader.read();
-    stdout += value ?? "";
-    return value ?? "";
-  };
-  await act(child, more);
-  while (await more() !== "");
-  const [{ code }, stderr] = await Promise.all([child.status, new Response(child.stderr).text()]);
-  await reader.cancel();
+  const [out, errors] = [readerOf(child.stdout), readerOf(child.stderr)];
+  await act(child, out, errors);
+  const [stdout, stderr, { code }] = await Promise.all([out.end(), errors.end(), child.status]);
   await responder.stop();
   return { code, stdout, stderr };
 }
