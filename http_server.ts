@@ -121,28 +121,8 @@ export interface Settings {
   timeouts?: Partial<Timeouts>;
 }
 
-/** The time limits of a service (ms). */
-export interface Timeouts {
-  /** For the header section of a request to arrive, and again for its body. */
-  request: number;
-  /** Between two requests of a kept connection. */
-  idle: number;
-  /** Idle time after which a connection may be closed to make room for a new one. */
-  minIdle: number;
-  /**
-   * For each write of a response. Minutes, because a full send buffer accepts octets again only
-   * when a third of it is free: with 4 MB a steady reader of 20 kB/s blocks a write for 70 s.
-   */
-  write: number;
-  /** After a change of a file; a change before its end may leave the times as they are. */
-  settle: number;
-  /** For a cache entry, because a change through mmap may leave the times of a file as they are. */
-  cached: number;
-  /** For the client to close after the last response. */
-  linger: number;
-  /** For responses in progress after the signal aborted. */
-  shutdown: number;
-}
+/** The time limits of a service (ms); {@linkcode TIMEOUTS} says what each is for. */
+export type Timeouts = Record<keyof typeof TIMEOUTS, number>;
 
 /** Settings, the signal that ends the service, and functions that it calls. */
 export interface ServeOptions extends Settings {
@@ -225,7 +205,7 @@ interface Representation {
   modified?: number;
   /** Fields besides type and validators. */
   fields: Field[];
-  /** Where it came from; the path of the request is not known here. */
+  /** What it was made from; its users add the path of the request. */
   basis: Omit<Basis, "path">;
 }
 
@@ -290,16 +270,30 @@ class HttpError extends Error {
 /** Time limit for writing the last lines of the output (ms). */
 const LAST_OUTPUT_TIMEOUT = 2_000;
 /** Default time limits (ms). */
-export const TIMEOUTS: Readonly<Timeouts> = {
+export const TIMEOUTS = {
+  /** For the header section of a request to arrive, and again for its body. */
   request: 10_000,
+  /** Between two requests of a kept connection. */
   idle: 15_000,
+  /** Idle time after which a connection may be closed to make room for a new one. */
   minIdle: 1_000,
+  /**
+   * For each write of a response. Minutes, because a full send buffer accepts octets again only
+   * when a third of it is free: with 4 MB a steady reader of 20 kB/s blocks a write for 70 s.
+   */
   write: 300_000,
+  /**
+   * Age of a change from which the times of a file identify its version. An earlier second change
+   * may leave them as they are, because Deno's ctime has whole seconds.
+   */
   settle: 2_000,
+  /** For a cache entry, because a change through mmap may leave the times of a file as they are. */
   cached: 10_000,
+  /** For the client to close after the last response. */
   linger: 2_000,
+  /** For responses in progress after the service was told to stop. */
   shutdown: 5_000,
-};
+} as const;
 /** Longest method (octets) with which a request line that is too long gets 414, not 501. */
 const MAX_METHOD = 63;
 /** Longest request-target (octets); RFC 9112 §3 asks for request lines of at least 8,000. */
@@ -381,7 +375,7 @@ const encoder = new TextEncoder();
 
 /** A running service: its options, and the state that its connections share. */
 interface Service extends ServeOptions {
-  timeouts: Readonly<Timeouts>;
+  timeouts: Timeouts;
   responses: ResponseCache;
   /** Contents of small files by device, inode, size and times. */
   contents: BoundedMap<Content>;
@@ -403,7 +397,6 @@ interface Service extends ServeOptions {
   slotFreed: PromiseWithResolvers<void> | undefined;
 }
 
-/** A connection. */
 interface Connection {
   wire: Wire;
   /** The first connection is 1. */
@@ -462,7 +455,7 @@ export async function serve(
   return service.summary;
 }
 
-/** Closes the connections that wait for nothing but the client, at the end of the service. */
+/** Closes the connections that have no response in progress, at the end of the service. */
 function closeIdle(service: Service): void {
   let responses = 0;
   for (const { wire, state } of service.connections) {
@@ -484,7 +477,7 @@ function nextFreed(service: Service): Promise<void> {
   return (service.slotFreed ??= Promise.withResolvers()).promise;
 }
 
-/** Accepts connections until the listener is closed. Resets and a lack of descriptors are survived. */
+/** Accepts connections until the listener is closed, despite resets and a lack of descriptors. */
 async function acceptFrom(listener: Listener, service: Service): Promise<void> {
   for (let pause = 5; !service.signal.aborted;) {
     try {
@@ -509,6 +502,8 @@ async function acceptFrom(listener: Listener, service: Service): Promise<void> {
     }
   }
 }
+
+// ---- Engine: a connection ------------------------------------------------
 
 /** Serves one connection until it closes. No error in it affects the others. */
 async function serveConnection(conn: Deno.TcpConn | Deno.TlsConn, service: Service): Promise<void> {
@@ -723,9 +718,8 @@ class Rounds {
 }
 
 /**
- * Closes the longest idle connection of the address that holds most, so that one address cannot lock
- * out the others. A connection that has just become idle stays, because its next request may be on
- * the way.
+ * Closes the longest idle connection of the address that has the most, so that one address cannot
+ * lock out the others. Keeps a connection that has just become idle: a request may be on the way.
  */
 function closeLongestIdle({ connections, timeouts }: Service): void {
   const latest = performance.now() - timeouts.minIdle;
@@ -1013,15 +1007,8 @@ function parseRequest(lines: readonly string[], secure: boolean): HttpRequest {
   const isKeptAlive = !connection.includes("close") &&
     (!isHttp10 || connection.includes("keep-alive"));
   const framing = requestFraming(fields, isHttp10);
-  return {
-    line,
-    method,
-    fields,
-    framing,
-    isKeptAlive,
-    isHttp10,
-    ...parseTarget(method, target, named, secure),
-  };
+  const resource = parseTarget(method, target, named, secure);
+  return { line, method, ...resource, fields, framing, isKeptAlive, isHttp10 };
 }
 
 /** Reads a request-target in any of its forms (RFC 9112 §3.2). */
@@ -1198,7 +1185,7 @@ async function respondWithFile(request: HttpRequest, service: Service): Promise<
   }
 }
 
-/** True if a host is served. Otherwise a page elsewhere could read the files by DNS rebinding. */
+/** True if a host is served. Others are refused, because DNS rebinding uses the name of another. */
 function isServedHost(host: string, hosts: string[] | undefined): boolean {
   if (hosts === undefined || host === "" || hosts.includes(host) || hosts.includes("*")) {
     return true;
@@ -1314,8 +1301,8 @@ function extend(segments: readonly string[], suffix: string): string[] {
 }
 
 /**
- * Follows every link on the way to a name and returns the segments that it really has; null if
- * they lead out of the root, or to a hidden name inside.
+ * Resolves the symlinks of a path. Returns the real segments; null if they lead out of the root,
+ * or to a hidden name inside.
  */
 function resolveInside(segments: readonly string[], service: Service): string[] | null {
   const real = orNull(() => Deno.realPathSync(join(service.root, segments)));
@@ -1383,38 +1370,28 @@ interface SourceFile {
   close(): void;
 }
 
-/** Opens a file; null if it is not a regular one. A FIFO or a device does not block. */
-function openSource(path: string): SourceFile | null {
-  const source = nodeFs === undefined ? openWithDeno(path) : openWithNode(path, nodeFs);
-  if (source.isFile) return source;
-  source.close();
-  return null;
+/** Opens a file. A FIFO or a device does not block. */
+function openSource(path: string): SourceFile {
+  return nodeFs === undefined ? openWithDeno(path) : openWithNode(path, nodeFs);
 }
 
-function openWithDeno(path: string): SourceFile & { isFile: boolean } {
+function openWithDeno(path: string): SourceFile {
   const file = Deno.openSync(path);
-  const info = file.statSync();
   const seek = (position: number) => file.seekSync(position, Deno.SeekMode.Start);
   return {
-    isFile: info.isFile,
-    state: info,
+    state: file.statSync(),
     readSync: (octets, position) => seek(position) < 0 ? 0 : file.readSync(octets) ?? 0,
     read: async (octets, position) => seek(position) < 0 ? 0 : await file.read(octets) ?? 0,
     close: () => file[Symbol.dispose](),
   };
 }
 
-function openWithNode(
-  path: string,
-  fs: typeof import("node:fs"),
-): SourceFile & { isFile: boolean } {
+function openWithNode(path: string, fs: typeof import("node:fs")): SourceFile {
   const { O_RDONLY, O_NONBLOCK = 0 } = fs.constants; // Windows has neither FIFOs nor O_NONBLOCK
   const fd = fs.openSync(path, O_RDONLY | O_NONBLOCK);
-  const info = fs.fstatSync(fd);
   let isOpen = true;
   return {
-    isFile: info.isFile(),
-    state: info,
+    state: fs.fstatSync(fd),
     readSync: (octets, position) => fs.readSync(fd, octets, 0, octets.length, position),
     read: (octets, position) =>
       new Promise((resolve, reject) => {
@@ -1432,8 +1409,8 @@ function openWithNode(
 
 /**
  * Opens a regular file inside the root; null if there is none. Stats before opening, because
- * opening a device may have side effects. After opening, checks that the handle is the file that
- * the path resolves to inside the root; a symlink swapped in between is refused.
+ * opening a device may have side effects. After opening, checks that the handle is the regular file
+ * that the path resolves to inside the root; a symlink or FIFO swapped in between is refused.
  */
 function openFile(
   segments: readonly string[],
@@ -1460,7 +1437,7 @@ function openFile(
 }
 
 /** True if both are the same file. */
-function isSame(a: Pick<FileState, "dev" | "ino">, b: Pick<FileState, "dev" | "ino">): boolean {
+function isSame(a: FileState, b: FileState): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
@@ -2080,10 +2057,8 @@ function contentRange({ first, last }: ByteRange, size: number): string {
 /** Makes a 206 response with several ranges, as multipart/byteranges (RFC 9110 §14.6). */
 function multipart(ranges: readonly ByteRange[], found: Representation): HttpResponse {
   const boundary = crypto.randomUUID();
-  const { fields, file } = fullResponse({
-    ...found,
-    type: `multipart/byteranges; boundary=${boundary}`,
-  });
+  const type = `multipart/byteranges; boundary=${boundary}`;
+  const { fields, file } = fullResponse({ ...found, type });
   const parts = ranges.flatMap((range) => [
     encoder.encode(
       `\r\n--${boundary}\r\nContent-Type: ${found.type}\r\n` +
@@ -2708,7 +2683,7 @@ function describeListenError(error: unknown, port: number, bind = ""): unknown {
   return error;
 }
 
-// ---- Command line: the program -------------------------------------------
+// ---- Command line: settings and banner -----------------------------------
 
 /**
  * Returns the operand as settings: a folder, or one file of a folder.
@@ -2839,13 +2814,15 @@ function newToken(): string {
 /** Returns the addresses of this machine, if Deno may already ask for them. */
 function networkHosts(): string[] {
   const permission = { name: "sys", kind: "networkInterfaces" } as const;
-  const isGranted = Deno.permissions.querySync(permission).state === "granted";
-  const hosts = (isGranted ? Deno.networkInterfaces() : [])
+  const { state } = Deno.permissions.querySync(permission);
+  if (state !== "granted") return ["<address; --allow-sys shows it>"];
+  const hosts = Deno.networkInterfaces()
     .filter(({ address }) => !/^(127\.|::1$|fe80)/.test(address))
     .map(({ address }) => toHost(address));
-  if (hosts.length > 0) return hosts;
-  return [isGranted ? "<this machine's address>" : "<address; --allow-sys shows it>"];
+  return hosts.length > 0 ? hosts : ["<this machine's address>"];
 }
+
+// ---- Command line: threads and main --------------------------------------
 
 /** Where the lines of a thread go; neither blocks the service. */
 interface Output {
