@@ -243,13 +243,13 @@ export const ECHO_LIMITS = {
   repeats: 1000,
 };
 
-/** Lowest port of a client (RFC 6335 §6). A service on a lower port could answer: a loop. */
+/** Lowest port of a client (RFC 6335 §6). A service below it could answer replies for ever. */
 const FIRST_CLIENT_PORT = 1024;
 /** Number of unfinished sends above which receiving pauses. */
 const MAX_UNSENT = 64;
 /** Lateness of timers (ms). Delays are set shorter by this time. */
 const TIMER_LATENESS = 1.2;
-/** Number of the last sequence numbers whose arrival is remembered. */
+/** Number of recent sequence numbers whose arrival is remembered. */
 const WINDOW = 1024;
 /** Difference between the seeds of two clients. A client uses its seed plus 1 to 5. */
 const SEED_STEP = 8;
@@ -1094,7 +1094,7 @@ export class Monitor {
   }
 }
 
-/** Returns whether a minute has passed since the last report of a kind. If so, begins a new one. */
+/** Returns whether the last report of a kind was a minute ago. If so, the minute begins anew. */
 function isDue<Kind>(reportedAt: Map<Kind, number>, kind: Kind, now: number): boolean {
   if (now - (reportedAt.get(kind) ?? -Infinity) < REPORT_MS) return false;
   reportedAt.set(kind, now);
