@@ -58,7 +58,6 @@ import {
   plural,
   quoteForMessage,
   type Reader,
-  readNumber,
   reasonOf,
   refuseTogether,
   requireWith,
@@ -569,11 +568,15 @@ async function resolveHost(place: Place, hop: Hop): Promise<string[]> {
   if (addresses.length === 0) throw noAddress(place, family);
   if (!isLiteral) trace?.("*", `${host} is ${addresses.join(", ")}`);
   if (isLiteral || place.addresses || family !== null) return addresses;
-  const isAllowed = addresses.every((address) => {
-    const { state } = Deno.permissions.querySync({ name: "net", host: showAddress(address, port) });
-    return state === "granted";
-  });
+  const isAllowed = addresses.every((address) =>
+    isGranted({ name: "net", host: showAddress(address, port) })
+  );
   return isAllowed ? addresses : [isLocal ? "localhost" : host];
+}
+
+/** True if Deno would not ask for a permission. */
+function isGranted(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(permission).state === "granted";
 }
 
 /** Resolves a name with getaddrinfo and keeps its order (RFC 6724). */
@@ -767,9 +770,7 @@ function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
     ["Expect", upload && (upload.size ?? Infinity) > MAX_UNASKED ? "100-continue" : ""],
   ];
   const given = [...options.removed, ...options.fields.map(([name]) => name.toLowerCase())];
-  const kept = defaults.filter(([name, value]) =>
-    value !== "" && !given.includes(name.toLowerCase())
-  );
+  const kept = without(defaults, ...given).filter(([, value]) => value !== "");
   // RFC 9110 §8.6: these methods expect content, so its absence is stated as well.
   const empty = /^(POST|PUT|PATCH)$/.test(method) ? 0 : null;
   const length = upload ? upload.size : body?.length ?? empty;
@@ -779,9 +780,14 @@ function firstRequest(target: Target, options: DownloadOptions): HttpRequest {
   return { method, target, fields, credentials: options.user ?? target.userinfo, body, upload };
 }
 
+/** Returns the fields without those of these names (in lower case). */
+function without(fields: readonly Field[], ...names: readonly string[]): Field[] {
+  return fields.filter(([name]) => !names.includes(name.toLowerCase()));
+}
+
 /**
- * Sends a request and reads the head of its response, both at once: a server may answer before it
- * has the whole request, and take no more of it.
+ * Sends a request and reads the header of its response at the same time, because a server may
+ * answer before it has the whole request, and read no more of it.
  */
 async function exchange(wire: Wire, request: HttpRequest, hop: Hop): Promise<Exchange> {
   const { readTimeout } = hop.options.times;
@@ -801,10 +807,9 @@ async function exchange(wire: Wire, request: HttpRequest, hop: Hop): Promise<Exc
     }
   })();
   // If the upload cannot be read, no response will come. If it cannot be sent, one may be there.
-  const rejected = sending.then(() => reading, (error) => {
+  const rejected = sending.catch((error) => {
     if (error instanceof ExitError) throw error;
-    return reading;
-  });
+  }).then(() => reading);
   try {
     return { wire, request, sending, response: await Promise.race([reading, rejected]) };
   } catch (error) {
@@ -1371,9 +1376,9 @@ async function resumePlan(exchange: Exchange, attempt: Attempt): Promise<Plan> {
 async function refusedTotal(exchange: Exchange, attempt: Attempt): Promise<number | null> {
   const { total } = contentRange(exchange.response.fields);
   if (total !== null) return total;
-  const { request } = exchange;
-  const fields = request.fields.filter(([name]) => !/^(range|if-range)$/i.test(name));
-  const { wire, response } = await send({ ...request, method: "HEAD", fields }, attempt);
+  const fields = without(exchange.request.fields, "range", "if-range");
+  const head = { ...exchange.request, method: "HEAD", fields };
+  const { wire, response } = await send(head, attempt);
   wire.close();
   return response.status === 200 ? contentLength(response.fields) : null;
 }
@@ -1381,7 +1386,7 @@ async function refusedTotal(exchange: Exchange, attempt: Attempt): Promise<numbe
 /** Asks for the missing octets (RFC 9110 §14.2), if the version is the same (§13.1.5). */
 function withRange(request: HttpRequest, { size, version, resumable }: Output): HttpRequest {
   if (size === 0 || !resumable) return request;
-  const others = request.fields.filter(([name]) => !/^(accept-encoding|range)$/i.test(name));
+  const others = without(request.fields, "accept-encoding", "range");
   // A range of a compressed body would not continue the file.
   const range: Field[] = [["Accept-Encoding", "identity"], ["Range", `bytes=${size}-`]];
   if (version?.validator) range.push(["If-Range", version.validator]);
@@ -1506,8 +1511,7 @@ class Output {
   /** Looks for an existing file. Only `-C` requires the permission to read it. */
   #stat(path: string): Deno.FileInfo | null {
     const { resume, remoteName } = this.#options;
-    const isAllowed = () => Deno.permissions.querySync({ name: "read", path }).state === "granted";
-    if (!resume && !(remoteName && isAllowed())) return null;
+    if (!resume && !(remoteName && isGranted({ name: "read", path }))) return null;
     try {
       return resume ? Deno.statSync(path) : Deno.lstatSync(path);
     } catch (error) {
@@ -1564,8 +1568,7 @@ class Output {
 
   /** Finds out whether the file may block. Without permission to read, it may be a pipe. */
   #inspect(file: Deno.FsFile, path: string): void {
-    const { state } = Deno.permissions.querySync({ name: "read", path });
-    const info = state === "granted" ? file.statSync() : null;
+    const info = isGranted({ name: "read", path }) ? file.statSync() : null;
     this.#canWriteSync = info !== null && !info.isFifo;
     this.#isRegular = info?.isFile ?? true;
   }
@@ -1574,14 +1577,19 @@ class Output {
   async writeHead(lines: string[]): Promise<void> {
     if (this.#hasHead) return;
     this.#hasHead = true;
-    const isShown = this.#file === undefined && this.#stdout.isTerminal();
+    const isShown = this.#isShown();
     const text = lines.map((line) => isShown ? `${printable(line)}\n` : `${line}\r\n`).join("");
     await this.#write(isShown ? encoder.encode(text) : fromByteString(text));
   }
 
+  /** True if the output is a terminal. */
+  #isShown(): boolean {
+    return this.#file === undefined && this.#stdout.isTerminal();
+  }
+
   /** Writes octets of the body. On a terminal, control characters are escaped. */
   async write(octets: Uint8Array): Promise<void> {
-    if (this.#file === undefined && this.#stdout.isTerminal()) {
+    if (this.#isShown()) {
       if (octets.includes(0) && this.#options.output !== "-") {
         throw new ExitError(23, "Binary body: save it with -o FILE, or show it here with -o -");
       }
@@ -1694,12 +1702,8 @@ async function makeAttempts(
   for (let left = options.retries;; left--) {
     const timeout = options.maxTime < FOREVER ? AbortSignal.timeout(options.maxTime) : null;
     const signal = timeout === null ? interrupted : AbortSignal.any([interrupted, timeout]);
-    const work = makeAttempt(withRange(first, output), {
-      ...context,
-      signal,
-      mayRetry: left > 0,
-      heads: [],
-    });
+    const attempt = { ...context, signal, mayRetry: left > 0, heads: [] };
+    const work = makeAttempt(withRange(first, output), attempt);
     try {
       return await abortable(work, signal);
     } catch (error) {
@@ -1793,8 +1797,7 @@ async function send(request: HttpRequest, attempt: Attempt): Promise<Exchange> {
     throw error;
   }
   wire.close();
-  const fields = request.fields.filter(([name]) => name.toLowerCase() !== "expect");
-  return await send({ ...request, fields }, attempt);
+  return await send({ ...request, fields: without(request.fields, "expect") }, attempt);
 }
 
 // ---- Engine: the final response ----------------------------------------
@@ -2156,11 +2159,9 @@ function readUrl(operands: readonly string[]): string {
     throw new UsageError(`Got ${operands.length} operands: expected URL, or HOST PORT FILENAME`);
   }
   try {
-    readNumber(port, { min: 1, max: 65_535, isWhole: true });
+    wholeNumber(1, 65_535)(port);
   } catch (error) {
-    throw error instanceof UsageError
-      ? new UsageError(`Cannot use PORT ${quoteForMessage(port)}: ${error.message}`)
-      : error;
+    throw new UsageError(`Cannot use PORT ${quoteForMessage(port)}: ${reasonOf(error)}`);
   }
   if (/[/?#@\\]/.test(host)) throw badUrl(host, "HOST is a name or an address");
   const authority = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
@@ -2300,9 +2301,8 @@ function withProxyFields(
   given: { fields: Field[] },
 ): HttpProxy | null {
   if (proxy === undefined) return null;
-  const isForProxy = ([name]: Field) => name.toLowerCase() === "proxy-authorization";
-  const [, field] = given.fields.find(isForProxy) ?? [];
-  given.fields = given.fields.filter((other) => !isForProxy(other));
+  const [, field] = given.fields.find(([name]) => /^proxy-authorization$/i.test(name)) ?? [];
+  given.fields = without(given.fields, "proxy-authorization");
   const credentials = readUser(proxyUser);
   const basic = credentials === null ? proxy.authorization : `Basic ${btoa(credentials)}`;
   return { ...proxy, authorization: field ?? basic };
