@@ -205,7 +205,7 @@ export class Outcome {
 
 // ---- Numbers -------------------------------------------------------------
 
-/** Exit statuses, by the names and numbers of sysexits.h where it has one. */
+/** Exit statuses. The numbers are those of sysexits.h, except for a signal. */
 const EXIT = {
   DATAERR: 65,
   PARTIAL: 67,
@@ -377,9 +377,8 @@ async function hello(session: Session): Promise<void> {
   const reply = await session.command(`EHLO ${name}`);
   if (reply.code === 250) return readExtensions(reply, session.extensions);
   const needsTls = tls === "starttls" && !session.isEncrypted;
-  const isUnknown = reply.code >= 500 && reply.code < 510;
-  if (needsTls && isUnknown) throw replyError("EHLO", reply, EXIT.PROTOCOL);
-  if (needsTls || reply.code < 500) throw replyError("EHLO", reply);
+  const status = reply.code < 510 ? EXIT.PROTOCOL : EXIT.UNAVAILABLE; // 50z: EHLO is unknown
+  if (needsTls || reply.code < 500) throw replyError("EHLO", reply, status);
   const helo = await session.command(`HELO ${name}`);
   if (!isPositive(helo)) throw replyError("HELO", helo);
 }
@@ -523,7 +522,7 @@ function cramMd5(user: string, password: string): Mechanism {
 /** `server-first-message` without a mandatory extension (RFC 5802 §7). */
 const SERVER_FIRST = /^r=([!-+\--~]+),s=([A-Za-z0-9+/=]+),i=(\d{1,9})(?:,|$)/;
 
-/** SCRAM-SHA-256 (RFC 5802 §3, RFC 7677): both prove that they know the password; none sends it. */
+/** SCRAM-SHA-256 (RFC 5802 §3, RFC 7677): both sides prove that they know the password. */
 function scram(user: string, password: string): Mechanism {
   const clientNonce = crypto.getRandomValues(new Uint8Array(18)).toBase64();
   const clientFirst = `n=${saslName(user)},r=${clientNonce}`;
@@ -755,14 +754,15 @@ class Session {
   isEncrypted = false;
   /** Step that a failure is reported for. */
   step = "connecting";
-  readonly #show: Trace;
+  /** Shows a line of the session, without secrets. */
+  readonly trace: Trace;
   #conn: Deno.TcpConn | null = null;
   #wire: Wire | undefined;
 
   constructor(job: Job, trace: Trace, signal: AbortSignal) {
     this.job = job;
     this.signal = signal;
-    this.#show = trace;
+    this.trace = (mark, text) => trace(mark, this.conceal(text));
     signal.addEventListener("abort", () => this.close(), { once: true });
   }
 
@@ -781,8 +781,6 @@ class Session {
     const address = this.#conn?.localAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "") ?? "";
     return address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
   }
-
-  readonly trace: Trace = (mark, text) => this.#show(mark, this.conceal(text));
 
   /** Removes secrets, which a server may repeat, and cuts the text. */
   conceal(text: string): string {
@@ -955,7 +953,7 @@ async function* base64Lines({ path, size }: Attachment): AsyncGenerator<Uint8Arr
     using file = await openFile(path);
     for (let left = size; left > 0; left -= block.length) {
       const octets = block.subarray(0, left);
-      await reading(path, readFully(file, octets));
+      await awaitFile(path, readFully(file, octets));
       const { written } = encoder.encodeInto(octets.toBase64(), lines);
       yield lines.subarray(0, breakLines(lines, written));
     }
@@ -999,7 +997,7 @@ function multipart(subtype: string, parts: BodyPart[][]): BodyPart[] {
   ];
 }
 
-/** Makes a part of a text. */
+/** Makes a part of a text, whose lines may end in CRLF, CR or LF. */
 function textPart(subtype: string, text: string): BodyPart[] {
   const [encoding, encoded] = encodeText(text.replace(/\r\n?$|\n$/, "").split(/\r\n|\r|\n/));
   const type = `Content-Type: text/${subtype}; charset=utf-8`;
@@ -1141,7 +1139,7 @@ function formatDate(date: Date): string {
   return date.toUTCString().replace("GMT", "+0000");
 }
 
-/** Returns a new `id-left "@" id-right` (RFC 5322 §3.6.4), which may stand in a URL as well. */
+/** Returns a new `id-left "@" id-right` (RFC 5322 §3.6.4) that is valid in a `cid:` URL as well. */
 function newId(sender: string): string {
   const domain = sender.slice(sender.lastIndexOf("@") + 1).replace(/[^A-Za-z0-9.-]+/g, "-");
   return `${crypto.randomUUID()}@${domain || "localhost"}`;
@@ -1284,8 +1282,8 @@ const TOKENS = new RegExp(
  */
 function readAddresses(text: string, { hasGroups = false } = {}): Mailbox[] {
   const tokens = text.match(TOKENS) ?? [];
-  if (tokens.join("") !== text) throw new UsageError(EXPECTED_ADDRESSES);
-  if (/\p{Cc}/u.test(text.replaceAll("\t", " "))) throw new UsageError(EXPECTED_ADDRESSES);
+  const hasControls = /(?!\t)\p{Cc}/u.test(text);
+  require(tokens.join("") === text && !hasControls, EXPECTED_ADDRESSES);
   const mailboxes: Mailbox[] = [];
   let item: string[] = [];
   for (const token of [...tokens, ","]) {
@@ -1308,7 +1306,7 @@ function readMailbox(tokens: string[]): Mailbox {
   if (at < 0) {
     return { name: "", address: readAddress(tokens.filter((token) => !isComment(token)).join("")) };
   }
-  if (!tokens.slice(at + 1).every(isComment)) throw new UsageError(EXPECTED_ADDRESSES);
+  require(tokens.slice(at + 1).every(isComment), EXPECTED_ADDRESSES);
   const unquote = (token: string) =>
     token.startsWith('"') ? token.slice(1, -1).replace(/\\(.)/gs, "$1") : token;
   const name = tokens.slice(0, at).map(unquote).join("").trim();
@@ -1522,14 +1520,14 @@ function readServer(text: string): { hostname: string; port: number | undefined 
   const [, v6, host = "", port] = form;
   const hostname = v6 === undefined ? asciiDomain(host, true) : v6;
   const isAddress = v6 === undefined || isAddressLiteral(`[IPv6:${v6}]`);
-  if (!hostname || !isAddress) throw new UsageError("expected a provider, or HOST[:PORT]");
+  require(hostname && isAddress, "expected a provider, or HOST[:PORT]");
   return { hostname, port: port === undefined ? undefined : readPort(port) };
 }
 
 /** Where to connect, and when TLS starts. */
 type Server = Pick<Job, "hostname" | "port" | "tls">;
 
-/** Reads where to connect. On the port for implicit TLS it is the default (RFC 8314 §7.3). */
+/** Reads where to connect. Implicit TLS is the default on its own port only (RFC 8314 §7.3). */
 function readServerOptions(line: Line, io: Environment): Server {
   const { server, port: givenPort, tls, dryRun } = line.options;
   const named = server ?? readVariable(io, "SMTP_SERVER", readServer) ??
@@ -1541,8 +1539,9 @@ function readServerOptions(line: Line, io: Environment): Server {
 }
 
 function readHelo(text: string): string {
-  if (isAddressLiteral(text) || asciiDomain(text) === text) return text;
-  throw new UsageError("expected a domain, or an address like [192.0.2.1]");
+  const isName = isAddressLiteral(text) || asciiDomain(text) === text;
+  require(isName, "expected a domain, or an address like [192.0.2.1]");
+  return text;
 }
 
 function readUser(line: Line, io: Environment): string | undefined {
@@ -1626,13 +1625,13 @@ function unique(mailboxes: Mailbox[]): string[] {
 
 function readSender(text: string): Mailbox {
   const [sender, ...others] = readAddresses(text);
-  if (!sender || others.length > 0) throw new UsageError("expected one address");
+  require(sender && others.length === 0, "expected one address");
   return sender;
 }
 
 function readRecipients(text: string): Mailbox[] {
   const mailboxes = readAddresses(text);
-  if (mailboxes.length === 0) throw new UsageError(EXPECTED_ADDRESSES);
+  require(mailboxes.length > 0, EXPECTED_ADDRESSES);
   return mailboxes;
 }
 
@@ -1640,9 +1639,8 @@ function readRecipients(text: string): Mailbox[] {
 function readNotify(text: string): string {
   const words = text.toUpperCase().split(",").map((word) => word.trim());
   const isList = words.every((word) => ["SUCCESS", "FAILURE", "DELAY"].includes(word));
-  if (text.trim().toUpperCase() !== "NEVER" && !isList) {
-    throw new UsageError("expected never, or some of success, failure, delay with commas");
-  }
+  const isNever = text.trim().toUpperCase() === "NEVER";
+  require(isNever || isList, "expected never, or some of success, failure, delay with commas");
   return [...new Set(words)].join(",");
 }
 
@@ -1667,29 +1665,20 @@ async function composeMessage(line: Line, from: Mailbox, io: Environment): Promi
 /** Rewrites `cid:NAME` in HTML to the Content-ID of each picture, which is unique (RFC 2045 §7). */
 function linkPictures(html: string, pictures: { file: Attachment; id: string }[]): string {
   const ids = new Map<string, string>();
+  const fault = (name: string) => `Cannot use --inline ${quoteForMessage(name)}`;
   for (const { file: { name }, id } of pictures) {
-    require(
-      !ids.has(name),
-      `Cannot use --inline ${quoteForMessage(name)}: two files have this name`,
-    );
+    require(!ids.has(name), `${fault(name)}: two files have this name`);
     for (const spelling of [encodeURI(name), encodeURIComponent(name), htmlEscape(name), name]) {
       ids.set(spelling, id);
     }
   }
-  const longestFirst = [...ids.keys()].sort((a, b) => b.length - a.length).map(RegExp.escape);
-  const link = new RegExp(
-    `(?<=\\bcid:)(?:${longestFirst.join("|")})(?=["'\\s<>),;\\\\]|&quot;|$)`,
-    "gi",
-  );
-  const used = new Set<string>();
-  const linked = html.replace(link, (spelling) => {
-    const id = ids.get(spelling) ?? spelling;
-    used.add(id);
-    return id;
-  });
+  const longestFirst = [...ids.keys()].sort((a, b) => b.length - a.length);
+  const names = longestFirst.map(RegExp.escape).join("|");
+  const link = new RegExp(`(?<=\\bcid:)(?:${names})(?=["'\\s<>),;\\\\]|&quot;|$)`, "gi");
+  const linked = html.replace(link, (spelling) => ids.get(spelling) ?? spelling);
   for (const { file: { name }, id } of pictures) {
-    const expected = `expected a file that the HTML shows as cid:${name}`;
-    require(used.has(id), `Cannot use --inline ${quoteForMessage(name)}: ${expected}`);
+    const isUsed = linked.includes(id);
+    require(isUsed, `${fault(name)}: expected a file that the HTML shows as cid:${name}`);
   }
   return linked;
 }
@@ -1764,17 +1753,12 @@ function readHeaderField(text: string): HeaderField {
   const [, name = "", raw = ""] = /^([^:]+):(.*)$/s.exec(text) ?? [];
   const value = raw.replaceAll("\t", " ").trim();
   const isAllowed = TOKEN.test(name) && name.length < MAX_CODED_LINE && !OWN_FIELD.test(name);
-  if (!isAllowed || /\p{Cc}/u.test(value)) {
-    throw new UsageError("expected 'Name: value', and a field that no option writes");
-  }
-  const isId = /^message-id$/i.test(name);
-  if (isId && !MESSAGE_ID.test(value)) {
-    throw new UsageError("expected an id, as in <1@example.org>");
-  }
-  const isDate = /^date$/i.test(name);
-  if (isDate && (!DATE_TIME.test(value) || Number.isNaN(Date.parse(value)))) {
-    throw new UsageError(`expected a date, as in ${formatDate(new Date(0))}`);
-  }
+  const isText = !/\p{Cc}/u.test(value);
+  require(isAllowed && isText, "expected 'Name: value', and a field that no option writes");
+  const isId = MESSAGE_ID.test(value);
+  require(isId || !/^message-id$/i.test(name), "expected an id, as in <1@example.org>");
+  const isDate = DATE_TIME.test(value) && !Number.isNaN(Date.parse(value));
+  require(isDate || !/^date$/i.test(name), `expected a date, as in ${formatDate(new Date(0))}`);
   return { name, value, field: formatHeaderField(name, value) };
 }
 
@@ -1790,9 +1774,9 @@ function formatHeaderField(name: string, value: string): string {
 
 /** Opens a regular file; any other kind is refused, because opening a FIFO blocks. */
 async function openFile(path: string): Promise<Deno.FsFile> {
-  const { isFile } = await reading(path, Deno.stat(path));
+  const { isFile } = await awaitFile(path, Deno.stat(path));
   require(isFile, `Cannot use file ${quoteForMessage(path)}: expected a regular file`);
-  return await reading(path, Deno.open(path));
+  return await awaitFile(path, Deno.open(path));
 }
 
 /** Reads size and type of the files to attach, one at a time, to use one file descriptor. */
@@ -1831,7 +1815,7 @@ function optionsOnStdin({ options, spelling }: Line): string[] {
 
 async function readOctets(path: string, { stdin }: Environment): Promise<Uint8Array> {
   const result = path === "-" ? new Response(stdin.readable).bytes() : Deno.readFile(path);
-  return await reading(path, result);
+  return await awaitFile(path, result);
 }
 
 /** Reads a text. Octets that are not UTF-8 are replaced, with a note, so that the mail is sent. */
@@ -1853,7 +1837,7 @@ async function readTrustFile(path: string, io: Environment): Promise<Trust> {
 }
 
 /** Awaits an operation on a file. Turns a failure into a usage error. */
-async function reading<T>(path: string, result: Promise<T>): Promise<T> {
+async function awaitFile<T>(path: string, result: Promise<T>): Promise<T> {
   try {
     return await result;
   } catch (error) {
