@@ -167,7 +167,7 @@ export interface Upload {
   readonly size: number | null;
   /** True if it was read and cannot be read again. */
   readonly isSpent: boolean;
-  /** Reads it from its beginning. A piece is good until the next one is read. */
+  /** Reads it from its beginning. A piece is valid until the next one is read. */
   read(): AsyncIterable<Octets>;
 }
 
@@ -193,7 +193,7 @@ export interface DownloadOptions {
   body: Octets | null;
   /** Body of the request that is sent piece by piece. */
   upload: Upload | null;
-  /** Value of Content-Type where there is a body; null for none. */
+  /** Value of Content-Type if there is a body; null for none. */
   contentType: string | null;
   /** Value of Accept. */
   accept: string;
@@ -269,15 +269,15 @@ export interface DownloadIO {
   readonly trace?: Trace | undefined;
   /** Receives the size of the body so far, and its total if that is known. */
   readonly progress?: ((size: number, total: number | null) => void) | undefined;
-  /** Receives what the user should know. */
+  /** Receives a note for the user. */
   note(line: string): void;
-  /** Receives what is useful for a user at a terminal. */
+  /** Receives a note that is shown at a terminal only. */
   hint(line: string): void;
   /** Updated during the download, even if it fails. */
   readonly transfer: Transfer;
 }
 
-/** What is known of a download so far. */
+/** State of a download. */
 export interface Transfer {
   /** Duration of each phase of each hop, over all attempts. */
   readonly hops: Times[];
@@ -285,7 +285,7 @@ export interface Transfer {
   hopStart: number;
   /** Status of the last response; 0 if there is none. */
   status: number;
-  /** Number of octets of the body that came, before decoding. */
+  /** Number of octets of the body that were received, before decoding. */
   size: number;
   /** Number of redirections that were followed. */
   redirects: number;
@@ -366,7 +366,7 @@ export const TIMES = { readTimeout: 300_000, firstPause: 1_000, continueTimeout:
 /** Largest upload that is sent without `Expect: 100-continue` (octets). */
 const MAX_UNASKED = 1_000_000;
 
-/** Largest delay of a timer (ms). */
+/** Largest delay of a timer (ms). As a time limit it stands for none. */
 const FOREVER = 2_147_483_000;
 
 /** Longest pause between two attempts (ms). */
@@ -375,7 +375,7 @@ const MAX_PAUSE = 600_000;
 /** Head start of an address over the next one (ms), RFC 8305 §8. */
 const HEAD_START = 250;
 
-/** Addresses of `localhost`, in the order in which getaddrinfo has them. */
+/** Addresses of `localhost`, in the order of getaddrinfo. */
 const LOOPBACK = ["::1", "127.0.0.1"];
 
 /** Exit statuses of temporary failures: another attempt may help. */
@@ -429,7 +429,7 @@ function resolveLocation(base: Target, location: string): Target {
   return { url: withoutUserinfo(new URL(encoded, base.url)), zone: base.zone, userinfo: null };
 }
 
-/** `"[" IPv6address "%25" ZoneID "]" [ ":" port ]` (RFC 6874 §2); a lone "%" is taken as well. */
+/** `"[" IPv6address "%25" ZoneID "]" [ ":" port ]` (RFC 6874 §2); a lone "%" is accepted, too. */
 const ZONED_HOST = /^\[([^\]%]*)%(?:25)?([^\]]+)\](:\d*)?$/;
 
 /**
@@ -992,8 +992,8 @@ async function expectHttp(wire: Wire): Promise<void> {
 const STATUS_LINE = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/s;
 
 /**
- * Parses a header. A blank before a colon is refused (RFC 9112 §5.1), because the field that would
- * be ignored might be the length.
+ * Parses a header. A blank before a colon is refused (RFC 9112 §5.1), because a field that is
+ * ignored might be Content-Length.
  */
 function parseHead([first = "", ...rest]: string[]): Omit<HttpResponse, "lines"> {
   const [, status, reason = ""] = STATUS_LINE.exec(first) ?? [];
@@ -1154,7 +1154,7 @@ const CODING = /^((x-)?gzip|deflate|br)$/;
 
 /**
  * Returns the content codings of a body in the order in which they were applied (RFC 9110 §8.4).
- * Some servers say "none" for identity.
+ * Some servers send "none" for identity.
  */
 function contentCodings(fields: Fields): string[] {
   const codings = membersOf(fields, "content-encoding");
@@ -1177,8 +1177,8 @@ function decodableCodings(fields: Fields, { options, io }: Attempt): string[] {
 }
 
 /**
- * Undoes a content coding by node:zlib. DecompressionStream takes a truncated deflate stream as
- * complete, refuses a second gzip member (RFC 1952 §2.2), and does not bound its output.
+ * Removes a content coding with node:zlib. DecompressionStream would accept a truncated deflate
+ * stream, refuse a second gzip member (RFC 1952 §2.2), and produce output without a bound.
  */
 async function* decode(source: AsyncGenerator<Octets>, coding: string): AsyncGenerator<Octets> {
   const start = await readStart(source);
@@ -1566,7 +1566,7 @@ class Output {
     return { write: true, create: true, append: plan === "append", truncate: plan === "restart" };
   }
 
-  /** Finds out whether the file may block. Without permission to read, it may be a pipe. */
+  /** Finds out whether writes may block. Without permission to read, they may. */
   #inspect(file: Deno.FsFile, path: string): void {
     const info = isGranted({ name: "read", path }) ? file.statSync() : null;
     this.#canWriteSync = info !== null && !info.isFifo;
@@ -1600,7 +1600,7 @@ class Output {
     } else await this.#write(octets, (count) => this.size += count);
   }
 
-  /** Writes all octets; a full disk may take a part of them. */
+  /** Writes all octets. A single write may take only a part, for example on a full disk. */
   async #write(octets: Uint8Array, onWritten?: (count: number) => void): Promise<void> {
     const file = this.#file;
     try {
@@ -1728,8 +1728,8 @@ function pauseAfter(error: unknown, output: Output, wait: number): number | null
   if (error instanceof RetryError) return error.retryAfter ?? wait;
   if (error instanceof FinalError) return null;
   if (!(error instanceof ExitError) || !TRANSIENT.includes(error.status)) return null;
-  const canGoOn = output.size === 0 || output.resumable || output.path !== null;
-  return canGoOn ? wait : null;
+  const canContinue = output.size === 0 || output.resumable || output.path !== null;
+  return canContinue ? wait : null;
 }
 
 /** Follows redirections to the final response, and handles it. */
@@ -1813,7 +1813,7 @@ async function handleResponse(exchange: Exchange, attempt: Attempt): Promise<voi
   const isResumed = output.size > 0 && output.resumable;
   if (isResumed && isFailure && status !== 416) throw new ExitError(22, answer);
   const plan = isResumed ? await resumePlan(exchange, attempt) : "restart";
-  // RFC 9110 §15.4.5: 304 says that what the user has is still current.
+  // RFC 9110 §15.4.5: 304 says that the copy of the user is still current.
   const isCurrent = status === 304 && isSaved(options) && !options.include;
   if (plan === "complete" || isCurrent) return io.hint(`nothing new to save: ${answer}`);
   if (isFailure && options.fail === "early") {
@@ -2348,7 +2348,7 @@ class Reporter implements DownloadIO {
   readonly #began = performance.now();
   readonly #stderr: Streams["stderr"];
   readonly #isSilent: boolean;
-  #firstSize: number | undefined; // when the body began to come
+  #firstSize: number | undefined; // size when the first octets of the body arrived
   #due = 500; // a short download draws nothing
   #isDrawn = false;
 
