@@ -1283,7 +1283,7 @@ const TOKENS = new RegExp(
 function readAddresses(text: string, { hasGroups = false } = {}): Mailbox[] {
   const tokens = text.match(TOKENS) ?? [];
   const hasControls = /(?!\t)\p{Cc}/u.test(text);
-  require(tokens.join("") === text && !hasControls, EXPECTED_ADDRESSES);
+  requireThat(tokens.join("") === text && !hasControls, EXPECTED_ADDRESSES);
   const mailboxes: Mailbox[] = [];
   let item: string[] = [];
   for (const token of [...tokens, ","]) {
@@ -1306,7 +1306,7 @@ function readMailbox(tokens: string[]): Mailbox {
   if (at < 0) {
     return { name: "", address: readAddress(tokens.filter((token) => !isComment(token)).join("")) };
   }
-  require(tokens.slice(at + 1).every(isComment), EXPECTED_ADDRESSES);
+  requireThat(tokens.slice(at + 1).every(isComment), EXPECTED_ADDRESSES);
   const unquote = (token: string) =>
     token.startsWith('"') ? token.slice(1, -1).replace(/\\(.)/gs, "$1") : token;
   const name = tokens.slice(0, at).map(unquote).join("").trim();
@@ -1473,7 +1473,7 @@ export async function main(
   }
 }
 
-function require(condition: unknown, message: string): asserts condition {
+function requireThat(condition: unknown, message: string): asserts condition {
   if (!condition) throw new UsageError(message);
 }
 
@@ -1484,7 +1484,10 @@ async function readJob(line: Line, io: Environment, times: MailTimes): Promise<J
   refuseTogether(line, "body", "bodyFile");
   const stdinOptions = optionsOnStdin(line);
   const names = stdinOptions.join(" and ");
-  require(stdinOptions.length < 2, `Cannot read standard input for ${names}: it can be read once`);
+  requireThat(
+    stdinOptions.length < 2,
+    `Cannot read standard input for ${names}: it can be read once`,
+  );
   const server = readServerOptions(line, io);
   const trust = ca === undefined ? null : await readTrustFile(ca, io);
   if (check) await readAttachments([...attach, ...inline]); // only to check them
@@ -1520,7 +1523,7 @@ function readServer(text: string): { hostname: string; port: number | undefined 
   const [, v6, host = "", port] = form;
   const hostname = v6 === undefined ? asciiDomain(host, true) : v6;
   const isAddress = v6 === undefined || isAddressLiteral(`[IPv6:${v6}]`);
-  require(hostname && isAddress, "expected a provider, or HOST[:PORT]");
+  requireThat(hostname && isAddress, "expected a provider, or HOST[:PORT]");
   return { hostname, port: port === undefined ? undefined : readPort(port) };
 }
 
@@ -1532,7 +1535,7 @@ function readServerOptions(line: Line, io: Environment): Server {
   const { server, port: givenPort, tls, dryRun } = line.options;
   const named = server ?? readVariable(io, "SMTP_SERVER", readServer) ??
     (dryRun ? readServer("localhost") : undefined);
-  require(named, "No server: give --server NAME, or set SMTP_SERVER and grant --allow-env");
+  requireThat(named, "No server: give --server NAME, or set SMTP_SERVER and grant --allow-env");
   const { hostname } = named;
   const port = givenPort ?? named.port ?? SUBMISSION_PORT;
   return { hostname, port, tls: tls ?? (port === SUBMISSIONS_PORT ? "implicit" : "starttls") };
@@ -1540,7 +1543,7 @@ function readServerOptions(line: Line, io: Environment): Server {
 
 function readHelo(text: string): string {
   const isName = isAddressLiteral(text) || asciiDomain(text) === text;
-  require(isName, "expected a domain, or an address like [192.0.2.1]");
+  requireThat(isName, "expected a domain, or an address like [192.0.2.1]");
   return text;
 }
 
@@ -1552,18 +1555,18 @@ function readUser(line: Line, io: Environment): string | undefined {
 async function readLogin(line: Line, server: Server, io: Environment): Promise<Login | null> {
   const { auth, passwordFile, dryRun } = line.options;
   const user = readUser(line, io);
-  require(user || (auth ?? passwordFile) === undefined, "No name to log in: give --user");
+  requireThat(user || (auth ?? passwordFile) === undefined, "No name to log in: give --user");
   if (user === undefined || dryRun) return null;
   const hint = line.options.user === undefined ? " (SMTP_USER is set)" : "";
   const clear = `Cannot log in with --tls none: credentials never go in the clear${hint}`;
-  require(server.tls !== "none", clear);
+  requireThat(server.tls !== "none", clear);
   const needsToken = auth === "xoauth2" || auth === "oauthbearer";
   const token = io.env.SMTP_TOKEN?.trim() || undefined;
-  require(token || !needsToken, `No token for ${quoteForMessage(user)}: set SMTP_TOKEN`);
+  requireThat(token || !needsToken, `No token for ${quoteForMessage(user)}: set SMTP_TOKEN`);
   const needsPassword = auth === undefined ? token === undefined : !needsToken;
   const password = await readPassword(line, user, needsPassword, io);
   const hasControls = /\p{Cc}/u.test(user + (token ?? "")) || password?.includes("\0");
-  require(!hasControls, "Cannot log in: name, password or token has a control character");
+  requireThat(!hasControls, "Cannot log in: name, password or token has a control character");
   // Google shows its app passwords in groups of four letters.
   const isGmail = server.hostname.toLowerCase() === "smtp.gmail.com";
   const typed = isGmail ? password?.replace(/\s/g, "") : password;
@@ -1579,7 +1582,7 @@ async function readPassword(line: Line, user: string, isNeeded: boolean, io: Env
   if (stored || !isNeeded) return stored || undefined;
   const asked = io.askSecret(`Password for ${escapeText(quoteForMessage(user))}:`);
   const ways = "set SMTP_PASSWORD and grant --allow-env, or give --password-file";
-  require(asked, `No password for ${quoteForMessage(user)}: ${ways}`);
+  requireThat(asked, `No password for ${quoteForMessage(user)}: ${ways}`);
   return asked;
 }
 
@@ -1594,8 +1597,8 @@ async function readMail(line: Line, io: Environment) {
   const user = readUser(line, io);
   const sender = from ?? readVariable(io, "SMTP_FROM", readSender) ??
     (user?.includes("@") ? readAs("user", user, readSender) : undefined);
-  require(sender, "No sender: give --from, or set SMTP_FROM and grant --allow-env");
-  require(recipients.length > 0, "No recipient: give --to");
+  requireThat(sender, "No sender: give --from, or set SMTP_FROM and grant --allow-env");
+  requireThat(recipients.length > 0, "No recipient: give --to");
   const message = await composeMessage(line, sender, io);
   return { from: sender.address, to: unique(recipients), message };
 }
@@ -1625,13 +1628,13 @@ function unique(mailboxes: Mailbox[]): string[] {
 
 function readSender(text: string): Mailbox {
   const [sender, ...others] = readAddresses(text);
-  require(sender && others.length === 0, "expected one address");
+  requireThat(sender && others.length === 0, "expected one address");
   return sender;
 }
 
 function readRecipients(text: string): Mailbox[] {
   const mailboxes = readAddresses(text);
-  require(mailboxes.length > 0, EXPECTED_ADDRESSES);
+  requireThat(mailboxes.length > 0, EXPECTED_ADDRESSES);
   return mailboxes;
 }
 
@@ -1640,7 +1643,7 @@ function readNotify(text: string): string {
   const words = text.toUpperCase().split(",").map((word) => word.trim());
   const isList = words.every((word) => ["SUCCESS", "FAILURE", "DELAY"].includes(word));
   const isNever = text.trim().toUpperCase() === "NEVER";
-  require(isNever || isList, "expected never, or some of success, failure, delay with commas");
+  requireThat(isNever || isList, "expected never, or some of success, failure, delay with commas");
   return [...new Set(words)].join(",");
 }
 
@@ -1667,7 +1670,7 @@ function linkPictures(html: string, pictures: { file: Attachment; id: string }[]
   const ids = new Map<string, string>();
   const fault = (name: string) => `Cannot use --inline ${quoteForMessage(name)}`;
   for (const { file: { name }, id } of pictures) {
-    require(!ids.has(name), `${fault(name)}: two files have this name`);
+    requireThat(!ids.has(name), `${fault(name)}: two files have this name`);
     for (const spelling of [encodeURI(name), encodeURIComponent(name), htmlEscape(name), name]) {
       ids.set(spelling, id);
     }
@@ -1678,7 +1681,7 @@ function linkPictures(html: string, pictures: { file: Attachment; id: string }[]
   const linked = html.replace(link, (spelling) => ids.get(spelling) ?? spelling);
   for (const { file: { name }, id } of pictures) {
     const isUsed = linked.includes(id);
-    require(isUsed, `${fault(name)}: expected a file that the HTML shows as cid:${name}`);
+    requireThat(isUsed, `${fault(name)}: expected a file that the HTML shows as cid:${name}`);
   }
   return linked;
 }
@@ -1754,11 +1757,11 @@ function readHeaderField(text: string): HeaderField {
   const value = raw.replaceAll("\t", " ").trim();
   const isAllowed = TOKEN.test(name) && name.length < MAX_CODED_LINE && !OWN_FIELD.test(name);
   const isText = !/\p{Cc}/u.test(value);
-  require(isAllowed && isText, "expected 'Name: value', and a field that no option writes");
+  requireThat(isAllowed && isText, "expected 'Name: value', and a field that no option writes");
   const isId = MESSAGE_ID.test(value);
-  require(isId || !/^message-id$/i.test(name), "expected an id, as in <1@example.org>");
+  requireThat(isId || !/^message-id$/i.test(name), "expected an id, as in <1@example.org>");
   const isDate = DATE_TIME.test(value) && !Number.isNaN(Date.parse(value));
-  require(isDate || !/^date$/i.test(name), `expected a date, as in ${formatDate(new Date(0))}`);
+  requireThat(isDate || !/^date$/i.test(name), `expected a date, as in ${formatDate(new Date(0))}`);
   return { name, value, field: formatHeaderField(name, value) };
 }
 
@@ -1775,7 +1778,7 @@ function formatHeaderField(name: string, value: string): string {
 /** Opens a regular file; any other kind is refused, because opening a FIFO blocks. */
 async function openFile(path: string): Promise<Deno.FsFile> {
   const { isFile } = await awaitFile(path, Deno.stat(path));
-  require(isFile, `Cannot use file ${quoteForMessage(path)}: expected a regular file`);
+  requireThat(isFile, `Cannot use file ${quoteForMessage(path)}: expected a regular file`);
   return await awaitFile(path, Deno.open(path));
 }
 
@@ -1832,7 +1835,7 @@ async function readText(path: string, line: Line, io: Environment): Promise<stri
 
 async function readTrustFile(path: string, io: Environment): Promise<Trust> {
   const trust = readTrust(decoder.decode(await readOctets(path, io)));
-  require(trust, `Cannot use --ca ${quoteForMessage(path)}: expected certificates in PEM`);
+  requireThat(trust, `Cannot use --ca ${quoteForMessage(path)}: expected certificates in PEM`);
   return trust;
 }
 
