@@ -493,9 +493,8 @@ async function acceptFrom(listener: Listener, service: Service): Promise<void> {
       else serveConnection(conn, service);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // the service closed the listener
-      const code = error instanceof Error && "code" in error ? error.code : undefined;
       // The client has reset the connection already: no pause, because others may be waiting.
-      if (["ENOTCONN", "ECONNABORTED", "ECONNRESET"].some((reset) => reset === code)) continue;
+      if (["ENOTCONN", "ECONNABORTED", "ECONNRESET"].includes(codeOf(error))) continue;
       // EMFILE and the like: a descriptor becomes free when a connection closes.
       await new Promise((resolve) => setTimeout(resolve, pause));
       pause = Math.min(pause * 2, 1_000);
@@ -1333,12 +1332,18 @@ function orNull<T>(ask: () => T): T | null {
  * @throws {HttpError} 403 if it may not be read, 503 if the process has no descriptor left.
  */
 function nullIfMissing(error: unknown): null {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const isDenied = ["EACCES", "EPERM"].includes(code) || error instanceof Deno.errors.NotCapable;
+  const code = codeOf(error);
   if (MISSING.includes(code)) return null;
-  if (isDenied) throw new HttpError(403);
-  if (code === "EMFILE" || code === "ENFILE") throw new HttpError(503, [["Retry-After", "1"]]);
+  if (["EACCES", "EPERM"].includes(code) || error instanceof Deno.errors.NotCapable) {
+    throw new HttpError(403);
+  }
+  if (["EMFILE", "ENFILE"].includes(code)) throw new HttpError(503, [["Retry-After", "1"]]);
   throw error;
+}
+
+/** Returns the name of a system error, as ENOENT; "" for any other error. */
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
 // ---- Engine: files -------------------------------------------------------
@@ -1706,16 +1711,23 @@ class SlicedWork {
 
 /** Lists a folder as HTML, or as JSON if Accept prefers it; null if it is no longer inside. */
 function listFolder(request: HttpRequest, segments: readonly string[], service: Service) {
-  return service.listings.run(async (): Promise<Representation | null> => {
+  const { listings } = service;
+  return listings.run(async (): Promise<Representation | null> => {
     const listing = await readListing(segments, service);
     if (listing === null) return null;
     const order = sortListing(listing, request.query);
     const accepted = request.fields.get("Accept");
     const json = qvalue(accepted, ["application/json", "application/*"]) ?? 0;
     const isJson = json > (qvalue(accepted, ["text/html", "text/*"]) ?? 0); // "*/*" gets HTML
+    const rows: string[] = [];
+    for (const entry of listing.entries) {
+      if (listings.isOver) await listings.rest();
+      if (!isJson) rows.push(formatRow(entry));
+      else if (entry.size !== null) rows.push(formatJson(entry));
+    }
     const text = isJson
-      ? await listAsJson(listing, service)
-      : await listAsHtml(segments, listing, order, service);
+      ? `[\n${rows.join(",\n")}\n]\n`
+      : formatListing(segments, listing, order, rows);
     const content = await hashContent(encoder.encode(text));
     const fields: Field[] = [["Vary", "Accept"]];
     if (!isJson) fields.push(["Content-Security-Policy", LISTING_POLICY]);
@@ -1820,15 +1832,9 @@ function sortListing({ entries }: Listing, query: string): Order {
   return { sort, isDescending };
 }
 
-async function listAsJson({ entries }: Listing, { listings }: Service): Promise<string> {
-  const rows: string[] = [];
-  for (const { name, isFolder, size, modified } of entries) {
-    if (listings.isOver) await listings.rest();
-    if (size === null) continue;
-    const type = isFolder ? "directory" : "file";
-    rows.push(JSON.stringify({ name, type, size: isFolder ? undefined : size, modified }));
-  }
-  return `[\n${rows.join(",\n")}\n]\n`;
+function formatJson({ name, isFolder, size, modified }: Entry): string {
+  const type = isFolder ? "directory" : "file";
+  return JSON.stringify({ name, type, size: isFolder ? undefined : size, modified });
 }
 
 /** Allows no script and nothing from other hosts, because the file names are not trusted. */
@@ -1853,18 +1859,13 @@ td a::after{content:"";position:absolute;inset:0}
 td+td{padding-top:0;font-size:.875rem}td+td:empty{display:none}}`;
 
 /** Formats a listing as a page. */
-async function listAsHtml(
+function formatListing(
   segments: readonly string[],
   { entries, more }: Listing,
   order: Order,
-  { listings }: Service,
-): Promise<string> {
+  rows: readonly string[],
+): string {
   const title = escapeHtml(escapeText(`/${segments.map((name) => `${name}/`).join("")}`));
-  const rows: string[] = [];
-  for (const entry of entries) {
-    if (listings.isOver) await listings.rest();
-    rows.push(formatEntry(entry));
-  }
   const folders = entries.filter(({ isFolder }) => isFolder).length;
   const counts = `${plural(folders, "folder")}, ${plural(entries.length - folders, "file")}`;
   const up = segments.length > 0 ? '<tr><td><a href="../">../</a><td><td>\n' : "";
@@ -1898,7 +1899,7 @@ function formatColumns({ sort, isDescending }: Order): string {
   }).join("");
 }
 
-function formatEntry({ name, isFolder, size, modified }: Entry): string {
+function formatRow({ name, isFolder, size, modified }: Entry): string {
   const slash = isFolder ? "/" : "";
   // "./", because a name with a colon would pass for a scheme (RFC 3986 §4.2)
   const link = `./${encodeSegment(name.toWellFormed())}${slash}`;
