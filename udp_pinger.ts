@@ -1,19 +1,19 @@
 #!/usr/bin/env -S deno run --allow-net --unstable-net
 /**
  * Measures the path to a UDP echo server and back, as ping(8) does with ICMP: round-trip times,
- * loss, duplicates, damage and order. Or sends heartbeats (`--heartbeat`).
+ * loss, duplicates, damage and order. With `--heartbeat` it sends heartbeats instead.
  *
  * ```sh
  * deno run --allow-net --unstable-net udp_pinger.ts 127.0.0.1 12000
  * ```
  *
  * A probe is one line of ASCII, `sequence=N<TAB>time=SECONDS.MICROS`, and further fields separated
- * by tabs. The time in it is for people and servers. Measurements use our own monotonic clock.
- * Round-trip time is defined in RFC 2681, reordering in RFC 4737, percentiles in RFC 2330. Read
- * from the top: terms, numbers, statistics, probes, sizes, heartbeats, output, command line.
+ * by tabs. Its time is for traces and servers; a monotonic clock measures the round trips. Round-trip
+ * time is defined in RFC 2681, reordering in RFC 4737, percentiles in RFC 2330. Read from the top:
+ * terms, numbers, statistics, probes, the pinger, sizes, heartbeats, output, command line.
  *
  * Left out: ICMP "port unreachable". Deno's UDP sockets do not report it, so it looks like loss.
- * Deno cannot set the DF bit either, so the walk through sizes shows what passes in fragments.
+ * Deno cannot set the DF bit, so in a walk through sizes a probe may arrive in fragments.
  *
  * The engines are {@linkcode Pinger} and {@linkcode sendHeartbeats}:
  *
@@ -27,11 +27,10 @@
  *   for await (const [octets, from] of echo) await echo.send(octets, from);
  * })();
  *
- * const pinger = new Pinger(socket, echo.addr as Deno.NetAddr, {
- *   ...{ count: 3, timeout: 1_000, preload: 1, flood: false, oneWay: false },
- *   signal: new AbortController().signal,
- *   report: () => {},
- * });
+ * const { signal } = new AbortController();
+ * const options = { count: 3, timeout: 1_000, preload: 1, flood: false, oneWay: false };
+ * const target = echo.addr as Deno.NetAddr;
+ * const pinger = new Pinger(socket, target, { ...options, signal, report: () => {} });
  * await pinger.run();
  * assertEquals(pinger.statistics.summary().received, 3);
  *
@@ -93,7 +92,7 @@ interface SendOptions {
 
 /** How to ping. Times are in milliseconds. */
 export interface PingOptions extends SendOptions {
-  /** Number of probes, with a deadline of replies. Infinity: until the signal aborts. */
+  /** Number of probes; with a deadline, number of replies. Infinity: until the signal aborts. */
   count: number;
   /** Time from probe to probe. Default: the next probe waits for the reply or the timeout. */
   interval?: number | undefined;
@@ -137,7 +136,7 @@ export interface PingEvent {
   reason?: string;
 }
 
-/** A probe. It stays in the table after its reply, so that duplicates and late replies are known. */
+/** A probe. */
 interface Probe {
   /** Sequence number. */
   readonly seq: number;
@@ -147,7 +146,7 @@ interface Probe {
   readonly statistics: readonly Statistics[];
   /** Time of sending (ms). */
   sentAt: number;
-  /** What became of it; a late probe is lost, too. */
+  /** Outcome. A late reply leaves the probe lost. */
   state: "open" | "received" | "lost" | "late";
 }
 
@@ -179,7 +178,7 @@ export type Percentile = "p25" | "p50" | "p75" | "p95" | "p99";
 
 /**
  * The statistics of a run or of a window. Times are in milliseconds, loss is in per cent. What needs
- * more replies than there were is null: p95 needs 20 replies, p99 needs 100, jitter 2.
+ * more replies than there were is null: p99 needs 100, p95 20, jitter 2, other times 1.
  */
 export interface Summary extends Record<Counted, number>, Record<Percentile, number | null> {
   /** Number of probes sent, except those in flight. */
@@ -236,11 +235,13 @@ export interface Window {
 
 // ---- Numbers -------------------------------------------------------------
 
-/** Largest payload of a datagram over IPv6 (octets). Over IPv4 it is 20 octets less. */
+/** Largest payload of a datagram over IPv6 (octets). */
 const MAX_SIZE = 65_527;
+/** The same over IPv4, where the IP header counts in the length (octets). */
+const MAX_IPV4_SIZE = 65_507;
 /** Number of probes remembered, and of round-trip times kept for percentiles. */
 const MAX_PROBES = 65_536;
-/** Octets of all remembered probes; of long probes, fewer are remembered. */
+/** Maximum size of all remembered probes together (octets), so fewer long ones are remembered. */
 const MAX_PROBE_OCTETS = 64 * 1024 * 1024;
 /** A timer that is later than this shows that the process stalled (ms). */
 const STALL_MS = 5;
@@ -262,20 +263,16 @@ const LINGER_MS = 10;
 const LONG_LINGER_MS = 50;
 /** Half width of the 95 % interval of the normal distribution (standard deviations). */
 const Z = 1.959964;
-/** Probes sent to ourselves first, so that the code is compiled. Otherwise the first takes 2 ms more. */
-const WARM_UP = 50;
 /** Largest payloads that are not fragmented where the MTU is 1500 (octets). */
 const UNFRAGMENTED = { ipv4: 1472, ipv6: 1452 } as const;
 /** Payload that fits every IPv6 path (octets, RFC 8200 §5: an MTU of 1280). */
 const MAX_SAFE_SIZE = 1232;
 /** Ports below are for privileged programs. Our server ignores clients that have such a port. */
 const FIRST_USER_PORT = 1024;
-/** Replies a second, and in a burst, that `udp_ping_server.ts` sends to one client by default. */
+/** Rate limit of `udp_ping_server.ts` for one client: replies a second, and replies in a burst. */
 const SERVER_RATE = 1000;
 /** Number of copies of a farewell, and of each beat with `-c`. */
 const BEAT_COPIES = 3;
-/** Time from copy to copy (ms), so that a short outage does not lose them all. */
-const COPY_GAP = 100;
 /** Longest text of `--fail` (octets). */
 const MAX_FAILURE = 200;
 /** Number of sizes in the first pass of a walk. */
@@ -375,7 +372,7 @@ export class Statistics {
     return Float64Array.from(this.#rtts).sort();
   }
 
-  /** Sums up. Probes in flight are not among the transmitted. */
+  /** Returns the summary. Probes in flight do not count as transmitted. */
   summary(): Summary {
     const { received } = this.counts;
     const transmitted = this.sent - this.inFlight;
@@ -418,8 +415,8 @@ export class Statistics {
   }
 
   /**
-   * One-way times are relative to their own minimum, so they show queueing and need no common
-   * clock. Up and down together are what was lost.
+   * Subtracts the shortest one-way time from the mean: the rest is time in queues, and the offset
+   * between the clocks cancels out. Losses up and down add up to all losses.
    */
   #oneWay(transmitted: number, lost: number): OneWay | null {
     if (this.#stamped === 0) return null;
@@ -465,17 +462,17 @@ export function replay(summary: Summary): string | null {
   if (p25 === null || p50 === null || p75 === null) return null;
   const round = (value: number, digits = 3) => Number(value.toPrecision(digits));
   const share = (part: number, whole: number) => round(Math.min(part / whole, 1));
-  // Half of a uniform distribution lies between its quartiles, and outliers do not move these.
+  // The quartiles of a uniform distribution are half its width apart. Outliers do not move them.
   const jitter = Math.min(p75 - p25, p50);
   // A corrupted reply leaves its probe lost, and --corrupt simulates that.
   const loss = share(Math.max(lost - corrupted, 0), transmitted);
   const options = [`--delay ${round(p50)} --jitter ${round(jitter, 2)} --loss ${loss}`];
-  // Gilbert's model cannot lose this share in shorter bursts.
+  // With shorter bursts, Gilbert's model cannot reach this loss.
   const shortest = Math.ceil(10 * loss / (1 - loss)) / 10;
   if (loss > 0) options.push(`--burst ${Math.max(round(lost / bursts, 2), shortest, 1)}`);
   if (duplicates > 0) options.push(`--duplicate ${share(duplicates, received)}`);
   if (corrupted > 0) options.push(`--corrupt ${share(corrupted, received + corrupted)}`);
-  // Jitter that is wider than the gap between probes reorders by itself. Timers count whole ms.
+  // Jitter wider than the gap between probes reorders them by itself. Timers count whole ms.
   const jitterReorders = 2 * jitter > Math.max(summary.time / (transmitted - 1), 1);
   if (outOfOrder > 0 && !jitterReorders) options.push(`--reorder ${share(outOfOrder, received)}`);
   if (upperCase === received) options.push("--upper");
@@ -508,7 +505,7 @@ export function probeEncoder(
     const start = `sequence=${seq}${time}`;
     if (size === undefined) return encoder.encode(start + id + fields);
     const room = size - start.length - fields.length;
-    // "\tpad=" takes 5 octets. In less room, zeros before the number fill up.
+    // "\tpad=" takes 5 octets. In less room, the number gets leading zeros instead.
     if (room < 5) return encoder.encode(`sequence=${"0".repeat(room)}${seq}${time}${fields}`);
     const session = room >= id.length + 5 || room === id.length ? id : "";
     const left = room - session.length;
@@ -564,7 +561,7 @@ function readServerFields(reply: Uint8Array) {
   const text = toByteString(reply.subarray(-SERVER_FIELDS.length));
   const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/i.exec(text) ?? [];
   if (!(Number(rx) > 0)) return null;
-  const toLocal = (time: unknown) => Number(time) * 1000 - performance.timeOrigin;
+  const toLocal = (time?: string) => Number(time) * 1000 - performance.timeOrigin;
   return { rx: toLocal(rx), tx: toLocal(tx), n: Number(n) };
 }
 
@@ -583,15 +580,85 @@ class ReachedCounter {
    * @returns The number of probes that have reached the server since the count before.
    */
   add(seq: number, rx: number, n: number, sent: number): number {
-    const { seq: lastSeq, rx: lastRx, n: lastN } = this.#last;
-    if (rx <= lastRx) return 0; // this reply was overtaken
+    const last = this.#last;
+    if (rx <= last.rx) return 0; // the reply to a later request came before
     this.#last = { seq, rx, n };
-    const grown = n - lastN;
-    const least = seq > lastSeq ? 1 : 0; // a later probe was counted after the last one
+    const grown = n - last.n;
+    const least = seq > last.seq ? 1 : 0; // a newer probe is itself in the count
     const isContinued = grown >= least && this.#total + grown <= sent;
-    const reached = isContinued ? grown : Math.min(n, Math.max(seq - lastSeq, 1));
+    const reached = isContinued ? grown : Math.min(n, Math.max(seq - last.seq, 1));
     this.#total += reached;
     return reached;
+  }
+}
+
+// ---- Engine: the table of probes -----------------------------------------
+
+/** Probes of a run: those in flight, and earlier ones, so that duplicates and late replies are known. */
+class ProbeTable {
+  /** Probes in flight, in order of sending. */
+  readonly open = new Set<Probe>();
+  readonly #probes = new Map<number, Probe>();
+  readonly #maxProbes: number;
+  readonly #oneWay: boolean;
+  #newest: number; // sequence number
+  #settled: number; // all probes up to this number are answered or lost
+
+  /** @param sent Number of probes of earlier runs. */
+  constructor({ size = 1, oneWay }: PingOptions, sent: number) {
+    this.#maxProbes = Math.min(MAX_PROBES, Math.floor(MAX_PROBE_OCTETS / size));
+    this.#oneWay = oneWay;
+    this.#newest = this.#settled = sent;
+  }
+
+  /** Adds a probe that is in flight. */
+  add(probe: Probe): void {
+    this.#newest = probe.seq;
+    this.#probes.set(probe.seq, probe);
+    this.open.add(probe);
+  }
+
+  /** Finds the probe of a datagram: by its number, or if that is damaged, by its other octets. */
+  match(octets: Uint8Array): Comparison & { probe?: Probe } {
+    const named = this.#probes.get(readSequence(octets));
+    const comparison = named ? compare(octets, named.octets, this.#oneWay) : {};
+    if (named && comparison.reason === undefined) return { probe: named, ...comparison };
+    const probe = this.#mostSimilar(octets) ?? named;
+    return probe ? { probe, ...compare(octets, probe.octets, this.#oneWay) } : {};
+  }
+
+  /** Finds a recent probe that differs from a datagram in few octets only. */
+  #mostSimilar(octets: Uint8Array): Probe | undefined {
+    for (let seq = this.#newest; seq > this.#newest - MAX_COMPARED; seq--) {
+      const probe = this.#probes.get(seq);
+      if (probe?.octets.length !== octets.length) continue;
+      const damaged = differences(octets, probe.octets, this.#oneWay, MAX_DAMAGED + 1).length;
+      if (damaged <= MAX_DAMAGED) return probe;
+    }
+  }
+
+  /** Closes a probe. Counts outcomes in order of sequence, and forgets old probes. */
+  settle(probe: Probe, state: "received" | "lost"): void {
+    probe.state = state;
+    this.open.delete(probe);
+    for (const statistics of probe.statistics) statistics.inFlight--;
+    while (this.#addOutcome(this.#settled + 1)) {
+      this.#settled++;
+      this.#probes.delete(this.#settled - this.#maxProbes);
+    }
+  }
+
+  /** Counts the outcomes of the probes that are later than one still in flight. */
+  finish(): void {
+    for (let seq = this.#settled + 1; seq <= this.#newest; seq++) this.#addOutcome(seq);
+  }
+
+  /** Counts the outcome of a probe. False if it has none yet. */
+  #addOutcome(seq: number): boolean {
+    const probe = this.#probes.get(seq);
+    if (!probe || probe.state === "open") return false;
+    for (const statistics of probe.statistics) statistics.addOutcome(probe.state !== "received");
+    return true;
   }
 }
 
@@ -602,14 +669,10 @@ class Sender {
   /** Address of the server. */
   target: Deno.NetAddr;
   readonly #socket: Deno.DatagramConn;
-  readonly #lookUp: (() => Promise<Deno.NetAddr>) | undefined;
+  readonly #lookUp: SendOptions["lookUp"];
   #isLookingUp = false;
 
-  constructor(
-    socket: Deno.DatagramConn,
-    target: Deno.NetAddr,
-    lookUp: (() => Promise<Deno.NetAddr>) | undefined,
-  ) {
+  constructor(socket: Deno.DatagramConn, target: Deno.NetAddr, { lookUp }: SendOptions) {
     this.#socket = socket;
     this.target = target;
     this.#lookUp = lookUp;
@@ -623,7 +686,7 @@ class Sender {
       return null;
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw error;
-      if (!this.#isLookingUp) this.#renew(); // a slow look-up does not delay the schedule
+      if (!this.#isLookingUp) this.#renew(); // not awaited: the schedule goes on
       const zone = /%(.*)/.exec(hostname)?.[1];
       const isLookUpFault = error instanceof Error && error.message.includes("lookup");
       return zone !== undefined && isLookUpFault
@@ -634,7 +697,7 @@ class Sender {
 
   async #renew(): Promise<void> {
     this.#isLookingUp = true;
-    // Where the name cannot be looked up, the old address stays.
+    // If the look-up fails, the old address stays.
     this.target = await this.#lookUp?.().catch(() => undefined) ?? this.target;
     this.#isLookingUp = false;
   }
@@ -650,14 +713,11 @@ export class Pinger {
   readonly #sender: Sender;
   readonly #options: PingOptions;
   readonly #encode: ReturnType<typeof probeEncoder>;
-  readonly #probes = new Map<number, Probe>();
-  readonly #open = new Set<Probe>(); // in order of sending
-  readonly #maxProbes: number;
+  readonly #probes: ProbeTable;
   readonly #last: number; // sequence number of the last probe
   readonly #windows: Window[] = []; // the last one is current
   readonly #reached = new ReachedCounter();
   #highest: number; // highest sequence number in a reply
-  #settled: number; // all probes up to this number are answered or lost
   #startedAt = 0;
   #due = 0; // next point of the interval's grid
   #floodDue = 0; // when -f sends without a reply
@@ -679,12 +739,12 @@ export class Pinger {
     statistics: Statistics = new Statistics(),
   ) {
     this.#socket = socket;
-    this.#sender = new Sender(socket, target, options.lookUp);
+    this.#sender = new Sender(socket, target, options);
     this.#options = options;
     this.statistics = statistics;
     this.#encode = probeEncoder(options.size, options.oneWay);
-    this.#maxProbes = Math.min(MAX_PROBES, Math.floor(MAX_PROBE_OCTETS / (options.size ?? 1)));
-    this.#highest = this.#settled = statistics.sent;
+    this.#probes = new ProbeTable(options, statistics.sent);
+    this.#highest = statistics.sent;
     this.#last = statistics.sent + options.count;
   }
 
@@ -705,7 +765,7 @@ export class Pinger {
     } finally {
       signal.removeEventListener("abort", wake);
       end.abort();
-      await receiving.catch(() => {}); // an error of it has won the race above
+      await receiving.catch(() => {}); // its error has already won the race above
     }
     this.#finish();
   }
@@ -722,13 +782,13 @@ export class Pinger {
       this.#skipMissed(now);
       const lingerUntil = this.#isComplete() ? this.#linger(now) : Infinity;
       if (now >= end || now >= lingerUntil) return;
-      const [oldest] = this.#open;
+      const [oldest] = this.#probes.open;
       const expiry = oldest ? oldest.sentAt + timeout : Infinity;
       const drainUntil = this.#drain(now, expiry);
       if (now < drainUntil) {
         await this.#sleep(drainUntil - now);
       } else if (oldest && now >= expiry) {
-        this.#settle(oldest, "lost");
+        this.#probes.settle(oldest, "lost");
         report({ event: "timeout", seq: oldest.seq });
       } else if (now >= this.#nextLaunch(now)) {
         await this.#launch(now);
@@ -745,7 +805,7 @@ export class Pinger {
     const { sent, counts } = this.statistics;
     const { count, deadline } = this.#options;
     if (deadline !== undefined) return counts.received >= count; // as ping(8) does with -w
-    return sent >= this.#last && this.#open.size === 0;
+    return sent >= this.#last && this.#probes.open.size === 0;
   }
 
   /** Returns until when to wait for duplicates and late replies at the end. */
@@ -773,9 +833,9 @@ export class Pinger {
     if (sent >= this.#last && !mayExceedCount) return Infinity;
     if (flood) {
       const window = Math.max(preload, FLOOD_WINDOW);
-      return Math.max(this.#open.size < window ? now : this.#floodDue, this.#retryAt);
+      return Math.max(this.#probes.open.size < window ? now : this.#floodDue, this.#retryAt);
     }
-    if (interval === undefined) return this.#open.size < preload ? this.#retryAt : Infinity;
+    if (interval === undefined) return this.#probes.open.size < preload ? this.#retryAt : Infinity;
     if (sent < preload) return this.#retryAt;
     return this.#due;
   }
@@ -798,8 +858,7 @@ export class Pinger {
     this.#advance(seq, now);
     report({ event: "probe", seq });
     trace?.(">", `${octets.length} octets: ${toByteString(octets)}`);
-    this.#probes.set(seq, probe);
-    this.#open.add(probe);
+    this.#probes.add(probe);
     probe.sentAt = performance.now();
     for (const each of statistics) each.addProbe(probe.sentAt);
     const fault = await this.#sender.send(octets);
@@ -815,12 +874,12 @@ export class Pinger {
     this.#floodDue = Math.min(Math.max(this.#floodDue, now) + FLOOD_PAUSE, latest);
   }
 
-  /** Counts a probe that could not be sent. The next one waits as after a loss. */
+  /** Counts a probe that could not be sent. The next probe waits as long as after a loss. */
   #onSendError(probe: Probe, reason: string): void {
     const { flood, timeout, report } = this.#options;
     this.#retryAt = performance.now() + (flood ? FLOOD_PAUSE : timeout);
     this.#count("errors", probe);
-    this.#settle(probe, "lost");
+    this.#probes.settle(probe, "lost");
     report({ event: "error", seq: probe.seq, reason });
   }
 
@@ -834,7 +893,7 @@ export class Pinger {
     trace?.("<", `${bytes} octets, ${from}: ${toByteString(octets)}`);
     const { target } = this.#sender;
     const isServer = hostname === withoutZone(target.hostname) && port === target.port;
-    const { probe, ...comparison } = this.#match(octets);
+    const { probe, ...comparison } = this.#probes.match(octets);
     const isDamaged = comparison.reason !== undefined;
     if (!probe || (!isServer && isDamaged)) {
       this.#count("foreign");
@@ -849,28 +908,6 @@ export class Pinger {
       report({ event: "corrupted", ...event, ...comparison });
     } else {
       this.#accept(probe, octets, { ...event, ...comparison });
-    }
-  }
-
-  /** Finds the probe of a datagram: by its number, or if that is damaged, by its other octets. */
-  #match(octets: Uint8Array): Comparison & { probe?: Probe } {
-    const { oneWay } = this.#options;
-    const named = this.#probes.get(readSequence(octets));
-    const comparison = named ? compare(octets, named.octets, oneWay) : {};
-    if (named && comparison.reason === undefined) return { probe: named, ...comparison };
-    const probe = this.#mostSimilar(octets) ?? named;
-    return probe ? { probe, ...compare(octets, probe.octets, oneWay) } : {};
-  }
-
-  /** Finds a recent probe that differs from a datagram in few octets only. */
-  #mostSimilar(octets: Uint8Array): Probe | undefined {
-    const { sent } = this.statistics;
-    for (let seq = sent; seq > sent - MAX_COMPARED; seq--) {
-      const probe = this.#probes.get(seq);
-      if (probe?.octets.length !== octets.length) continue;
-      const limit = MAX_DAMAGED + 1;
-      const damaged = differences(octets, probe.octets, this.#options.oneWay, limit).length;
-      if (damaged <= MAX_DAMAGED) return probe;
     }
   }
 
@@ -894,7 +931,7 @@ export class Pinger {
       return report({ event: "late", ...event });
     }
     for (const statistics of probe.statistics) statistics.addReply(rtt);
-    this.#settle(probe, "received");
+    this.#probes.settle(probe, "received");
     if (outOfOrder) this.#count("outOfOrder", probe);
     report({ event: "reply", ...event, ...(outOfOrder && { outOfOrder }) });
     this.#wake();
@@ -921,32 +958,13 @@ export class Pinger {
     for (const { counts } of probe?.statistics ?? [this.statistics]) counts[what]++;
   }
 
-  /** Closes a probe. Counts outcomes in order of sequence, and forgets old probes. */
-  #settle(probe: Probe, state: "received" | "lost"): void {
-    probe.state = state;
-    this.#open.delete(probe);
-    for (const statistics of probe.statistics) statistics.inFlight--;
-    while (this.#addOutcome(this.#settled + 1)) {
-      this.#settled++;
-      this.#probes.delete(this.#settled - this.#maxProbes);
-    }
-  }
-
-  /** Counts the outcome of a probe. False if it has none yet. */
-  #addOutcome(seq: number): boolean {
-    const probe = this.#probes.get(seq);
-    if (!probe || probe.state === "open") return false;
-    for (const statistics of probe.statistics) statistics.addOutcome(probe.state !== "received");
-    return true;
-  }
-
   /** Leaves probes in flight at the end uncounted, except if nothing came at all: they are lost. */
   #finish(): void {
-    const { counts, sent } = this.statistics;
+    const { counts } = this.statistics;
     if (counts.received + counts.late === 0) {
-      for (const probe of this.#open) this.#settle(probe, "lost");
+      for (const probe of this.#probes.open) this.#probes.settle(probe, "lost");
     }
-    for (let seq = this.#settled + 1; seq <= sent; seq++) this.#addOutcome(seq);
+    this.#probes.finish();
     const isEmpty = this.#windows.at(-1)?.statistics.sent === 0;
     if (isEmpty) this.#windows.pop();
     for (const window of this.#windows) this.#options.reportWindow?.(window);
@@ -981,21 +999,9 @@ function withoutZone(hostname: string): string {
   return hostname.replace(/%.*/, "");
 }
 
-/** Sends probes to ourselves until the code is compiled: see {@linkcode WARM_UP}. */
-async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
-  const permission = { name: "net", host: showAddress(loopback, 0) } as const;
-  if (Deno.permissions.querySync(permission).state !== "granted") return;
-  const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
-  const target = socket.addr;
-  if (!("hostname" in target)) return;
-  const options = { timeout: 100, preload: 1, flood: false, report: () => {} };
-  const end = AbortSignal.any([signal, AbortSignal.timeout(200)]);
-  await new Pinger(socket, target, { count: WARM_UP, oneWay, signal: end, ...options }).run();
-}
-
 // ---- Engine: a walk through sizes ----------------------------------------
 
-/** How many probes of a size were answered. */
+/** Result of the probes of one size. */
 export interface SizeResult {
   /** Length of the probes (octets). */
   size: number;
@@ -1032,7 +1038,7 @@ export function* walkSizes(
   }
 }
 
-/** Pings with probes of many sizes, `options.count` of each, all of a size at once. */
+/** Pings with probes of many sizes: `options.count` of each size, all of them in flight at once. */
 export async function pingSizes(
   open: () => Deno.DatagramConn,
   target: Deno.NetAddr,
@@ -1065,7 +1071,7 @@ export interface HeartbeatOptions extends SendOptions {
   count: number;
   /** Text of a failure that the beat reports. Default: none. */
   failure?: string | undefined;
-  /** Time from copy to copy of a beat that is sent several times (ms). Default: 100. */
+  /** Time between copies of a beat (ms), so that a short outage does not lose all. Default: 100. */
   copyGap?: number;
   /** Receives a message when sending begins to fail, and when it works again. */
   warn: (text: string) => void;
@@ -1073,22 +1079,20 @@ export interface HeartbeatOptions extends SendOptions {
 
 /** Sends heartbeats, and counts them. */
 class HeartbeatSender {
-  /** Number of beats of which at least one copy was sent. */
-  sent = 0;
-  /** Number of beats that could not be sent. */
-  errors = 0;
+  /** Number of beats of which at least one copy was sent, and of those that could not be sent. */
+  readonly counts = { sent: 0, errors: 0 };
   readonly #sender: Sender;
   readonly #options: HeartbeatOptions;
   #isFailing = false;
 
   constructor(socket: Deno.DatagramConn, target: Deno.NetAddr, options: HeartbeatOptions) {
-    this.#sender = new Sender(socket, target, options.lookUp);
+    this.#sender = new Sender(socket, target, options);
     this.#options = options;
   }
 
-  /** Sends a beat, or several copies of it. */
+  /** Sends copies of a beat. Reports when sending begins to fail, and when it works again. */
   async send(sequence: number, fields: string, copies: number): Promise<void> {
-    const { interval, name, copyGap = COPY_GAP } = this.#options;
+    const { interval, name, copyGap = 100, warn, trace } = this.#options;
     const seconds = Number((interval / 1000).toFixed(6));
     const start = `sequence=${sequence}\ttime=${timeOfDay()}`;
     const sender = name === undefined ? "" : `\tname=${name}`;
@@ -1096,29 +1100,22 @@ class HeartbeatSender {
     let isSent = false;
     for (let copy = 0; copy < copies; copy++) {
       if (copy > 0) await pause(Math.min(copyGap, interval / copies), new AbortController().signal);
-      isSent = await this.#sendLine(line) || isSent;
+      trace?.(">", line);
+      const fault = await this.#sender.send(encoder.encode(line));
+      if (fault !== null && !this.#isFailing) warn(`Cannot send heartbeats: ${fault}`);
+      if (fault === null && this.#isFailing) warn("Heartbeats are sent again");
+      this.#isFailing = fault !== null;
+      isSent ||= fault === null;
     }
-    if (isSent) this.sent++;
-    else this.errors++;
-  }
-
-  /** Sends a line, and reports whether sending works only when that changes. */
-  async #sendLine(line: string): Promise<boolean> {
-    const { warn, trace } = this.#options;
-    trace?.(">", line);
-    const fault = await this.#sender.send(encoder.encode(line));
-    if (fault !== null && !this.#isFailing) warn(`Cannot send heartbeats: ${fault}`);
-    if (fault === null && this.#isFailing) warn("Heartbeats are sent again");
-    this.#isFailing = fault !== null;
-    return fault === null;
+    this.counts[isSent ? "sent" : "errors"]++;
   }
 }
 
 /**
- * Sends heartbeats on a fixed schedule. Without a count, numbers start at 1, and the last beat is a
- * farewell in three copies, so that a planned end raises no alarm. With a count (for cron) the number
- * of a beat is the time in seconds, so it grows from run to run; each beat goes out in three copies,
- * and there is no farewell.
+ * Sends heartbeats on a fixed schedule. Without a count, beats are numbered from 1, and a farewell in
+ * three copies ends them, so that a planned end raises no alarm. With a count (for cron), the number
+ * of a beat is the time in seconds, so numbers grow from run to run. Then each beat goes out in three
+ * copies, and there is no farewell.
  */
 export async function sendHeartbeats(
   socket: Deno.DatagramConn,
@@ -1142,7 +1139,7 @@ export async function sendHeartbeats(
     await pause(startedAt + slot * interval - performance.now(), signal);
   }
   if (!isCounted) await sender.send(sequence + 1, "\tbye=1", BEAT_COPIES);
-  return { sent: sender.sent, errors: sender.errors };
+  return sender.counts;
 }
 
 // ---- Output: text --------------------------------------------------------
@@ -1204,7 +1201,7 @@ export function describeStatus({ transmitted, received, loss, rtt, ewma }: Summa
   return `${counts}, min/avg/ewma/max = ${times} ms`;
 }
 
-/** Formats the counters of a summary, those other than ping(8)'s only where not zero. */
+/** Formats the counters of a summary: those of ping(8), the others only if they are not zero. */
 function describeCounts(summary: Summary): string {
   const { transmitted, received, duplicates, corrupted, errors, late, outOfOrder } = summary;
   const others = [
@@ -1227,7 +1224,7 @@ function describeRtt({ min, avg, max, mdev }: NonNullable<Summary["rtt"]>): stri
   return `rtt min/avg/max/mdev = ${[min, avg, max, mdev].map(fixed).join("/")} ms`;
 }
 
-/** Formats jitter and percentiles, and where something was lost, its bursts and interval. */
+/** Formats jitter and percentiles, and if something was lost, the bursts and the interval of loss. */
 function describeDetails(summary: Summary): string {
   const { jitter, p50, p95, p99, lost, bursts, longest, lossInterval } = summary;
   const parts: string[] = [];
@@ -1245,7 +1242,7 @@ function describeDetails(summary: Summary): string {
   return parts.join("; ");
 }
 
-/** Formats loss by size, then what passes: a datagram above the path's MTU goes in fragments. */
+/** Formats the loss of each size, then the largest size that passes, and whether in fragments. */
 export function describeSizes(results: readonly SizeResult[], isIpv6: boolean): string[] {
   const lines = results.map(({ size, transmitted, received }) => {
     const loss = formatPercent((transmitted - received) / transmitted);
@@ -1255,15 +1252,14 @@ export function describeSizes(results: readonly SizeResult[], isIpv6: boolean): 
   const passed = results.findLast(({ received }) => received > 0)?.size;
   if (passed === undefined) return lines;
   const failed = results.find(({ size }) => size > passed)?.size;
-  const fragments = passed > limit
-    ? `; with an MTU of 1500 the sizes above ${limit} pass in fragments`
-    : "";
-  const end = failed === undefined
-    ? `all sizes up to ${passed} bytes pass${fragments}`
-    : `largest size that passes: ${passed} bytes; ${failed} does not${
-      failed <= 65_507 ? ": fragments are lost, or the MTU ends here" : ""
-    }`;
-  return [...lines, end];
+  if (failed === undefined) {
+    const how = passed > limit
+      ? `; with an MTU of 1500 the sizes above ${limit} pass in fragments`
+      : "";
+    return [...lines, `all sizes up to ${passed} bytes pass${how}`];
+  }
+  const why = failed > MAX_IPV4_SIZE ? "" : ": fragments are lost, or the MTU ends here";
+  return [...lines, `largest size that passes: ${passed} bytes; ${failed} does not${why}`];
 }
 
 function fixed(ms: number): string {
@@ -1305,8 +1301,6 @@ export class Advisor {
   #refilledAt: number | undefined;
 
   /**
-   * Begins.
-   *
    * @param server Address and port of the server, as in events.
    * @param localPort Port of our own socket.
    */
@@ -1329,7 +1323,7 @@ export class Advisor {
     }
   }
 
-  /** Returns the likely cause of what went wrong, and what to try; null if all is well. */
+  /** Returns the likely cause of the losses, and what to try; null if all is well. */
   advise(summary: Summary, oneWay: boolean, size: number, isIpv6: boolean): string | null {
     const { transmitted, received, lost, late, corrupted, errors } = summary;
     if (transmitted === 0) return null;
@@ -1355,7 +1349,7 @@ export class Advisor {
   }
 
   #adviseOnErrors(size: number, isIpv6: boolean): string {
-    const largest = isIpv6 ? MAX_SIZE : MAX_SIZE - 20;
+    const largest = isIpv6 ? MAX_SIZE : MAX_IPV4_SIZE;
     const remedy = size > largest ? `; try -s ${largest}` : "";
     return `nothing was sent: ${this.#fault}${remedy}`;
   }
@@ -1453,7 +1447,6 @@ class LiveLine {
   end(): void {
     this.#draw();
     Deno.stderr.writeSync(encoder.encode("\n"));
-    clearTimeout(this.#timer);
   }
 
   /**
@@ -1524,9 +1517,9 @@ class Reporter {
   reportWindow(window: Window): void {
     const from = roundToMicros(window.from / 1000);
     const to = roundToMicros(window.to / 1000);
-    const summary = window.statistics.summary();
     const prefix = this.#options.timestamps ? `[${timeOfDay()}] ` : "";
-    this.say(prefix + describeWindow(window), { event: "window", from, to, ...summary });
+    const value = { event: "window", from, to, ...window.statistics.summary() };
+    this.say(prefix + describeWindow(window), value);
   }
 
   /** Prints the statistics so far: text to standard error as ping(8) does, JSON with the rest. */
@@ -1543,11 +1536,11 @@ class Reporter {
   }
 }
 
-// ---- Command line --------------------------------------------------------
+// ---- Command line: options -----------------------------------------------
 
 /** Number of probes of each size in a walk, without `-c`. */
 const PROBES_PER_SIZE = 3;
-/** More probes would overflow the receive buffer of this machine. */
+/** Maximum of `-l`: more replies at once would overflow the receive buffer. */
 const MAX_PRELOAD = 256;
 /** Interval of heartbeats without `-i` (ms). */
 const DEFAULT_BEAT = 5000;
@@ -1656,11 +1649,10 @@ function checkOptions(line: Line): void {
   if (options.heartbeat && options.interval === 0) {
     throw new UsageError(`Cannot use ${spelling("interval")} "0" with --heartbeat`);
   }
-  const [min, max] = options.size ?? [Infinity, Infinity];
-  if (min < max) {
-    for (const name of ["flood", "every"] as const) refuseTogether(line, "size", name);
-  }
-  const mayExceedCount = options.deadline !== undefined || min < max;
+  const isWalk = walkRange(options) !== undefined;
+  for (const name of ["flood", "every"] as const) if (isWalk) refuseTogether(line, "size", name);
+  const mayExceedCount = options.deadline !== undefined || isWalk;
+  const [min = Infinity] = options.size ?? [];
   const shortest = shortestProbe(mayExceedCount ? Infinity : probeCount(line), options.oneWay);
   if (min < shortest) {
     const expected = `expected a whole number from ${shortest} to ${MAX_SIZE}`;
@@ -1668,14 +1660,21 @@ function checkOptions(line: Line): void {
   }
 }
 
+/** Returns the smallest and the largest size of a walk; undefined without a walk. */
+function walkRange({ size }: PingerOptions): readonly [min: number, max: number] | undefined {
+  return size && size[0] < size[1] ? size : undefined;
+}
+
 /** Returns the number of probes, of probes of each size, or of heartbeats. */
 function probeCount({ options, spelling }: Line): number {
-  const { count, heartbeat, fail, size } = options;
+  const { count, heartbeat, fail } = options;
   if (fail !== undefined) return 1;
   if (spelling("count") === undefined && heartbeat) return Infinity;
-  if (spelling("count") === undefined && size && size[0] < size[1]) return PROBES_PER_SIZE;
+  if (spelling("count") === undefined && walkRange(options)) return PROBES_PER_SIZE;
   return count === 0 ? Infinity : count;
 }
+
+// ---- Command line: the address -------------------------------------------
 
 /** Reads HOST, HOST PORT, HOST:PORT, [ADDRESS]:PORT, and -p. */
 function readTarget({ options, operands, spelling }: Line): { host: string; port: number } {
@@ -1743,7 +1742,9 @@ function parseAddress(host: string): string | null {
   return normal === "::" ? "::1" : normal + (isLinkLocal ? zone : "");
 }
 
-/** Where to send. */
+// ---- Command line: the program -------------------------------------------
+
+/** Server or monitor, and how to reach it. */
 interface Destination {
   /** Host and port as the user typed them. */
   readonly shown: string;
@@ -1755,28 +1756,30 @@ interface Destination {
   readonly open: () => Deno.DatagramConn;
 }
 
-/** Sends the probes, and prints what comes of them. */
+/** Sends the probes, and prints events and statistics. */
 async function ping(line: Line, destination: Destination, signal: AbortSignal): Promise<number> {
   const { options } = line;
-  const { oneWay, histogram: hasHistogram, size: [min, max] = [undefined, undefined] } = options;
   const { shown, address, open } = destination;
   const isIpv6 = address.hostname.includes(":");
-  const isWalk = min !== undefined && max !== undefined && min < max;
+  const range = walkRange(options);
   const statistics = new Statistics();
   const reporter = new Reporter(options, () => statistics.summary());
   const socket = open();
   const localPort = "port" in socket.addr ? socket.addr.port : 0;
   const advisor = new Advisor(showAddress(withoutZone(address.hostname), address.port), localPort);
-  const pingOptions = pingOptionsOf(line, destination, signal, (event) => {
-    advisor.observe(event, performance.now());
-    reporter.report(event);
-  });
-  pingOptions.reportWindow = (window) => reporter.reportWindow(window);
+  const pingOptions: PingOptions = {
+    ...pingOptionsOf(line, destination, signal),
+    report: (event) => {
+      advisor.observe(event, performance.now());
+      reporter.report(event);
+    },
+    reportWindow: (window) => reporter.reportWindow(window),
+  };
   const quit = onQuit(() => reporter.reportStatus(statistics.summary()));
   let results: SizeResult[] = [];
-  if (isWalk) {
+  if (range) {
     socket.close(); // each size gets a socket of its own
-    const walk = pingSizes(open, address, [min, max], pingOptions, statistics);
+    const walk = pingSizes(open, address, range, pingOptions, statistics);
     results = await Promise.race([quit, walk]);
   } else {
     await Promise.race([quit, new Pinger(socket, address, pingOptions, statistics).run()]);
@@ -1784,11 +1787,11 @@ async function ping(line: Line, destination: Destination, signal: AbortSignal): 
   reporter.end();
   const summary = statistics.summary();
   const text = describeSummary(shown, summary, pingOptions.flood);
-  const advice = advisor.advise(summary, oneWay, min ?? 0, isIpv6);
+  const advice = advisor.advise(summary, options.oneWay, options.size?.[0] ?? 0, isIpv6);
   if (advice !== null) text.push(advice);
-  if (hasHistogram && summary.rtt) text.push(...histogram(statistics.sortedRtts()));
+  if (options.histogram && summary.rtt) text.push(...histogram(statistics.sortedRtts()));
   text.push(...describeSizes(results, isIpv6));
-  const more = { replay: replay(summary), ...(isWalk && { sizes: results }) };
+  const more = { replay: replay(summary), ...(range && { sizes: results }) };
   reporter.say(text.join("\n"), { event: "summary", ...summary, ...more });
   return exitStatus(summary, line);
 }
@@ -1798,24 +1801,19 @@ function pingOptionsOf(
   line: Line,
   { lookUp }: Destination,
   stop: AbortSignal,
-  report: (event: PingEvent) => void,
-): PingOptions {
-  const { interval, deadline, size: [min = 0, max = 0] = [], ...options } = line.options;
-  const isWalk = min < max;
+): Omit<PingOptions, "report"> {
+  const { interval, deadline, flood, size, verbose } = line.options;
+  const isWalk = walkRange(line.options) !== undefined;
   return {
+    ...line.options,
     count: probeCount(line),
     interval: interval === 0 ? undefined : interval,
-    timeout: options.timeout,
     deadline: isWalk ? undefined : deadline,
-    size: min === 0 ? undefined : min,
-    preload: options.preload,
-    flood: options.flood || interval === 0,
-    oneWay: options.oneWay,
-    every: options.every,
+    size: size?.[0],
+    flood: flood || interval === 0,
     signal: isWalk ? withDeadline(stop, deadline) : stop,
-    report,
     lookUp,
-    trace: options.verbose ? showTrace : undefined,
+    trace: verbose ? showTrace : undefined,
   };
 }
 
@@ -1865,10 +1863,22 @@ async function beat(line: Line, destination: Destination, stop: AbortSignal): Pr
   const options = { interval, name, count, failure: fail, signal, warn, lookUp, trace };
   const result = await sendHeartbeats(socket, address, options);
   socket.close();
-  const { sent, errors } = result;
-  const text = `${plural(sent, "heartbeat")} sent to ${shown}, ${plural(errors, "error")}`;
+  const sent = plural(result.sent, "heartbeat");
+  const text = `${sent} sent to ${shown}, ${plural(result.errors, "error")}`;
   print(`${json ? JSON.stringify({ event: "summary", ...result }) : text}\n`);
-  return sent > 0 ? 0 : 2;
+  return result.sent > 0 ? 0 : 2;
+}
+
+/** Pings ourselves until the code is compiled. Otherwise the first probe takes 2 ms more. */
+async function warmUp(loopback: string, oneWay: boolean, signal: AbortSignal): Promise<void> {
+  const permission = { name: "net", host: showAddress(loopback, 0) } as const;
+  if (Deno.permissions.querySync(permission).state !== "granted") return;
+  const socket = Deno.listenDatagram({ transport: "udp", hostname: loopback, port: 0 });
+  const target = socket.addr;
+  if (!("hostname" in target)) return;
+  const options = { count: 50, timeout: 100, preload: 1, flood: false, report: () => {} };
+  const end = AbortSignal.any([signal, AbortSignal.timeout(200)]);
+  await new Pinger(socket, target, { ...options, oneWay, signal: end }).run();
 }
 
 async function main(line: Line): Promise<number> {
