@@ -333,7 +333,7 @@ async function requestTls(session: Session): Promise<boolean> {
   throw replyError("STARTTLS", reply, EXIT.PROTOCOL);
 }
 
-/** Starts TLS and checks the certificate. A second check needs a second connection. */
+/** Starts TLS. Checking the certificate in a second way takes a second connection. */
 async function startTls(session: Session): Promise<void> {
   const { hostname, trust, times } = session.job;
   let isFirst = true;
@@ -710,7 +710,7 @@ async function writeMessage(session: Session, message: Message, reading: Promise
   return !isAnswered;
 }
 
-/** Doubles each dot at the start of a line: a line of one dot ends the message (RFC 5321 §4.5.2). */
+/** Doubles each dot that begins a line: a line of one dot ends the message (RFC 5321 §4.5.2). */
 async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let last = LF; // the last octet of the chunk before
   for await (const chunk of chunks) {
@@ -726,21 +726,19 @@ async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   }
 }
 
-/** Returns the error for a message that cannot be sent, or not through this server. */
+/** Returns the error for a message that is malformed, or that this server cannot take. */
 function cannotSend(why: string): ExitError {
   return new ExitError(EXIT.DATAERR, `Cannot send the message: ${why}`);
 }
 
 function listRefused(refused: Outcome["refused"]): string {
-  const recipients = refused.map(({ address, code, text }) =>
-    `RCPT TO:<${address}>: ${code} ${text}`
-  );
-  return `Server refused ${recipients.join("; ")}`;
+  const lines = refused.map(({ address, code, text }) => `RCPT TO:<${address}>: ${code} ${text}`);
+  return `Server refused ${lines.join("; ")}`;
 }
 
 // ---- Engine: commands and replies ----------------------------------------
 
-/** A connection to a server, with commands out and replies in, and what the server offers. */
+/** A connection to a server: sends commands, reads replies, and holds what the server offers. */
 class Session {
   readonly job: Job;
   /** Closes the connection. */
@@ -749,7 +747,7 @@ class Session {
   readonly extensions = new Map<string, string[]>();
   /** Texts that are replaced wherever they would be shown. */
   secrets: string[] = [];
-  /** True if no command may follow: after a 421, or inside the message. */
+  /** True if QUIT must not follow: without a connection, after a 421, or inside the message. */
   isOver = true;
   isEncrypted = false;
   /** Step that a failure is reported for. */
@@ -854,7 +852,7 @@ class Session {
     throw new LimitError(`Reply has more than ${MAX_REPLY_LINES} lines or ${MAX_REPLY} octets`);
   }
 
-  /** Sends a command. A reply that came before it belongs to no command. */
+  /** Sends a command. Refuses a reply that came before it, because no command asked for it. */
   async #send(command: string, shown = command): Promise<void> {
     if (this.wire.buffered.length > 0) {
       const early = await this.readReply();
@@ -872,7 +870,7 @@ class Session {
     return await this.readReply();
   }
 
-  /** Sends commands at once, then reads a reply to each; fewer if one of them is a 421. */
+  /** Sends commands at once, then reads the reply to each. Stops after a 421. */
   async pipeline(commands: string[]): Promise<Reply[]> {
     for (const command of commands) await this.#send(command);
     const replies: Reply[] = [];
@@ -884,7 +882,7 @@ class Session {
     return replies;
   }
 
-  /** Sends QUIT unless the session is over. A failure does not matter: the result is known. */
+  /** Sends QUIT unless the session is over. A failure is only noted: the result is known. */
   async quit(): Promise<void> {
     if (this.isOver) return;
     try {
@@ -911,7 +909,7 @@ function isPositive({ code }: Reply): boolean {
   return code >= 200 && code < 300;
 }
 
-/** Returns the error for a reply that refuses a step: 4yz not now, 5yz no, otherwise unexpected. */
+/** Returns the error for a reply that does not let a step go on. Only 4yz is worth a retry. */
 function replyError(step: string, { code, text }: Reply, status = EXIT.UNAVAILABLE): ExitError {
   if (code < 400) return new ExitError(EXIT.PROTOCOL, `Unexpected reply at ${step}: ${text}`);
   return new ExitError(code < 500 ? EXIT.TEMPFAIL : status, `Server refused ${step}: ${text}`);
@@ -1186,12 +1184,15 @@ const FIELD_NAME = /^([!-9;-~]+)[\t ]*:/;
 /** Makes each line end a CRLF (RFC 5321 §2.3.8), and finds the end of the header. */
 function normalizeLines(octets: Uint8Array) {
   const lines = new Uint8Array(2 * octets.length + 2);
-  let [length, column, headerSize, bits] = [0, 0, -1, 0];
+  let length = 0;
+  let column = 0;
+  let headerSize: number | undefined;
+  let bits = 0; // all octets, combined by OR
   for (let at = 0; at < octets.length || column > 0; at++) {
     const octet = octets[at] ?? LF; // the last line may lack its end
     if (octet === CR && octets[at + 1] === LF) continue;
     if (octet === CR || octet === LF) {
-      if (column === 0 && headerSize < 0) headerSize = length; // the first empty line
+      if (column === 0) headerSize ??= length; // the first empty line
       lines[length++] = CR;
       lines[length++] = LF;
       column = 0;
@@ -1202,8 +1203,8 @@ function normalizeLines(octets: Uint8Array) {
       bits |= octet;
     }
   }
-  if (headerSize < 0) headerSize = length;
-  return { lines: lines.subarray(0, length), headerSize, isEightBit: bits > 0x7f };
+  const isEightBit = bits > 0x7f;
+  return { lines: lines.subarray(0, length), headerSize: headerSize ?? length, isEightBit };
 }
 
 /** Makes the message to send. Drops Bcc, adds a missing Date and Message-ID (RFC 5322 §3.6). */
@@ -1299,7 +1300,12 @@ function readAddresses(text: string, { hasGroups = false } = {}): Mailbox[] {
 const EXPECTED_ADDRESSES = "expected addresses, separated by commas; " +
   'a name with special characters needs quotes: "Doe, Ann" <ann@example.org>';
 
-/** Reads an address of its tokens: `addr` or `Name <addr>`, with comments. */
+/** Throws a UsageError unless a condition is true. */
+function requireThat(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new UsageError(message);
+}
+
+/** Reads an address from its tokens: `addr` or `Name <addr>`, with comments. */
 function readMailbox(tokens: string[]): Mailbox {
   const at = tokens.findIndex((token) => token.startsWith("<"));
   const isComment = (token: string) => token.startsWith("(") || token.trim() === "";
@@ -1358,7 +1364,6 @@ const PROVIDERS: ReadonlyMap<string, string> = new Map([
   ["fastmail", "smtp.fastmail.com:465"],
 ]);
 const readPort = wholeNumber(1, 65_535);
-const TLS_MODES = ["starttls", "implicit", "try", "none"] as const;
 // deno-fmt-ignore (a table)
 const MECHANISMS =
   ["plain", "login", "cram-md5", "scram-sha-256", "xoauth2", "oauthbearer"] as const;
@@ -1371,7 +1376,8 @@ export const OPTIONS = {
   port: option("-p, --port N", `default: ${SUBMISSION_PORT}; ${SUBMISSIONS_PORT} means implicit TLS`,
     readPort),
   tls: option("--tls MODE", "starttls, implicit, try or none; default: implicit on port " +
-    `${SUBMISSIONS_PORT}, otherwise starttls, and then without TLS nothing is sent`, oneOf(...TLS_MODES)),
+    `${SUBMISSIONS_PORT}, otherwise starttls, and then without TLS nothing is sent`,
+    oneOf("starttls", "implicit", "try", "none")),
   ca: option("--ca FILE", "trust this CA too, or exactly this self-signed certificate", text),
   helo: option("--helo NAME", "name for EHLO; default: the address of this machine", readHelo),
   timeout: option("--timeout S", `limit for each step; default: ${TIMES.step / 1000}, for the message ` +
@@ -1473,21 +1479,15 @@ export async function main(
   }
 }
 
-function requireThat(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new UsageError(message);
-}
-
 /** Reads and checks everything that the command line names. */
 async function readJob(line: Line, io: Environment, times: MailTimes): Promise<Job> {
   const { helo, ca, check, timeout, notify, attach, inline } = line.options;
   refuseTogether(line, "check", "dryRun");
   refuseTogether(line, "body", "bodyFile");
   const stdinOptions = optionsOnStdin(line);
-  const names = stdinOptions.join(" and ");
-  requireThat(
-    stdinOptions.length < 2,
-    `Cannot read standard input for ${names}: it can be read once`,
-  );
+  const readers = stdinOptions.join(" and ");
+  const once = `Cannot read standard input for ${readers}: it can be read once`;
+  requireThat(stdinOptions.length < 2, once);
   const server = readServerOptions(line, io);
   const trust = ca === undefined ? null : await readTrustFile(ca, io);
   if (check) await readAttachments([...attach, ...inline]); // only to check them
@@ -1720,13 +1720,6 @@ function composeHeader(line: Line, from: Mailbox, id: string): string {
   ].join("");
 }
 
-/** A field of -H, as it goes into the header. */
-interface HeaderField {
-  name: string;
-  value: string;
-  field: string;
-}
-
 function headerValue(line: Line, wanted: string): string | undefined {
   return line.options.header.findLast(({ name }) => name.toLowerCase() === wanted)?.value;
 }
@@ -1752,7 +1745,7 @@ const MESSAGE_ID = /^<[!-;=?-~]+@[!-;=?-~]+>$/;
 const DATE_TIME = /^(?:\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d(?::\d\d)? (?:[+-]\d{4}|GMT|UT)$/;
 
 /** Reads and formats a field of -H. */
-function readHeaderField(text: string): HeaderField {
+function readHeaderField(text: string) {
   const [, name = "", raw = ""] = /^([^:]+):(.*)$/s.exec(text) ?? [];
   const value = raw.replaceAll("\t", " ").trim();
   const isAllowed = TOKEN.test(name) && name.length < MAX_CODED_LINE && !OWN_FIELD.test(name);
