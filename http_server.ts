@@ -109,13 +109,13 @@ export interface Settings {
   dotfiles?: boolean;
   /** `user:password` of Basic authentication. Default: no authentication. */
   credentials?: string | undefined;
-  /** Host names that are served besides those of loopback, in lower case. Default: all. */
+  /** Host names to serve in addition to those of loopback, in lower case. Default: all. */
   hosts?: string[] | undefined;
   /** True if the listeners speak TLS. */
   secure?: boolean;
-  /** Number of connections that are served at once; more wait. Default: 1,000. */
+  /** Maximum number of connections served at once; more must wait. Default: 1,000. */
   maxConnections?: number;
-  /** Secret in the URL of the page that shows the wire. Default: there is no such page. */
+  /** Secret in the URL of the page that shows the wire. Default: no such page. */
   wireToken?: string | undefined;
   /** Time limits that differ from the defaults in TIMEOUTS (ms). */
   timeouts?: Partial<Timeouts>;
@@ -201,7 +201,7 @@ interface Representation {
   size: number;
   type: string;
   etag: string;
-  /** Seconds since 1970; HTTP dates have whole seconds. */
+  /** Time of the last change (whole seconds since 1970, as HTTP dates have). */
   modified?: number;
   /** Fields besides type and validators. */
   fields: Field[];
@@ -252,7 +252,7 @@ interface EncodedResponse {
   needsLingeringClose: boolean;
   /** Length of the content that is in the octets. */
   content: number;
-  /** Offset of the value of Date in the octets; -1 if `--header` gives that field. */
+  /** Offset of the value of Date in the octets; -1 if `--header` replaces that field. */
   dateAt: number;
   basis: Basis | undefined;
   exchange: Pick<Exchange, "line" | "fields" | "status" | "due">;
@@ -291,12 +291,12 @@ export const TIMEOUTS = {
   cached: 10_000,
   /** For the client to close after the last response. */
   linger: 2_000,
-  /** For responses in progress after the service was told to stop. */
+  /** For responses in progress when the service ends. */
   shutdown: 5_000,
 } as const;
 /** Longest method (octets) with which a request line that is too long gets 414, not 501. */
 const MAX_METHOD = 63;
-/** Longest request-target (octets); RFC 9112 §3 asks for request lines of at least 8,000. */
+/** Longest request-target (octets). RFC 9112 §3 recommends request lines of 8,000 or more. */
 const MAX_TARGET = 8_000;
 /** Longest request line (octets). */
 const MAX_REQUEST_LINE = MAX_TARGET + 128;
@@ -306,11 +306,11 @@ const MAX_SECTION = 16_384;
 const MAX_FIELDS = 100;
 /** Longest chunk line (octets). */
 const MAX_CHUNK_LINE = 4_096;
-/** Longest chunk extensions of a body in all (octets; RFC 9112 §7.1.1 asks for a limit). */
+/** Total length of the chunk extensions of a body (octets); RFC 9112 §7.1.1 requires a limit. */
 const MAX_EXTENSIONS = 16_384;
 /** Longest request body that is read and dropped to keep the connection (octets). */
 const MAX_DROPPED = 65_536;
-/** Largest number of empty lines before a request line (RFC 9112 §2.2 asks for one). */
+/** Largest number of empty lines before a request line (RFC 9112 §2.2: one or more). */
 const MAX_EMPTY_LINES = 4;
 /** Largest number of ranges; more are an attack (RFC 9110 §17.15). */
 const MAX_RANGES = 16;
@@ -340,13 +340,13 @@ const NODE_FS_DELAY = 50;
 const READ_SIZE = 524_288;
 /** Smallest part of a file that is read at once (octets). */
 const MIN_READ_SIZE = 16_384;
-/** What all transfers together read at once; many transfers read smaller parts (octets). */
+/** Total size of the read buffers (octets); many transfers read smaller parts. */
 const MAX_READ_TOTAL = 8_388_608;
 /** Time for which a cached response is used before its files are checked again (ms). */
 const CACHE_MS = 20;
 /** Largest number of times that a response is made from files that keep changing. */
 const MAX_TRIES = 3;
-/** Memory of a cache entry besides its octets and its key, measured (octets). */
+/** Memory that a cache entry takes in addition to its octets and its key, measured (octets). */
 const ENTRY_COST = 1_200;
 /** Longest request that the cache looks up (octets). */
 const MAX_KEY = 2_048;
@@ -1077,7 +1077,7 @@ async function dropBody(
   if (framing === 0) return true;
   if (framing === "untrusted" || (framing !== "chunked" && framing > MAX_DROPPED)) return false;
   if (expectation !== undefined) {
-    if (!ALLOWED_METHODS.includes(method)) return false; // the final status follows at once
+    if (!ALLOWED_METHODS.includes(method)) return false; // the final status follows immediately
     if (wire.available === 0) await wire.write("HTTP/1.1 100 Continue\r\n\r\n");
   }
   wire.setDeadline(timeout);
@@ -1206,7 +1206,7 @@ async function isEqual(given: string, secret: string): Promise<boolean> {
   return left.reduce((difference, octet, at) => difference | (octet ^ (right[at] ?? 0)), 0) === 0;
 }
 
-/** Returns the fields that permit what a preflight asks for (Fetch §4.9); none if it is not one. */
+/** Returns the fields that permit a CORS preflight (Fetch §4.9); none for another request. */
 function preflight(fields: Fields): Field[] {
   if (!fields.get("Access-Control-Request-Method")) return [];
   return [
@@ -1219,8 +1219,8 @@ function preflight(fields: Fields): Field[] {
 // ---- Engine: what the request names --------------------------------------
 
 /**
- * Finds what a target names. Asks the file system synchronously, because a call costs 2 µs instead
- * of 36. A network mount that does not answer therefore blocks the service.
+ * Finds what a target names. Calls the file system synchronously, which takes 2 µs instead of 36.
+ * A network mount that does not answer therefore blocks the service.
  */
 async function resolve(request: HttpRequest, service: Service): Promise<Representation | null> {
   const { segments, isFolder } = decodePath(request.path);
@@ -1317,10 +1317,10 @@ function resolveInside(segments: readonly string[], service: Service): string[] 
 /** System errors that mean that there is no such file. */
 const MISSING = ["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "ENXIO"];
 
-/** Asks the file system; null if there is no such file. */
-function orNull<T>(ask: () => T): T | null {
+/** Calls a function of the file system; null if there is no such file. */
+function orNull<T>(call: () => T): T | null {
   try {
-    return ask();
+    return call();
   } catch (error) {
     return nullIfMissing(error);
   }
@@ -1465,8 +1465,8 @@ function chooseCoding(
 ) {
   let file = original;
   let coding: Field[] = [];
-  const vary: Field[] = [];
-  let best = qvalue(accepted, ["identity"]) ?? 0.001;
+  let vary: Field[] = [];
+  let best = qvalue(accepted, ["identity"]) ?? 0.001; // not listed: the last choice (§12.5.3)
   const seen: Seen[] = [[join(service.root, segments), original.state]];
   for (const [name, suffix] of SIBLINGS) {
     const sibling = extend(segments, suffix);
@@ -1474,7 +1474,7 @@ function chooseCoding(
     const info = orNull(() => Deno.statSync(path));
     if (info) seen.push([path, info]);
     if (!info?.isFile || (info.mtime ?? 0) < (original.state.mtime ?? 0)) continue; // stale
-    vary[0] = ["Vary", "Accept-Encoding"];
+    vary = [["Vary", "Accept-Encoding"]];
     const weight = qvalue(accepted, [name, "*"]) ?? 0;
     const opened = weight >= best && weight > 0 ? openSibling(sibling, service) : null;
     if (opened === null) continue;
@@ -1614,7 +1614,7 @@ const BINARY = /[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]/;
 function isText(octets: Uint8Array, { isPart = false } = {}): boolean {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   try {
-    for (let at = 0; at < octets.length; at += MAX_SAMPLE) { // most binary files end this at once
+    for (let at = 0; at < octets.length; at += MAX_SAMPLE) { // in pieces: a binary file fails in the first
       const piece = octets.subarray(at, at + MAX_SAMPLE);
       if (BINARY.test(decoder.decode(piece, { stream: true }))) return false;
     }
@@ -1709,7 +1709,7 @@ class SlicedWork {
   }
 }
 
-/** Lists a folder as HTML, or as JSON if Accept prefers it; null if it is no longer inside. */
+/** Lists a folder as HTML, or as JSON if Accept prefers it; null if it is not inside the root. */
 function listFolder(request: HttpRequest, segments: readonly string[], service: Service) {
   const { listings } = service;
   return listings.run(async (): Promise<Representation | null> => {
@@ -1814,11 +1814,11 @@ interface Order {
   isDescending: boolean;
 }
 
-/** Sorts a listing as a query asks: `?sort=size&desc`. Folders come first in any order. */
+/** Sorts a listing by a query such as `?sort=size&desc`. Folders come first in any order. */
 function sortListing({ entries }: Listing, query: string): Order {
   const parameters = new URLSearchParams(query);
-  const asked = parameters.get("sort");
-  const sort = asked === "size" || asked === "modified" ? asked : "name";
+  const column = parameters.get("sort");
+  const sort = column === "size" || column === "modified" ? column : "name";
   const isDescending = parameters.has("desc");
   const sign = isDescending ? -1 : 1;
   const number = ({ isFolder, size, modified }: Entry) =>
@@ -2126,7 +2126,7 @@ function encodeResponse(
   };
 }
 
-/** Returns the fields of a response. Those that the user gives replace others of the same name. */
+/** Returns the fields of a response. Fields of `--header` replace others of the same name. */
 function fieldsOf(
   { status, fields, content, chunks, isPrivate = false }: HttpResponse,
   isKeptAlive: boolean,
@@ -2662,7 +2662,7 @@ function portsToTry(port: number | undefined): number[] {
   return Array.from({ length: LAST_PORT - DEFAULT_PORT + 1 }, (_, at) => DEFAULT_PORT + at);
 }
 
-/** Returns an error that says why nothing listens, and what to try. */
+/** Translates an error of listening: the reason and a remedy. */
 function describeListenError(error: unknown, port: number, bind = ""): unknown {
   const { AddrInUse, PermissionDenied, AddrNotAvailable } = Deno.errors;
   if (error instanceof AddrInUse) {
@@ -2757,7 +2757,7 @@ function settingsOf(options: OptionValues, root: string): Settings {
 }
 
 /**
- * Returns the host names to serve, besides those of loopback; undefined for all names, if other
+ * Returns the host names to serve in addition to those of loopback; undefined for all, if other
  * machines can connect. The listeners decide, because a name may resolve to loopback.
  */
 function allowedHosts({ bind = "localhost", allowHosts }: OptionValues, listeners: Listener[]) {
