@@ -116,11 +116,12 @@ interface Target {
   readonly zone: string;
 }
 
-/** A request; the credentials, `user:password`, are for the origin of its target alone. */
+/** A request. */
 interface HttpRequest {
   readonly method: string;
   readonly target: Target;
   readonly fields: readonly Field[];
+  /** `user:password`, for the origin of the target alone. */
   readonly credentials: string | null;
   readonly body: Octets | null;
   readonly upload: Upload | null;
@@ -135,7 +136,7 @@ interface HttpResponse {
   readonly lines: string[];
 }
 
-/** End of a body (RFC 9112 §6.3): chunked, a number of octets, or Infinity: the connection ends. */
+/** End of a body (RFC 9112 §6.3): chunked, after N octets, or (Infinity) with the connection. */
 type Framing = "chunked" | number;
 
 /** An error after which another attempt is useless. */
@@ -213,9 +214,9 @@ export interface DownloadOptions {
   include: boolean;
   /** File to write; null for standard output, `-` for standard output even if binary. */
   output: string | null;
-  /** True to write a file named as the last segment of the URL. */
+  /** True to name the file after the last segment of the URL. */
   remoteName: boolean;
-  /** True to write a file named as Content-Disposition says. */
+  /** True to name the file after Content-Disposition. */
   remoteHeaderName: boolean;
   /** True to resume where the file ends. */
   resume: boolean;
@@ -574,7 +575,7 @@ async function resolveHost(place: Place, hop: Hop): Promise<string[]> {
   return isAllowed ? addresses : [isLocal ? "localhost" : host];
 }
 
-/** True if Deno would not ask for a permission. */
+/** True if the program has a permission. */
 function isGranted(permission: Deno.PermissionDescriptor): boolean {
   return Deno.permissions.querySync(permission).state === "granted";
 }
@@ -1753,7 +1754,7 @@ async function makeAttempt(first: HttpRequest, attempt: Attempt): Promise<void> 
   }
 }
 
-/** Records what is known of a hop. */
+/** Records the response of a hop. */
 function report({ request, response }: Exchange, hops: number, transfer: Transfer): void {
   transfer.status = response.status;
   transfer.contentType = response.fields.get("content-type") ?? "";
@@ -1762,7 +1763,7 @@ function report({ request, response }: Exchange, hops: number, transfer: Transfe
   transfer.redirectUrl = redirectUrl(request, response);
 }
 
-/** Returns where a response redirects, also if it is not followed; empty if nowhere. */
+/** Returns the URL to which a response redirects, followed or not; empty if there is none. */
 function redirectUrl(request: HttpRequest, response: HttpResponse): string {
   try {
     return nextRequest(request, response)?.target.url.href ?? "";
@@ -2207,8 +2208,8 @@ async function readBodyOptions(options: Line["options"]): Promise<Octets | null>
   for (const part of [...data, ...dataBinary, ...json]) {
     if (pieces.length > 0 && json.length === 0) pieces.push(encoder.encode("&"));
     const octets = part.startsWith("@") ? await readData(part.slice(1)) : encoder.encode(part);
-    const isCut = part.startsWith("@") && data.length > 0; // -d removes line ends from a file
-    pieces.push(isCut ? octets.filter((it) => it !== 0 && it !== LF && it !== CR) : octets);
+    const isText = part.startsWith("@") && data.length > 0; // -d removes line ends from a file
+    pieces.push(isText ? octets.filter((octet) => ![0, LF, CR].includes(octet)) : octets);
   }
   return pieces.length > 0 ? concat(pieces) : null;
 }
