@@ -209,7 +209,7 @@ export interface Summary extends Record<Counted, number>, Record<Percentile, num
   oneWay: OneWay | null;
 }
 
-/** Loss and queueing in each direction, from the times and the count of the server. Times in ms. */
+/** Loss and queueing in each direction, from the times and the count of the server (ms). */
 export interface OneWay {
   /** Number of probes lost on the way to the server. */
   lostUp: number;
@@ -594,7 +594,7 @@ class ReachedCounter {
 
 // ---- Engine: the table of probes -----------------------------------------
 
-/** Probes of a run: those in flight, and earlier ones, so that duplicates and late replies are known. */
+/** Probes of a run. Keeps answered and lost ones, to recognize duplicates and late replies. */
 class ProbeTable {
   /** Probes in flight, in order of sending. */
   readonly open = new Set<Probe>();
@@ -1608,7 +1608,7 @@ const OPTIONS = {
 type Line = CommandLine<typeof OPTIONS>;
 type PingerOptions = Values<typeof OPTIONS>;
 
-/** The command line, as the help describes it. */
+/** The command line as the help describes it. */
 export const COMMAND: Command<Options> = {
   name: "udp_pinger",
   summary: "Pings a UDP echo server, or sends heartbeats.",
@@ -1650,7 +1650,10 @@ function checkOptions(line: Line): void {
     throw new UsageError(`Cannot use ${spelling("interval")} "0" with --heartbeat`);
   }
   const isWalk = walkRange(options) !== undefined;
-  for (const name of ["flood", "every"] as const) if (isWalk) refuseTogether(line, "size", name);
+  if (isWalk) {
+    refuseTogether(line, "size", "flood");
+    refuseTogether(line, "size", "every");
+  }
   const mayExceedCount = options.deadline !== undefined || isWalk;
   const [min = Infinity] = options.size ?? [];
   const shortest = shortestProbe(mayExceedCount ? Infinity : probeCount(line), options.oneWay);

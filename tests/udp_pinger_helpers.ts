@@ -218,7 +218,7 @@ export async function runPinger(
   return { ...outcome, port, before: responder.before };
 }
 
-/** Reads the text of a stream, bit by bit. */
+/** Reads the text of a stream chunk by chunk. */
 function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
   const chunks = stream.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
   let text = "";
@@ -233,7 +233,7 @@ function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
   };
   /** Reads to the end, and returns all text. */
   const end = async () => {
-    for await (const chunk of { [Symbol.asyncIterator]: () => chunks }) text += chunk;
+    for await (const chunk of chunks) text += chunk;
     return text;
   };
   return { until, end };
