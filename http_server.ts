@@ -723,8 +723,12 @@ class Rounds {
 function closeLongestIdle({ connections, timeouts }: Service): void {
   const latest = performance.now() - timeouts.minIdle;
   const counts = new Map<string, number>();
-  for (const { remote } of connections) counts.set(remote, (counts.get(remote) ?? 0) + 1);
-  const most = Math.max(...counts.values());
+  let most = 0;
+  for (const { remote } of connections) {
+    const count = (counts.get(remote) ?? 0) + 1;
+    counts.set(remote, count);
+    most = Math.max(most, count);
+  }
   let longest: Connection | undefined;
   for (const connection of connections) {
     if (connection.state !== "idle" || counts.get(connection.remote) !== most) continue;
