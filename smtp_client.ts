@@ -62,7 +62,6 @@ import {
 } from "./cli.ts";
 import {
   ClosedError,
-  concat,
   DeadlineError,
   decodeUtf8,
   describeTlsFault,
@@ -333,7 +332,7 @@ async function requestTls(session: Session): Promise<boolean> {
   throw replyError("STARTTLS", reply, EXIT.PROTOCOL);
 }
 
-/** Starts TLS. Checking the certificate in a second way takes a second connection. */
+/** Starts TLS and checks the certificate. Each further check needs a new connection. */
 async function startTls(session: Session): Promise<void> {
   const { hostname, trust, times } = session.job;
   let isFirst = true;
@@ -712,17 +711,21 @@ async function writeMessage(session: Session, message: Message, reading: Promise
 
 /** Doubles each dot that begins a line: a line of one dot ends the message (RFC 5321 §4.5.2). */
 async function* dotStuff(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let last = LF; // the last octet of the chunk before
+  let last = LF; // the octet before
   for await (const chunk of chunks) {
-    const pieces: Uint8Array[] = [];
-    let copied = 0;
-    for (let at = chunk.indexOf(DOT); at >= 0; at = chunk.indexOf(DOT, at + 1)) {
-      if ((at === 0 ? last : chunk[at - 1]) !== LF) continue;
-      pieces.push(chunk.subarray(copied, at), chunk.subarray(at, at + 1));
-      copied = at;
+    if (!chunk.includes(DOT)) { // base64, mostly
+      last = chunk.at(-1) ?? last;
+      yield chunk;
+      continue;
     }
-    last = chunk.at(-1) ?? last;
-    yield pieces.length === 0 ? chunk : concat([...pieces, chunk.subarray(copied)]);
+    const stuffed = new Uint8Array(2 * chunk.length);
+    let length = 0;
+    for (const octet of chunk) {
+      if (octet === DOT && last === LF) stuffed[length++] = DOT;
+      stuffed[length++] = octet;
+      last = octet;
+    }
+    yield stuffed.subarray(0, length);
   }
 }
 
