@@ -1096,7 +1096,8 @@ async function* readChunked(
       }
       wire.setDeadline(readTimeout);
       if (expected === "size") {
-        left = chunkSize(await readChunkLine(wire, MAX_CHUNK_LINE, 56));
+        const fault = "Malformed chunk: its size line is too long";
+        left = chunkSize(await readChunkLine(wire, MAX_CHUNK_LINE, 56, fault));
         expected = left === 0 ? "trailers" : "data";
       } else if (expected === "data") {
         const count = await wire.readInto(buffer.subarray(filled, filled + left));
@@ -1105,8 +1106,8 @@ async function* readChunked(
         left -= count;
         if (left === 0) expected = "end";
       } else {
-        const end = await readChunkLine(wire, 2, 56);
-        if (end !== "") throw new MalformedError("Malformed chunk: data after its size");
+        const fault = "Malformed chunk: data after its size";
+        if (await readChunkLine(wire, 2, 56, fault) !== "") throw new MalformedError(fault);
         expected = "size";
       }
     }
@@ -1122,14 +1123,19 @@ async function* readChunked(
 async function skipTrailers(wire: Wire): Promise<void> {
   let line: string | undefined;
   for (let left = MAX_TRAILERS; line !== ""; left -= line.length + 1) {
-    line = await readChunkLine(wire, left, 100);
+    line = await readChunkLine(wire, left, 100, "The trailer section is too long");
   }
 }
 
-/** Reads a line of the chunked coding; one that is too long has the exit status `status`. */
-async function readChunkLine(wire: Wire, limit: number, status: number): Promise<string> {
+/** Reads a line of the chunked coding. One that is too long gets the status and the message. */
+async function readChunkLine(
+  wire: Wire,
+  limit: number,
+  status: number,
+  message: string,
+): Promise<string> {
   const line = await wire.readLine(limit, "LF").catch((error) => {
-    throw error instanceof LimitError ? new ExitError(status, "Malformed chunk") : error;
+    throw error instanceof LimitError ? new ExitError(status, message) : error;
   });
   if (line === null) throw new ClosedError("Connection closed before the last chunk");
   if (line.includes("\0")) throw new MalformedError("The chunked coding has a NUL");

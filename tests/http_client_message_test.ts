@@ -275,6 +275,7 @@ const LIMITS: Row[] = [
     sends: [[withTrailers(65_537)]],
     out: "hello",
     code: 100,
+    says: "The trailer section is too long",
   },
   {
     rule: "RFC 9112 §7.1.1: a chunk-size line of 16,384 octets is accepted",
@@ -285,6 +286,7 @@ const LIMITS: Row[] = [
     rule: "RFC 9112 §7.1.1: a chunk-size line of 16,385 octets is refused",
     sends: [[chunked(`5;${"a".repeat(16_385 - 4)}\r\nhello\r\n0\r\n\r\n`)]],
     code: 56,
+    says: "Malformed chunk: its size line is too long",
   },
   {
     rule: "RFC 9112 §7.1: a chunk size of 12 digits is accepted",
