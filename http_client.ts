@@ -2193,7 +2193,7 @@ function sortFields(given: Line["options"]["fields"], body: Octets | null) {
     if (lower === "content-length" && value === String(body?.length ?? 0)) continue;
     if (lower === "content-length" || lower === "transfer-encoding") {
       const shown = quoteForMessage(`${name}: ${value}`);
-      throw new UsageError(`Cannot use -H ${shown}: the length comes from -d`);
+      throw new UsageError(`Cannot use -H ${shown}: the client sets it from the body`);
     }
     if (mark === ":" && value === "") removed.push(lower);
     else fields.push([name, value]);
