@@ -309,7 +309,7 @@ export function emptyTransfer(): Transfer {
 }
 
 /** Phases of a hop, in their order. */
-const PHASES = ["dns", "connect", "tls", "first-byte"] as const;
+export const PHASES = ["dns", "connect", "tls", "first-byte"] as const;
 
 /** Duration of each phase of a hop (ms). */
 export type Times = Record<typeof PHASES[number], number>;

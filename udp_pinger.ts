@@ -81,7 +81,7 @@ import {
 // ---- Terms ---------------------------------------------------------------
 
 /** What pings and heartbeats have in common. */
-interface SendOptions {
+export interface SendOptions {
   /** Ends the run. */
   signal: AbortSignal;
   /** Looks the name of the server up again, after a send error. */
@@ -151,7 +151,7 @@ interface Probe {
 }
 
 /** Counters at the start of a run. */
-const NO_COUNTS = {
+export const NO_COUNTS = {
   /** Probes answered in time. */
   received: 0,
   /** Further replies to the same probe. */
@@ -1304,6 +1304,7 @@ export class Advisor {
    * @param server Address and port of the server, as in events.
    * @param localPort Port of our own socket.
    */
+  /** Takes the address of the server as text, and the local port. */
   constructor(server: string, localPort: number) {
     this.#server = server;
     this.#localPort = localPort;
@@ -1419,10 +1420,11 @@ class LiveLine {
   #firstSeq = 1; // of the bars
   #timer: ReturnType<typeof setTimeout> | undefined;
   #delay = DRAW_MS;
+  readonly #redraw = () => this.#draw();
 
   constructor(summary: () => Summary) {
     this.#summary = summary;
-    if (Deno.build.os !== "windows") Deno.addSignalListener("SIGWINCH", () => this.#draw());
+    if (Deno.build.os !== "windows") Deno.addSignalListener("SIGWINCH", this.#redraw);
   }
 
   /** Takes an event, and draws soon. */
@@ -1445,6 +1447,7 @@ class LiveLine {
 
   /** Draws for the last time, and moves below the line. */
   end(): void {
+    if (Deno.build.os !== "windows") Deno.removeSignalListener("SIGWINCH", this.#redraw);
     this.#draw();
     Deno.stderr.writeSync(encoder.encode("\n"));
   }
@@ -1889,6 +1892,7 @@ async function main(line: Line): Promise<number> {
   const { ipv4, ipv6, heartbeat, oneWay } = line.options;
   const { host, port } = readTarget(line);
   requireDatagrams();
+  onQuit(() => {}); // before the first probe, and for heartbeats, there is no status to show
   const hostname = await resolve(host, ipv4 ? 4 : ipv6 ? 6 : undefined);
   const isIpv6 = hostname.includes(":");
   const address = { transport: "udp" as const, hostname, port };

@@ -457,7 +457,7 @@ Deno.test("command line: SIGQUIT with --json prints a status object and continue
 });
 
 /** Runs the pinger, and returns the datagrams that came, with times masked. */
-async function runBeats(args: string[], stopAfter = Infinity) {
+async function runBeats(args: string[], stopAfter = Infinity, quitAt = Infinity) {
   const server = udp();
   const { port } = addressOf(server);
   const child = new Deno.Command(Deno.execPath(), {
@@ -469,6 +469,7 @@ async function runBeats(args: string[], stopAfter = Infinity) {
   const hearing = (async () => {
     for await (const [octets] of server) {
       heard.push(toByteString(octets).replace(/time=\d{10}\.\d{6}/, "time=T"));
+      if (heard.length === quitAt) child.kill("SIGQUIT");
       if (heard.length === stopAfter) child.kill("SIGINT");
     }
   })();
@@ -490,6 +491,13 @@ Deno.test("command line: Ctrl-C sends three farewells after heartbeats", async (
   ]);
   assertEquals([code, stdout], [0, "2 heartbeats sent to 127.0.0.1:P, 0 errors\n"]);
   assertEquals(stderr, "udp_pinger: heartbeats to 127.0.0.1:P every 30 s\n");
+});
+
+Deno.test("command line: SIGQUIT does not end heartbeats", async () => {
+  const { code, stdout, heard } = await runBeats(["-i.05"], 3, 1);
+  assertEquals(code, 0);
+  assertMatch(stdout, /^\d+ heartbeats sent to 127\.0\.0\.1:P, 0 errors\n$/);
+  assertMatch(heard.at(-1) ?? "", /\tbye=1$/);
 });
 
 Deno.test("command line: --heartbeat -c1 sends one beat three times and ends at once", async () => {
