@@ -490,6 +490,12 @@ const CHUNKED: Row[] = [
     out: "hello",
   },
   {
+    rule: "RFC 9112 §6.1: Transfer-Encoding in HTTP/1.0 is read, and the connection ends",
+    sends: [["HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", STAY]],
+    out: "hello",
+    hops: 1,
+  },
+  {
     rule: "RFC 9112 §6.3: Transfer-Encoding overrides Content-Length",
     sends: [[
       `${OK}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`,

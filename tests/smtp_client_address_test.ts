@@ -37,6 +37,12 @@ const DIALOGUES: Dialogue[] = [
     message: /^(?![^]*(?:eve@|\nBcc))/,
   },
   {
+    rule: "RFC 5321 §2.4: a local part keeps its case",
+    args: ["-t", "BoB@example.org"],
+    talk: `${MAIL}\nC: RCPT TO:<BoB@example.org>\nS: 250 ok\n${DATA}\n${DONE}`,
+    code: 0,
+  },
+  {
     rule: "RFC 5321 §4.1.2: a quoted local part is sent unchanged",
     args: ["-t", '"b\\"o b"@example.org'],
     talk: `${MAIL}\nC: RCPT TO:<"b\\"o b"@example.org>\nS: 250 ok\n${DATA}\n${DONE}`,

@@ -2,10 +2,6 @@
  * The mail client's session, from the greeting to QUIT, as transcripts against servers on real
  * sockets: in the clear, after STARTTLS and in implicit TLS, at once and octet by octet.
  *
- * Not tested, because this client never does it: source routes (RFC 5321 §3.3), MX look-up (§5),
- * VRFY and EXPN (§3.5), ENVID, ORCPT and RET (RFC 3461 §4.2 to §4.4), AUTH= of MAIL (RFC 4954 §5).
- * The limits of §4.5.3.1 bind servers; this client sends longer paths and lines of commands.
- *
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
@@ -229,6 +225,15 @@ const MAILS: Dialogue[] = [
     says: "sent to 1 recipient (",
     message: "\r\nhi\r\n",
   },
+  ...["hi", "hi\n", "hi\r\n"].map((stdin): Dialogue => ({
+    rule: `RFC 5321 §4.1.1.4: ${
+      JSON.stringify(stdin)
+    } is followed by one line end and the final dot`,
+    talk: SENT,
+    stdin,
+    code: 0,
+    message: /\r\n\r\nhi\r\n$/,
+  })),
   {
     rule: "RFC 5321 §3.3: each recipient gets its own RCPT",
     args: THREE,

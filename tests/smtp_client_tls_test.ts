@@ -91,6 +91,12 @@ const DIALOGUES: Dialogue[] = [
     code: 0,
   },
   {
+    rule: "RFC 3207 §4.2: an offer of STARTTLS inside TLS is not taken",
+    talk:
+      `${HI}C: STARTTLS\nS: 220 go\nTLS:\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250 STARTTLS\n${SENT}`,
+    code: 0,
+  },
+  {
     rule: "RFC 5321 §2.4: an EHLO keyword may be in any case",
     talk:
       `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250-mx\nS: 250 sTarTtLs\nC: STARTTLS\nS: 220 go\nTLS:\nC: EHLO [127.0.0.1]\nS: 250 mx\n${SENT}`,
