@@ -370,6 +370,9 @@ const MAX_UNASKED = 1_000_000;
 /** Largest delay of a timer (ms). As a time limit it stands for none. */
 const FOREVER = 2_147_483_000;
 
+/** Maximum time to send close_notify (ms). */
+const MAX_FAREWELL = 1_000;
+
 /** Longest pause between two attempts (ms). */
 const MAX_PAUSE = 600_000;
 
@@ -1751,7 +1754,13 @@ async function makeAttempt(first: HttpRequest, attempt: Attempt): Promise<void> 
     attempt.heads.push(...response.lines);
     report(exchange, hops, io.transfer);
     const next = options.location ? nextRequest(request, response) : null;
-    if (next === null) return await handleResponse(exchange, attempt);
+    if (next === null) {
+      try {
+        return await handleResponse(exchange, attempt);
+      } finally {
+        if (request.target.url.protocol === "https:") await exchange.wire.closeTls(MAX_FAREWELL);
+      }
+    }
     if (hops === options.maxRedirects) throw new ExitError(47, `More than ${hops} redirections`);
     const isForeign = next.target.url.origin !== request.target.url.origin;
     const loss = isForeign ? ", another origin: without credentials and private fields" : "";

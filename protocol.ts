@@ -550,8 +550,7 @@ export class Wire implements Disposable {
    */
   async lingeringClose(timeout: number): Promise<void> {
     try {
-      this.setDeadline(timeout);
-      await this.#conn.closeWrite();
+      await this.#endWriting(timeout);
       const dropped = new Uint8Array(16_384);
       for (let count = 1, total = 0; count > 0 && total < MAX_DRAINED; total += count) {
         count = await this.#read(dropped);
@@ -561,6 +560,24 @@ export class Wire implements Disposable {
     } finally {
       this.close();
     }
+  }
+
+  /**
+   * Closes a TLS connection as RFC 8446 §6.1 has it: with a close_notify. A plain close can lose it
+   * if the process ends at once.
+   *
+   * @param timeout Time to send it (ms).
+   */
+  async closeTls(timeout: number): Promise<void> {
+    await this.#endWriting(timeout).catch(() => {}); // the peer is gone
+    this.close();
+  }
+
+  /** Closes the sending side; over TLS that sends close_notify. */
+  async #endWriting(timeout: number): Promise<void> {
+    if (this.#reason) return;
+    this.setDeadline(timeout);
+    await this.#conn.closeWrite();
   }
 
   /** Closes the connection. Pending and later calls reject with the reason. */

@@ -893,6 +893,7 @@ class Session {
       this.wire.setDeadline(timeout);
       await this.wire.writeLine("QUIT");
       await this.readReply(timeout);
+      if (this.isEncrypted) await this.wire.closeTls(timeout);
     } catch (error) {
       this.wire.note(`No reply to QUIT: ${describeError(error)}`);
     }

@@ -4,7 +4,7 @@
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
-import { LOCAL, ROOT, runProgram, TLS } from "./helpers.ts";
+import { certificate, LOCAL, octetsOf, ROOT, runProgram, TLS } from "./helpers.ts";
 import {
   BLIND,
   chunked,
@@ -255,6 +255,34 @@ for (const { rule, trust, version, how, text, code } of ENDED) {
       assertEquals(outcome.stdout, "hello");
     },
   });
+}
+
+for (
+  const [rule, answer, args, code] of [
+    ["a body with a length", DONE, [], 0],
+    ["a chunked body", chunked("5\r\nhello\r\n0\r\n\r\n"), [], 0],
+    ["a failure with -f", "HTTP/1.1 404 N\r\nContent-Length: 5\r\n\r\nhello", ["-f"], 22],
+  ] as const
+) {
+  for (const trust of [["--cacert", `${TLS}ca.pem`], ["-k"]]) {
+    Deno.test(`RFC 9112 §9.8: the client sends close_notify after ${rule} (${trust[0]})`, async () => {
+      using listener = Deno.listenTls({ ...LOCAL, ...await certificate("localhost") });
+      const serving = listener.accept().then(async (conn) => {
+        using peer = conn;
+        await peer.read(new Uint8Array(65_536));
+        await peer.write(octetsOf(answer));
+        return await peer.read(new Uint8Array(1)); // throws UnexpectedEof without close_notify
+      });
+      const { port } = listener.addr;
+      const running = runProgram("http_client.ts", [
+        ...trust,
+        ...args,
+        `https://127.0.0.1:${port}/`,
+      ]);
+      const [received, outcome] = await Promise.all([serving, running]);
+      assertEquals([received, outcome.code], [null, code], outcome.stderr);
+    });
+  }
 }
 
 Deno.test("RFC 3986 §3.2.2: an IPv6 address is accepted with a zone and without", async () => {

@@ -5,7 +5,7 @@
  */
 import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { UsageError, Wire } from "../protocol.ts";
-import { acceptTls, LOCAL, TLS } from "./helpers.ts";
+import { acceptTls, certificate, LOCAL, octetsOf, runProgram, TLS } from "./helpers.ts";
 import {
   BYE,
   converse,
@@ -281,4 +281,23 @@ for (const mode of ["starttls", "implicit"] as const) {
       assertStringIncludes(result.stderr, says);
     });
   }
+}
+
+for (const mode of ["localhost", "selfsigned"]) {
+  Deno.test(`RFC 8446 §6.1: after QUIT the client sends close_notify (${mode})`, async () => {
+    using listener = Deno.listenTls({ ...LOCAL, ...await certificate(mode) });
+    const serving = listener.accept().then(async (conn) => {
+      using peer = conn;
+      for (const reply of ["220 mx", "250 mx", "221 bye"]) {
+        await peer.write(octetsOf(`${reply}\r\n`));
+        if (reply !== "221 bye") await peer.read(new Uint8Array(1_000));
+      }
+      return await peer.read(new Uint8Array(1)); // throws UnexpectedEof without close_notify
+    });
+    const ca = mode === "localhost" ? "ca" : mode;
+    const server = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", "implicit"];
+    const running = runProgram("smtp_client.ts", ["--check", ...server, "--ca", `${TLS}${ca}.pem`]);
+    const [received, outcome] = await Promise.all([serving, running]);
+    assertEquals([received, outcome.code], [null, 0], outcome.stderr);
+  });
 }
