@@ -279,6 +279,7 @@ for (
         ...args,
         `https://127.0.0.1:${port}/`,
       ]);
+      running.finally(() => listener.close()); // a client that ends before it connects
       const [received, outcome] = await Promise.all([serving, running]);
       assertEquals([received, outcome.code], [null, code], outcome.stderr);
     });
