@@ -105,7 +105,7 @@ const SCENARIOS: Scenario[] = [
   ...[1, 10, 100, 300, 1_000, 4_000].map((connections) => ({ name: "connections", path: SMALL,
     connections, label: `1 KiB, ${connections.toLocaleString("en")} connections`, peers: THREE })),
   { name: "folders", label: "a file among 10", path: "/ten/file.html", peers: THREE },
-  { name: "folders", label: "a file among 100,000", path: "/many/file.html", peers: THREE },
+  { name: "folders", label: "a file among 100,000", path: "/lots/file.html", peers: THREE },
   { name: "threads", label: "not pinned, 1 thread", path: SMALL, peers: THREE, threads: 1 },
   { name: "threads", label: "not pinned, 2 threads", path: SMALL, peers: TWO, threads: 2 },
 ];
@@ -518,12 +518,12 @@ function onCore(core: number): string[] {
 function layOut(root: string): void {
   const create = (path: string, octets: number) =>
     Deno.writeFileSync(`${root}/${path}`, new Uint8Array(octets).fill(0x61));
-  for (const name of ["mixed", "ten", "many"]) Deno.mkdirSync(`${root}/${name}`);
-  for (const name of ["small", "closed", "unchanged", "ten/file", "many/file"]) {
+  for (const name of ["mixed", "ten", "lots"]) Deno.mkdirSync(`${root}/${name}`);
+  for (const name of ["small", "closed", "unchanged", "ten/file", "lots/file"]) {
     create(`${name}.html`, 1_024);
   }
   for (let each = 1; each < 10; each++) create(`ten/${each}`, 0);
-  for (let each = 1; each < 100_000; each++) create(`many/${each}`, 0);
+  for (let each = 1; each < 100_000; each++) create(`lots/${each}`, 0);
   for (let each = 0; each < MIXED_FILES; each++) {
     create(`mixed/${each}.html`, mixedSize(each));
   }
