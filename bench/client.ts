@@ -40,7 +40,7 @@ async function has(program: string, flag = "--version"): Promise<boolean> {
   }
 }
 
-/** What puts a command on a core of its own, beside the server's; nothing, where that cannot be. */
+/** Words that put a command on another core than the server; none without taskset. */
 const PINNED = navigator.hardwareConcurrency > 1 && await has("taskset")
   ? (core: number) => ["taskset", "-c", String(core)]
   : () => [];

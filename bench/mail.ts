@@ -75,7 +75,7 @@ async function serve(conn: Deno.TcpConn): Promise<void> {
   let [text, tail, data] = ["", "", false];
   for (let count; (count = await conn.read(octets)) !== null;) {
     const chunk = octets.subarray(0, count);
-    if (data) { // the dot stands at the end of a read: nobody goes on before it is answered
+    if (data) { // The final dot ends a read, because the client waits for the reply.
       tail = (tail + decoder.decode(chunk.subarray(-5))).slice(-5);
       if (tail !== "\r\n.\r\n") continue;
       data = false;
@@ -104,7 +104,7 @@ async function measure(command: string[]): Promise<{ ms: number; mb: number }> {
       const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
       peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
     } catch {
-      // it has ended, or this is no Linux
+      // it has ended, or the system is not Linux
     }
   }, 10);
   const { success } = await child.status;

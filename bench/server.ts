@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run -A
 /**
- * Measures the web server against those that people use instead, on the same files, and tells how
- * many times as fast as nginx each is.
+ * Measures the web server and the servers that people use instead, on the same files: how many
+ * times as fast as nginx each is.
  *
  * ```sh
  * deno run -A bench/server.ts [--rounds 5] [--seconds 2] [--only NAME]
@@ -32,7 +32,7 @@ interface Scenario {
   status?: number;
   connections?: number;
   peers?: string[];
-  /** Pin nothing, and give the servers so many threads. */
+  /** Number of threads of the servers; then nothing is pinned to a core. */
   threads?: number;
 }
 
@@ -291,7 +291,7 @@ async function idle(server: Running): Promise<[number, number]> {
     }
     return [memory(server, "VmRSS"), median(times)];
   } catch {
-    return [NaN, NaN]; // it keeps no connections, or not so many
+    return [NaN, NaN]; // it keeps no connections, or fewer
   } finally {
     for (const wire of wires) wire.close();
   }
@@ -357,7 +357,7 @@ const RATIOS = [16, 8, 11, 10, 12, 7, 8];
 const PLAIN = [28, 22, 28, 38];
 const REST = [12, 8, 10, 12, 8, 8, 11, 10];
 
-/** The server that ratios are taken to: nginx, or else ours. */
+/** The server that ratios are taken to: nginx, otherwise http_server. */
 function baseOf(servers: readonly { name: string }[]): string {
   return servers.some(({ name }) => name === "nginx") ? "nginx" : "http_server";
 }

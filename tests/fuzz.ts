@@ -308,7 +308,7 @@ function fuzzHeartbeats(random: Random, count: number): void {
 
 const PLACES = "\trx=0000000000.000000\ttx=0000000000.000000\tn=0000000000";
 
-/** Says datagrams until there are so many, then ends; hands over what is sent. */
+/** Makes a socket that receives the datagrams of `say`, and gives `hear` what is sent. */
 function fakeSocket(
   say: () => string | Promise<string>,
   hear: (octets: Uint8Array) => void,

@@ -78,11 +78,11 @@ export interface StartOptions {
   allow?: string[];
   env?: Record<string, string>;
   cwd?: string;
-  /** Nobody reads what it prints. */
+  /** True if its output is not read. */
   unread?: boolean;
 }
 
-/** Starts a program of ours as its user does, with pipes for its outputs. */
+/** Starts a program as its user does, with pipes for its outputs. */
 function spawn(program: string, args: string[], stdin: "null" | "piped", options: StartOptions) {
   const { by = [], allow = ["--allow-all"], env = {}, cwd = ROOT } = options;
   const run = [Deno.execPath(), "run", "--no-prompt", ...allow, `${ROOT}${program}`, ...args];
@@ -92,14 +92,14 @@ function spawn(program: string, args: string[], stdin: "null" | "piped", options
   return new Deno.Command(command, settings).spawn();
 }
 
-/** What a program left behind. */
+/** Exit status and output of a program. */
 export interface Outcome {
   code: number;
   stdout: string;
   stderr: string;
 }
 
-/** Runs a program of ours to its end. */
+/** Runs a program to its end. */
 export async function runProgram(
   program: string,
   args: string[],

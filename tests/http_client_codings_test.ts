@@ -178,7 +178,7 @@ const CODINGS: Row[] = [
     code: 61,
   },
   ...["identity", "none", "None, identity"].map((coding) => ({
-    rule: `RFC 9110 §8.4: "${coding}" is no coding`,
+    rule: `RFC 9110 §8.4: "${coding}" is not a coding`,
     sends: [[coded(coding, "hello")]],
     args: ["--compressed", "URL"],
     out: "hello",

@@ -47,7 +47,7 @@ const FAILURES: Row[] = [
     code: 22,
   },
   {
-    rule: "-f: 399 is no failure",
+    rule: "-f: 399 is not a failure",
     sends: [["HTTP/1.1 399 Hm\r\nContent-Length: 2\r\n\r\nok"]],
     args: ["-f", "URL"],
     out: "ok",

@@ -338,7 +338,7 @@ const INTERIM: Row[] = [
     says: "Unexpected 101",
   },
   {
-    rule: "RFC 9110 §15.2: an interim response alone is no response",
+    rule: "RFC 9110 §15.2: an interim response alone is not a response",
     sends: [["HTTP/1.1 100 Continue\r\n\r\n"]],
     code: 52,
   },

@@ -258,7 +258,7 @@ const LEAST_CONTRAST = `(() => {
   }));
 })()`;
 
-/** A tone of so many seconds, 8,000 samples a second, one octet each. */
+/** Makes a tone of this length (s), 8,000 samples a second, one octet each. */
 function wav(seconds: number): Uint8Array<ArrayBuffer> {
   const count = seconds * 8_000;
   const octets = new Uint8Array(44 + count);

@@ -280,7 +280,7 @@ Deno.test("program: listens on 127.0.0.1 and ::1, and checks Host", async () => 
   assertEquals((await ask(program.port, "/hello.txt", [])).status, 200);
   const text = "GET /hello.txt HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n";
   assertMatch(await talk(program.port, [text]), /^HTTP\/1\.1 421 /);
-  assertEquals((await program.stop("SIGTERM")).stdout, "", "-q is no log");
+  assertEquals((await program.stop("SIGTERM")).stdout, "", "-q turns the log off");
 });
 
 for (const [bind, own] of [["127.1", "127.1"], ["LOCALHOST"], ["0x7f.1", "0X7f.1:80"]]) {

@@ -64,7 +64,7 @@ function request(target: string, ...fields: string[]): string {
   return [`GET ${target} HTTP/1.1`, "Host: localhost", ...fields, "\r\n"].join("\r\n");
 }
 
-/** Reads one answer; slowly, if so many octets a second are all that the client takes. */
+/** Reads one response, at a limited rate (octets a second) if there is one. */
 async function readAnswer(wire: Wire, rate = Infinity): Promise<Answer> {
   const line = await wire.readLine(8_192);
   if (line === null) throw new WireError("no answer");
@@ -111,7 +111,7 @@ const KINDS: Record<string, Client> = {
   async "good, one request"(wire) {
     await wire.write(request("/small.bin", "Connection: close"));
     checkFile(await readAnswer(wire), "/small.bin");
-    check(await wire.readLine(99) === null, "octets behind the last answer");
+    check(await wire.readLine(99) === null, "octets after the last response");
     count("answers");
   },
   async "pipelining"(wire) {
@@ -228,7 +228,7 @@ const KINDS: Record<string, Client> = {
   },
 };
 
-/** What may happen to a connection while descriptors are scarce, and is nobody's fault. */
+/** What may happen to a connection while descriptors are scarce. */
 function isLost(error: unknown): boolean {
   return error instanceof WireError || error instanceof Deno.errors.ConnectionReset ||
     error instanceof Deno.errors.ConnectionRefused || error instanceof Deno.errors.TimedOut ||

@@ -69,7 +69,7 @@ const CONDITIONS: readonly [rule: string, fields: string[], status: number][] = 
   ["§13.1.3: If-Modified-Since with earlier", [`If-Modified-Since: ${BEFORE}`], 200],
   ["§13.1.3: If-Modified-Since with no date", ["If-Modified-Since: tomorrow"], 200],
   ["§13.1.3: If-Modified-Since with a number", ["If-Modified-Since: 9999999999"], 200],
-  ["§13.1.3: If-Modified-Since twice is no date", [
+  ["§13.1.3: If-Modified-Since twice is not a date", [
     `If-Modified-Since: ${AFTER}`,
     `If-Modified-Since: ${AFTER}`,
   ], 200],
@@ -116,8 +116,8 @@ const RANGED: readonly [rule: string, fields: string[], status: number][] = [
   ["§13.1.5: If-Range with an earlier date", [`If-Range: ${BEFORE}`], 200],
   ["§13.1.5: If-Range with a later date", [`If-Range: ${AFTER}`], 200],
   ["§13.1.5: If-Range with neither tag nor date", ["If-Range: x"], 200],
-  ["§13.1.5: If-Range with a list is no tag", ['If-Range: "x", ETAG'], 200],
-  ["§13.1.5: If-Range with any is no tag", ["If-Range: *"], 200],
+  ["§13.1.5: If-Range with a list is not an entity-tag", ['If-Range: "x", ETAG'], 200],
+  ["§13.1.5: If-Range: * is not an entity-tag", ["If-Range: *"], 200],
   ["§13.2.2: If-None-Match before the range", ["If-None-Match: ETAG"], 304],
   ["§13.2.2: If-None-Match before If-Range", ["If-None-Match: ETAG", "If-Range: ETAG"], 304],
   ["§13.2.2: If-Modified-Since before the range", [`If-Modified-Since: ${DATE}`], 304],
@@ -204,7 +204,7 @@ Deno.test("RFC 9110 §13.1.2: a listing has an entity-tag, and 304", async () =>
   assertEquals((await ask(service.port, "/bare/", [`If-None-Match: ${etag}`])).status, 304);
 });
 
-/** The three forms of a date, RFC 9110 §5.6.7, and what is none. */
+/** The three forms of a date (RFC 9110 §5.6.7), and texts that are not a date. */
 const year = new Date().getUTCFullYear();
 const DATES: readonly [
   readonly [string, string],
@@ -418,7 +418,7 @@ Deno.test("RFC 9110 §14.3: ranges are announced", async () => {
 
 // ---- Meaning: validators and freshness ---------------------------------
 
-/** Changes to a file of so many octets. */
+/** Changes to a file of this size. */
 const CHANGES: Record<string, (folder: Folder, size: number) => void> = {
   "is longer": (folder, size) => folder.write("file.bin", octets(size + 1)),
   "is as long, at another time": (folder, size) =>
@@ -653,7 +653,7 @@ const SIBLING_ROWS: readonly [rule: string, target: string, want: unknown[]][] =
   ["a sibling that is a folder", "/dir.txt", [200, "plain", undefined, TEXT]],
   ["a sibling that is a link out of the root", "/out.txt", [200, "plain", undefined, TEXT]],
   ["a .gz file under its own name", "/a.tar.gz", [200, "packed", undefined, "application/gzip"]],
-  ["a .gz file beside a.tar", "/a.tar", [200, "packed", "gzip", "application/x-tar"]],
+  ["a.tar.gz next to a.tar", "/a.tar", [200, "packed", "gzip", "application/x-tar"]],
 ];
 
 /** Files with and without siblings. */

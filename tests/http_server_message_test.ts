@@ -378,7 +378,7 @@ testRows("RFC 9112 §3.2", [
   ],
 ]);
 
-/** So many octets of field lines, Host among them. */
+/** Field lines of this total length (octets), with Host. */
 function fieldsOf(octets: number): string {
   let text = H;
   while (octets - text.length > 3_000) text += `A: ${"b".repeat(995)}\r\n`;

@@ -102,7 +102,7 @@ const RESPONSES: readonly Row[] = [
     /multipart/,
   ],
   [
-    "RFC 9110 §15.3.7.2: one range of several that is satisfiable is no multipart",
+    "RFC 9110 §15.3.7.2: one satisfiable range of several is not sent as multipart",
     get("Range: bytes=0-1,99-"),
     /^Content-Range: bytes 0-1\/10\r$/m,
     /multipart/,

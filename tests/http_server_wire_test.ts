@@ -147,7 +147,7 @@ async function headOfEvents(port: number) {
   return { status: Number(text.slice(9, 12)), fields: { get } };
 }
 
-Deno.test("wire: without the option there is no such page", async () => {
+Deno.test("wire: without --wire the page does not exist", async () => {
   await using service = start();
   assertEquals((await ask(service.port, PAGE)).status, 404);
 });

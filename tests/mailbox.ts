@@ -6,7 +6,7 @@
  * deno task mailbox
  * ```
  *
- * This is no mail server. It delivers nothing, keeps nothing, and shows passwords. It accepts any user whose password is `secret`.
+ * This is not a mail server. It delivers nothing, keeps nothing, and shows passwords. It accepts any user whose password is `secret`.
  *
  * @module
  */
@@ -290,7 +290,8 @@ const OPTIONS = {
 
 const COMMAND: Command<typeof OPTIONS> = {
   name: "mailbox",
-  summary: "A mailbox to learn with. It is no mail server: it shows what arrives, and forgets it.",
+  summary:
+    "A mailbox to learn with. It is not a mail server: it shows what arrives, and forgets it.",
   usage: ["[options]"],
   options: OPTIONS,
   notes: ['Every user has the password "secret". Mail for nobody@… gets 550, for later@… 450.'],

@@ -9,7 +9,7 @@ import { LOCAL, receive, runProgram, send, startProgram } from "./helpers.ts";
 
 interface Row {
   program: string;
-  /** Words with a blank between them: PORT is the peer's port or a free one, FILE a file of ours. */
+  /** Arguments, separated by blanks. PORT is the peer's port or a free one, FILE a temporary file. */
   args: string;
   /** What it may do, one by one: none of it can be missing. */
   needs: string[];
@@ -165,7 +165,7 @@ function echo(): Peer {
   return { port, close: () => (socket.close(), echoing) };
 }
 
-/** A port that nobody used a moment ago; there is none to say in a flag but a fixed one. */
+/** Returns a port that was free a moment ago, because a permission names a fixed port. */
 function freePort(): Peer {
   using listener = Deno.listen(LOCAL);
   return { port: listener.addr.port, close: () => Promise.resolve() };

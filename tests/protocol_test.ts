@@ -47,18 +47,18 @@ const LINES = [
   { rule: "one octet longer than the limit", sent: "a".repeat(15) + "\r\n", want: LimitError },
   { rule: "no end within the limit", sent: "a".repeat(40), want: LimitError },
   { rule: "one char an octet", sent: "\xe9\xff\x80\r\n", want: "\xe9\xff\x80" },
-  { rule: "RFC 9112 §2.2: a bare LF is no line end", sent: "a\nb\r\n", want: MalformedError },
-  { rule: "RFC 9112 §2.2: a bare CR is no line end", sent: "a\rb\r\n", want: MalformedError },
+  { rule: "RFC 9112 §2.2: a bare LF does not end a line", sent: "a\nb\r\n", want: MalformedError },
+  { rule: "RFC 9112 §2.2: a bare CR does not end a line", sent: "a\rb\r\n", want: MalformedError },
   { rule: "CR CR LF holds a bare CR", sent: "a\r\r\n", want: MalformedError },
-  { rule: "the end before a line begins is polite", sent: "", want: null },
-  { rule: "the end inside a line is not", sent: "abc", want: ClosedError },
-  { rule: "the end between CR and LF is not", sent: "abc\r", want: ClosedError },
+  { rule: "an end before a line begins gives null", sent: "", want: null },
+  { rule: "an end inside a line is a ClosedError", sent: "abc", want: ClosedError },
+  { rule: "an end between CR and LF is a ClosedError", sent: "abc\r", want: ClosedError },
 ] as const;
 
 const LENIENT = [
   { rule: "LF ends a line", sent: "abc\n", want: "abc" },
-  { rule: "so does CRLF", sent: "abc\r\n", want: "abc" },
-  { rule: "a CR inside is refused all the same", sent: "a\rb\n", want: MalformedError },
+  { rule: "CRLF ends a line", sent: "abc\r\n", want: "abc" },
+  { rule: "a CR inside the line is refused", sent: "a\rb\n", want: MalformedError },
   { rule: "two CRs before the LF are refused", sent: "a\r\r\n", want: MalformedError },
 ] as const;
 

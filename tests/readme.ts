@@ -159,7 +159,7 @@ function check({ command, expected }: Step, output: string): void {
   throw new Error(`${command}\nprinted\n${output}\nand the document says\n${expected}`);
 }
 
-/** Stops those of the servers whose command is such. */
+/** Stops the servers whose command matches. */
 async function stopAll(servers: [Step, Running][], pattern: RegExp): Promise<void> {
   for (const [{ command }, server] of servers) {
     if (pattern.test(command)) await server.stop();

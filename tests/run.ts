@@ -1,7 +1,7 @@
 /**
- * Runs all tests that need nothing but Deno: first those that do not wait, a file for
- * each core; then, all files at once, those that wait for real time (`*_slow_test.ts`). Prints a line for each part,
- * what failed, and one last line.
+ * Runs all tests that need nothing but Deno: first those that do not wait, a file for each core;
+ * then, all files at once, those that wait for real time (`*_slow_test.ts`). Prints a line for each
+ * part, what failed, and one last line.
  *
  * ```sh
  * deno run -A tests/run.ts [--coverage]

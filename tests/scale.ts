@@ -117,7 +117,7 @@ async function until(isSo: () => Promise<boolean>, what: string): Promise<void> 
   }
 }
 
-/** The status of a response; what went wrong if there is none. */
+/** Returns the status of a response, or the error. */
 async function statusOf(url: string): Promise<number | string> {
   try {
     const response = await fetch(url);

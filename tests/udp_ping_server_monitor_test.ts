@@ -6,7 +6,7 @@ import { web } from "./udp_ping_server_helpers.ts";
 
 const FROM = { hostname: "::ffff:192.0.2.7", port: 4444, transport: "udp" as const };
 
-/** Returns a beat sent by cron so many seconds after the first one. */
+/** Returns a beat sent by cron this many seconds after the first one. */
 const cron = (second: number, more = ""): string => {
   const time = 1_700_000_000 + second;
   return `sequence=${time}\ttime=${time}.000000\tname=backup\tinterval=86400${more}`;
@@ -509,7 +509,7 @@ const HEARTBEATS: {
     want: ["backup: failed: x", "backup: stopped (silent for 259201.0 s)"],
   },
   {
-    rule: "cron: a clock that was set back an hour is no restart",
+    rule: "cron: a clock that is set back an hour does not count as a restart",
     steps: [[0, cron(0)], [86_400, cron(82_800)]],
     want: ["backup: started"],
   },
@@ -802,7 +802,7 @@ for (const [rule, steps, up] of UP) {
   });
 }
 
-Deno.test("monitor: a suspension of the monitor is no jitter of the sender", () => {
+Deno.test("monitor: a suspension of the monitor does not count as jitter of the sender", () => {
   const steps: Steps = [[0, web(1)], [1, web(2)], [61, "..."], [62, web(3)], [63, web(4)]];
   assertEquals(watched(steps).monitor.summary(63_000)[0]?.jitter, 0);
 });
