@@ -228,6 +228,8 @@ const MAX_REPLY = 1 << 20;
 const MAX_AUTH_LINE = 512;
 /** Maximum length of a line of a message without its CRLF (octets, RFC 5322 §2.1.1). */
 const MAX_LINE = 998;
+/** Longest address (octets): it cannot be folded, and shares its line with the name of the field. */
+const MAX_ADDRESS = MAX_LINE - 40;
 /** Preferred length of a line of a header (chars, RFC 5322 §2.1.1). */
 const PREFERRED_LINE = 78;
 /** Maximum length of a line with an encoded word, or of base64 (RFC 2047 §2, RFC 2045 §6.8). */
@@ -1330,6 +1332,9 @@ function readAddress(text: string): string {
   const address = `${local.normalize("NFC")}@${domain}`;
   const isWritten = DOT_STRING.test(local) || QUOTED_STRING.test(local);
   const isVisible = !/(?![ \u200c\u200d])[\p{C}\p{Z}]/u.test(local);
+  if (encoder.encode(address).length > MAX_ADDRESS) {
+    throw new UsageError(`expected addresses of at most ${MAX_ADDRESS} octets`);
+  }
   if (domain && isWritten && isVisible) return address;
   const hasOddDots = domain && DOT_STRING.test(local.replace(/^\.+|\.+$|(?<=\.)\.+/g, ""));
   const quoted = hasOddDots ? `; dots need quotes: "${local}"@${domain}` : "";

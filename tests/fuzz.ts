@@ -498,7 +498,7 @@ async function fuzzMessages(random: Random, count: number): Promise<void> {
     );
     const args = isFinished ? ["--eml", "-"] : ["-f", "a@x.example", ...words];
     let [said, message] = ["", ""];
-    const case_ = show(JSON.stringify([args, toByteString(input)]));
+    const case_ = show([args, toByteString(input)]);
     const around = {
       env: {},
       stdin: { readable: new Blob([input]).stream(), isTerminal: () => false },
@@ -517,7 +517,9 @@ async function fuzzMessages(random: Random, count: number): Promise<void> {
         /^bcc[ \t]*:/im.test(header);
       if (![0, 65].includes(status) || printable(said) !== said || isWrong) throw new Error(said);
     } catch (error) {
-      if (!(error instanceof UsageError)) throw new Error(`${case_}: ${message}`, { cause: error });
+      if (!(error instanceof UsageError)) {
+        throw new Error(`${case_}: ${show(message)}`, { cause: error });
+      }
     }
   }
 }

@@ -190,6 +190,11 @@ const ACCEPTED: [rule: string, written: string, path: string][] = [
     `${long("x", 65)}@example.org`,
     `${long("x", 65)}@example.org`,
   ],
+  [
+    "RFC 5322 §2.1.1: the longest address that fits in a line with the name of any field",
+    `${long("x", 946)}@example.org`,
+    `${long("x", 946)}@example.org`,
+  ],
   ["RFC 5322 §4.4: a comma at the end of a list", "bob@example.org,", "bob@example.org"],
   ["RFC 5322 §4.4: an empty member of a list", "bob@example.org, ,", "bob@example.org"],
   [
@@ -243,6 +248,8 @@ Deno.test("an operand is an envelope recipient, and not in the header", async ()
 const REFUSED: [written: string, says: string][] = [
   ["bob", "expected an address"],
   ["bob@", "expected an address"],
+  [`${long("x", 947)}@example.org`, "expected addresses of at most 958 octets"],
+  [`${long("é", 473)}x@example.org`, "expected addresses of at most 958 octets"],
   ["@example.org", "expected an address"],
   ["b ob@example.org", "expected an address"],
   ["a@b@example.org", "expected an address"],
