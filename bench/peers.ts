@@ -126,25 +126,26 @@ export function mixedSize(each: number): number {
 /** How much of a large file the bare loop reads at once (octets). */
 const BLOCK = 524_288;
 
+/** Makes a response with a header as long as that of http_server, of this many fields. */
+function bareResponse(status: string, fields: number, content: number): Uint8Array<ArrayBuffer> {
+  const padding = "Server: none\r\n".repeat(fields);
+  const head = `HTTP/1.1 ${status}\r\n${padding}Content-Length: ${content}\r\n\r\n`;
+  return new TextEncoder().encode(head + "x".repeat(content));
+}
+
 /**
  * The limit: a read and a write for each request, from memory, and nothing understood but the path:
  * its first letter says what the others answer. `/big.bin` is read from the file and written.
  */
 async function serveBare(port: number, root: string): Promise<void> {
-  const encoder = new TextEncoder();
-  const answer = (status: string, fields: number, content: number) => {
-    const padding = "Server: none\r\n".repeat(fields); // a header as long as that of http_server
-    const head = `HTTP/1.1 ${status}\r\n${padding}Content-Length: ${content}\r\n\r\n`;
-    return encoder.encode(head + "x".repeat(content));
-  };
   const letter = (text: string) => text.charCodeAt(0);
-  const whole = answer("200 OK", 20, 1_024);
+  const whole = bareResponse("200 OK", 20, 1_024);
   const others = new Map([
-    [letter("c"), answer("200 OK\r\nConnection: close", 19, 1_024)],
-    [letter("u"), answer("304 Not Modified", 12, 0)],
-    [letter("m"), answer("404 Not Found", 12, 14)],
+    [letter("c"), bareResponse("200 OK\r\nConnection: close", 19, 1_024)],
+    [letter("u"), bareResponse("304 Not Modified", 12, 0)],
+    [letter("m"), bareResponse("404 Not Found", 12, 14)],
   ]);
-  const mixed = Array.from({ length: 1_000 }, (_, at) => answer("200 OK", 20, mixedSize(at)));
+  const mixed = Array.from({ length: 1_000 }, (_, at) => bareResponse("200 OK", 20, mixedSize(at)));
   const slash = letter("/");
   const serve = async (conn: Deno.TcpConn) => {
     const request = new Uint8Array(4_096);

@@ -354,7 +354,7 @@ function row(label: string, cells: readonly string[], widths: readonly number[])
 }
 
 const RATIOS = [16, 8, 11, 10, 12, 7, 8];
-const PLAIN = [28, 22, 28, 38];
+const PLAIN = [28, 22, 28, 44];
 const REST = [12, 8, 10, 12, 8, 8, 11, 10];
 
 /** The server that ratios are taken to: nginx, otherwise http_server. */
