@@ -19,6 +19,12 @@ const MAX_TIME = 300_000;
 /** Tests that take this many times longer than without a change count as failed. */
 const TOO_SLOW = 3;
 
+/** The modules that all programs share. */
+const SHARED = ["cli", "protocol"];
+
+/** The tests that start each program with every grant of permissions. */
+const PERMISSIONS = "permissions_test.ts";
+
 /** A kind of change: what it looks for, and what it puts there. */
 const CHANGES: readonly [find: RegExp, change: (found: string) => string][] = [
   [/ (===|!==) /g, (found) => found.includes("!") ? " === " : " !== "],
@@ -76,33 +82,52 @@ function mutate(source: string, random: () => number): Mutant | undefined {
   };
 }
 
-/** The test files of a program. */
-function testFiles(program: string): string[] {
+/**
+ * Returns the test files that may notice a change of a program, in groups that run one after
+ * another: its own, those of both ends, and its own that wait. A shared module is tested by all.
+ */
+function testFiles(program: string): string[][] {
   const name = program.replace(/\.ts$/, "");
   const names = Array.from(Deno.readDirSync(`${ROOT}tests`), ({ name }) => name);
-  const own = names.filter((file) => file.startsWith(name) && file.endsWith("_test.ts"));
-  return own.sort().map((file) => `tests/${file}`);
+  const files = names.filter((file) => file.endsWith("_test.ts")).sort();
+  const own = files.filter((file) => file.startsWith(name));
+  const isShared = SHARED.includes(name);
+  const family = name.replace(/_.*/, "");
+  const others = files.filter((file) =>
+    !own.includes(file) && (isShared || file.startsWith(`${family}_both`) || file === PERMISSIONS)
+  );
+  const waits = (file: string) => file.includes("_slow_");
+  const groups = [own.filter((file) => !waits(file)), others, own.filter(waits)];
+  if (own.length === 0) return [];
+  return groups.filter((group) => group.length > 0)
+    .map((group) => group.map((file) => `tests/${file}`));
 }
 
-/** Runs the tests in a folder; true if one of them fails or they take too long. */
-async function isNoticed(folder: string, files: string[], limit: number): Promise<boolean> {
-  const signal = AbortSignal.timeout(limit);
-  const { success } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "test",
-      "--quiet",
-      "--no-check",
-      "--parallel",
-      "--fail-fast",
-      "--permission-set",
-      ...files,
-    ],
+/** Runs tests in a folder; true if one of them fails, or if they take too long. */
+async function fails(folder: string, files: string[], limit: number): Promise<boolean> {
+  const args = ["test", "--quiet", "--no-check", "--parallel", "--permission-set"];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...args, "--reporter=tap", ...files],
     cwd: folder,
-    signal,
-    stdout: "null",
+    signal: AbortSignal.timeout(limit),
+    stdout: "piped",
     stderr: "null",
-  }).output();
-  return !success;
+  }).spawn();
+  for await (const report of child.stdout.pipeThrough(new TextDecoderStream())) {
+    if (!/^not ok/m.test(report)) continue;
+    // The first failure is enough.
+    child.kill();
+    break;
+  }
+  return !(await child.status).success;
+}
+
+/** Runs the groups of test files until one of them notices something. */
+async function isNoticed(folder: string, groups: string[][], limit: number): Promise<boolean> {
+  for (const files of groups) {
+    if (await fails(folder, files, limit)) return true;
+  }
+  return false;
 }
 
 const OPTIONS = {
@@ -118,14 +143,14 @@ await run({
   example: "deno task mutants udp_pinger.ts --count 5",
   exitStatuses: "0 done, 2 usage",
 }, async ({ options, operands: [program] }) => {
-  const files = program === undefined ? [] : testFiles(program);
-  if (program === undefined || files.length === 0) throw new UsageError("Expected a program");
+  const groups = program === undefined ? [] : testFiles(program);
+  if (program === undefined || groups.length === 0) throw new UsageError("Expected a program");
   const folder = await Deno.makeTempDir();
   try {
     await new Deno.Command("cp", { args: ["-r", `${ROOT}.`, folder] }).output();
     const source = await Deno.readTextFile(`${folder}/${program}`);
     const began = performance.now();
-    if (await isNoticed(folder, files, MAX_TIME)) {
+    if (await isNoticed(folder, groups, MAX_TIME)) {
       throw new Error("The tests fail without any change");
     }
     const limit = TOO_SLOW * (performance.now() - began);
@@ -136,7 +161,7 @@ await run({
       if (mutant === undefined || mutant.source === source) continue;
       tried++;
       await Deno.writeTextFile(`${folder}/${program}`, mutant.source);
-      if (await isNoticed(folder, files, limit)) noticed++;
+      if (await isNoticed(folder, groups, limit)) noticed++;
       else print(`${program}:${mutant.description}\n`);
     }
     print(`${program}: ${noticed} of ${tried} changes noticed\n`);
