@@ -268,7 +268,13 @@ export function parseCommandLine<Table extends Options>(
   { options: table }: { readonly options: Table },
   args: readonly string[],
 ): CommandLine<Table> {
-  const normalized = normalizeArgs(args, table);
+  return readCommandLine(table, normalizeArgs(args, table));
+}
+
+function readCommandLine<Table extends Options>(
+  table: Table,
+  normalized: Normalized,
+): CommandLine<Table> {
   const ofKind = (...kinds: Option<unknown>["kind"][]) =>
     Object.keys(table).filter((name) => kinds.some((kind) => table[name]?.kind === kind));
   const { _: operands, ...given } = parseArgs(normalized.args, {
@@ -699,11 +705,11 @@ async function runCommand<Table extends Options>(
   args: readonly string[],
   main: (line: CommandLine<Table>) => Promise<number>,
 ): Promise<number> {
-  const { given } = normalizeArgs(args, { ...command.options, ...STANDARD });
-  const asked = (name: string) => given.some((option) => option.name === name);
+  const normalized = normalizeArgs(args, { ...command.options, ...STANDARD });
+  const asked = (name: string) => normalized.given.some((option) => option.name === name);
   if (asked("help")) print(formatHelp(command));
   else if (asked("version")) print(`${command.name} ${VERSION}\n`);
-  else return await main(parseCommandLine(command, args));
+  else return await main(readCommandLine(command.options, normalized));
   return 0;
 }
 

@@ -633,12 +633,25 @@ async function openTcp(place: Place, hop: Hop): Promise<Deno.TcpConn> {
   return conn;
 }
 
-/**
- * Connects to the first address that answers. Each has a head start over the next one (RFC 8305
- * §5), so an address that does not answer costs 250 ms instead of the whole timeout.
- */
+/** Connects to the first address that answers. */
 async function dial(place: Place, addresses: string[], signal: AbortSignal): Promise<Deno.TcpConn> {
   const { port } = place;
+  const [hostname = ""] = addresses;
+  try {
+    return addresses.length > 1
+      ? await race(addresses, port, signal)
+      : await Deno.connect({ hostname, port, signal });
+  } catch (error) {
+    const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
+    throw signal.aborted ? signal.reason : noConnection(place, addresses, errors.at(-1));
+  }
+}
+
+/**
+ * Tries addresses one after another. Each has a head start over the next one (RFC 8305 §5), so an
+ * address that does not answer costs 250 ms instead of the whole timeout.
+ */
+async function race(addresses: string[], port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
   const done = new AbortController();
   const ended = AbortSignal.any([signal, done.signal]);
   const attempts: Promise<Deno.TcpConn>[] = [];
@@ -661,9 +674,6 @@ async function dial(place: Place, addresses: string[], signal: AbortSignal): Pro
       attempt.then((other) => other === conn || other.close(), () => {});
     }
     return conn;
-  } catch (error) {
-    const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
-    throw signal.aborted ? signal.reason : noConnection(place, addresses, errors.at(-1));
   } finally {
     done.abort();
   }

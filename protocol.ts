@@ -128,9 +128,9 @@ export function printable(text: string): string {
   return escapeText(decodeUtf8(text));
 }
 
-/** Media types by extension: `extensions=subtype`, or an extension that is its own subtype. */
-const MEDIA_TYPES: ReadonlyMap<string, string> = new Map(
-  `text html,htm=html css csv vtt js,mjs,cjs=javascript md,markdown=markdown xml,xsl=xml
+/** Media types: `extensions=subtype`, or an extension that is its own subtype. */
+const MEDIA_TYPES = `
+   text html,htm=html css csv vtt js,mjs,cjs=javascript md,markdown=markdown xml,xsl=xml
    text yaml,yml=yaml ics=calendar vcf=vcard c,h,cpp,java,php,lock=plain
    text txt,log,ini,conf,cfg,toml,ts,tsx,jsx,mts,cts,sh,py,rb,rs,go,patch,diff,sql=plain
    image png jpg,jpeg=jpeg gif webp avif jxl heic bmp svg=svg+xml ico=x-icon tif,tiff=tiff
@@ -146,20 +146,29 @@ const MEDIA_TYPES: ReadonlyMap<string, string> = new Map(
    application odp=vnd.oasis.opendocument.presentation xls=vnd.ms-excel ppt=vnd.ms-powerpoint
    application docx=vnd.openxmlformats-officedocument.wordprocessingml.document
    application xlsx=vnd.openxmlformats-officedocument.spreadsheetml.sheet
-   application pptx=vnd.openxmlformats-officedocument.presentationml.presentation`
-    .split("\n").flatMap((line) => {
+   application pptx=vnd.openxmlformats-officedocument.presentationml.presentation`;
+
+/** Media types by extension; read when first needed, because a client needs none. */
+let mediaTypes: ReadonlyMap<string, string> | undefined;
+
+function readMediaTypes(): ReadonlyMap<string, string> {
+  return new Map(
+    MEDIA_TYPES.trim().split("\n").flatMap((line) => {
       const [type = "", ...groups] = line.trim().split(" ");
       return groups.flatMap((group) => {
         const [extensions = "", subtype = extensions] = group.split("=");
         return extensions.split(",").map((extension) => [extension, `${type}/${subtype}`] as const);
       });
     }),
-);
+  );
+}
 
 /** Returns the media type that the extension of a file name stands for, without parameters. */
 export function mediaType(name: string): string | undefined {
   const dot = name.lastIndexOf(".");
-  return dot < 0 ? undefined : MEDIA_TYPES.get(name.slice(dot + 1).toLowerCase());
+  if (dot < 0) return undefined;
+  mediaTypes ??= readMediaTypes();
+  return mediaTypes.get(name.slice(dot + 1).toLowerCase());
 }
 
 /**
@@ -295,7 +304,7 @@ const LF = 0x0a;
 const INITIAL_BUFFER = 2048;
 
 /** The usual close reason. Shared, because creating an Error costs 5 % of a short connection. */
-const CLOSED = new ClosedError("The wire was closed");
+let closed: ClosedError | undefined;
 
 /** Number of octets that `lingeringClose` reads and drops before it closes anyway. */
 const MAX_DRAINED = 1 << 26;
@@ -581,9 +590,9 @@ export class Wire implements Disposable {
   }
 
   /** Closes the connection. Pending and later calls reject with the reason. */
-  close(reason: WireError = CLOSED): void {
+  close(reason?: WireError): void {
     if (this.#reason) return;
-    this.#reason = reason;
+    this.#reason = reason ?? (closed ??= new ClosedError("The wire was closed"));
     this.#stopTimer?.();
     this.#conn[Symbol.dispose]();
   }
@@ -724,7 +733,7 @@ export async function openTls(
   }
   // A wrong name or date says more than that the certificate is unknown.
   throw faults.find((fault) => !IS_UNKNOWN.test(String(fault))) ??
-    faults.find((fault) => fault === NOT_PINNED) ?? faults[0];
+    faults.find((fault) => String(fault).includes("NotPinned")) ?? faults[0];
 }
 
 /** Faults after which the other check may trust a certificate. */
@@ -735,9 +744,6 @@ const IS_UNKNOWN = /NotPinned|CaUsedAsEndEntity|UnknownIssuer/;
 
 /** Standard that a server's certificate is checked against. */
 type TlsCheck = "roots" | "pin" | "none";
-
-/** The server's certificate is not in {@linkcode Trust.pinned}; worded as Deno words the others. */
-const NOT_PINNED = new Deno.errors.InvalidData("invalid peer certificate: NotPinned");
 
 /** Shakes hands on a connection, which is closed if that fails. */
 async function startTls(
@@ -798,7 +804,7 @@ async function startNodeTls(
     return new NodeTlsConn(socket, conn, end);
   }
   socket.destroy();
-  throw NOT_PINNED;
+  throw new Deno.errors.InvalidData("invalid peer certificate: NotPinned"); // as Deno words others
 }
 
 /** End of the octets below TLS. */
