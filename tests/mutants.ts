@@ -96,11 +96,15 @@ function testFiles(program: string): string[][] {
   const others = files.filter((file) =>
     !own.includes(file) && (isShared || file.startsWith(`${family}_both`) || file === PERMISSIONS)
   );
-  const waits = (file: string) => file.includes("_slow_");
   const groups = [own.filter((file) => !waits(file)), others, own.filter(waits)];
   if (own.length === 0) return [];
   return groups.filter((group) => group.length > 0)
     .map((group) => group.map((file) => `tests/${file}`));
+}
+
+/** True for the tests that wait for real time. */
+function waits(file: string): boolean {
+  return file.includes("_slow_");
 }
 
 /** Runs tests in a folder; true if one of them fails, or if they take too long. */
@@ -109,6 +113,7 @@ async function fails(folder: string, files: string[], limit: number): Promise<bo
   const child = new Deno.Command(Deno.execPath(), {
     args: [...args, "--reporter=tap", ...files],
     cwd: folder,
+    env: files.every(waits) ? { DENO_JOBS: String(files.length) } : {},
     signal: AbortSignal.timeout(limit),
     stdout: "piped",
     stderr: "null",
