@@ -14,7 +14,9 @@ import {
   option,
   parseCommandLine,
   plural,
+  print,
   probability,
+  quoteForMessage,
   readNumber,
   reasonOf,
   refuseTogether,
@@ -26,7 +28,7 @@ import {
   versionFault,
   wholeNumber,
 } from "../cli.ts";
-import { ExitError, UsageError } from "../protocol.ts";
+import { ExitError, LimitError, UsageError } from "../protocol.ts";
 import deno from "../deno.json" with { type: "json" };
 
 const OPTIONS = {
@@ -148,6 +150,8 @@ for (
     ["-port", "--port"],
     ["--location-", "--location"],
     ["--comp", "--compressed"],
+    ["--com", "--compressed"],
+    ["--co", undefined],
     ["--hots", "--host"],
     ["--cookie", undefined],
     ["--json", undefined],
@@ -160,6 +164,43 @@ for (
     assertEquals(suggestion(typed, spellings), expected);
   });
 }
+
+for (
+  const [typed, spelling, isNear] of [
+    ["--ba", "--ab", true], // a swap is one change of two letters
+    ["--ca", "--ab", false],
+    ["--bc", "--ab", false],
+    ["--ax", "--ab", true],
+    ["--xy", "--ab", false],
+    ["--axy", "--abc", false], // two changes of three letters
+    ["--axyd", "--abcd", true],
+    ["--bacdxy", "--abcdef", true], // a swap and two others
+    ["--bacxyz", "--abcdef", false],
+    ["--cdab", "--abcd", false],
+    ["--abcdxx", "--abcd", true],
+    ["--abxx", "--ab", true],
+    ["--abxxx", "--ab", false],
+    ["--bcd", "--abcd", true],
+    ["--cd", "--abcd", false],
+    ["--d", "--abcd", false],
+    ["--AB", "--ab", true],
+    ["ab", "--ab", true],
+  ] as [string, string, boolean][]
+) {
+  Deno.test(`suggestion: ${typed} is ${isNear ? "near" : "not near"} ${spelling}`, () => {
+    assertEquals(suggestion(typed, [spelling]), isNear ? spelling : undefined);
+  });
+}
+
+Deno.test("suggestion: the first of the nearest spellings", () => {
+  assertEquals(suggestion("--abcx", ["--abxy", "--abcd", "--abce"]), "--abcd");
+});
+
+Deno.test("suggestion: a hundred letters are compared, and no more", () => {
+  const name = "a".repeat(100);
+  assertEquals(suggestion(`--${name}bbb`, [`--${name}`]), `--${name}`);
+  assertEquals(suggestion(`--${name.slice(1)}b`, [`--${name.slice(1)}c`]), `--${name.slice(1)}c`);
+});
 
 Deno.test("help: fits 80 columns, ends in one newline, names every spelling and default", () => {
   const help = formatHelp(COMMAND);
@@ -176,6 +217,75 @@ Deno.test("help: fits 80 columns, ends in one newline, names every spelling and 
   assert(help.startsWith("Does something.\n\nUsage: program.ts [options] URL\n       program.ts "));
 });
 
+Deno.test("help: spellings of up to 24 columns share lines with texts of up to 80 columns", () => {
+  const fits = "x".repeat(26) + " " + "y".repeat(27); // 54 columns, beside 26
+  const options = {
+    short: option("-s N", "a b", wholeNumber(0, 9), "8"),
+    long: flag("--eighteen-letters", `${fits} end`), // 24 columns, six of them the indent
+    longer: flag("--nineteen--letters", "25 columns"),
+    other: option("--other N", `${fits}y`, text),
+    lines: flag("--lines", `one\n${fits}`),
+  };
+  const note = `${"x".repeat(39)} ${"y".repeat(40)}`; // 80 columns
+  const help = formatHelp({ ...COMMAND, options, notes: [note, `${note}y`, "a\n\nb"] });
+  assertEquals(
+    help,
+    `Does something.
+
+Usage: program.ts [options] URL
+       program.ts [options] HOST PORT
+
+  -s N                    a b (default: 8)
+      --eighteen-letters  ${fits}
+                          end
+      --nineteen--letters
+                          25 columns
+      --other N           ${fits.split(" ").join("\n" + " ".repeat(26))}y
+      --lines             one
+                          ${fits}
+  -h, --help              show this text
+  -V, --version           show the version
+
+${note}
+
+${note.replace(" ", "\n")}y
+
+a
+
+b
+
+Example: deno run program.ts -p 1
+
+Exit status: 0 done, 2 usage.
+`,
+  );
+});
+
+Deno.test("help: the column of texts starts two columns after the longest spelling", () => {
+  const help = formatHelp({ ...COMMAND, options: { a: flag("-a, --alphabet", "sorts") } });
+  assertEquals(help.split("\n")[5], "  -a, --alphabet  sorts");
+});
+
+for (const length of [100, 101]) {
+  Deno.test(`quoteForMessage: ${length} characters are ${length > 100 ? "cut" : "whole"}`, () => {
+    const quoted = quoteForMessage("a".repeat(length));
+    assertEquals(quoted, `"${"a".repeat(100)}${length > 100 ? "…" : ""}"`);
+  });
+}
+
+Deno.test("command line: a default that the reader refuses is named by the first spelling", () => {
+  const options = { port: option("-p, --port N", "", wholeNumber(0, 9), "10") };
+  assertThrows(() => parseCommandLine({ options }, []), UsageError, 'Cannot use -p "10": expected');
+});
+
+Deno.test("command line: a bug in a reader stays the error that it is", () => {
+  const read = () => {
+    throw new TypeError("bug");
+  };
+  const options = { port: option("-p N", "", read) };
+  assertThrows(() => parseCommandLine({ options }, ["-p1"]), TypeError, "bug");
+});
+
 for (
   const [text, range, value] of [
     ["0", { min: 0, max: 9 }, 0],
@@ -186,7 +296,12 @@ for (
     [".5", { min: 0, max: 9 }, 0.5],
     ["1.5", { min: 0, max: 9, isWhole: true }, null],
     ["+1", { min: 0, max: 9, isWhole: true }, 1],
-    ...["", " ", "1e0", "0x1", "1 ", "١", "Infinity", "--1"]
+    ["-1", { min: -1, max: 9, isWhole: true }, -1],
+    ["-.5", { min: -1, max: 9 }, -0.5],
+    ["1.", { min: 0, max: 9 }, 1],
+    [" 1", { min: 0, max: 9, isWhole: true }, null],
+    ["1 ", { min: 0, max: 9, isWhole: true }, null],
+    ...["", " ", ".", " 1", "1e0", "0x1", "1 ", "١", "Infinity", "--1"]
       .map((text) => [text, { min: 0, max: 9 }, null] as const),
   ] as const
 ) {
@@ -209,11 +324,30 @@ for (
     ["seconds", seconds(0.001, 10), "10s", 10_000],
     ["seconds", seconds(0.001, 10), "1ms", 1],
     ["seconds", seconds(0.001, 10), "0.9ms", null],
+    ["seconds", seconds(0.001, 10), "0.001", 1],
+    ["seconds", seconds(0.001, 10), "0.0009", null],
+    ["seconds", seconds(0.001, 10), "10000ms", 10_000],
+    ["seconds", seconds(0.001, 10), "10001ms", null],
+    ["seconds", seconds(0.001, 10), "10m", null],
+    ["seconds", seconds(0.001, 10), "1sms", null],
+    ["seconds", seconds(0.001, 10), "1 s", null],
     ["seconds", seconds(0.001, 10), "10.001", null],
     ["seconds", seconds(0.001, 10), "ms", null],
     ["probability", probability, "0.3", 0.3],
     ["probability", probability, "30%", 0.3],
     ["probability", probability, "4/11", 4 / 11],
+    ["probability", probability, "0", 0],
+    ["probability", probability, ".5", 0.5],
+    ["probability", probability, "50.5%", 0.505],
+    ["probability", probability, "0/4", 0],
+    ["probability", probability, "4/4", 1],
+    ["probability", probability, "5/4", null],
+    ["probability", probability, "-0.1", null],
+    ["probability", probability, "0x1", null],
+    ["probability", probability, "1e-1", null],
+    ["probability", probability, ".", null],
+    ["probability", probability, " 1", null],
+    ["probability", probability, "1 ", null],
     ["probability", probability, "1", 1],
     ["probability", probability, "100%", 1],
     ["probability", probability, "1.1", null],
@@ -224,13 +358,40 @@ for (
     ["probability", probability, "4/11%", null],
     ["oneOf", oneOf("short", "OFF"), "off", "OFF"],
     ["oneOf", oneOf("short", "OFF"), "of", null],
+    ["nonEmpty", nonEmpty, " a ", " a "],
     ["nonEmpty", nonEmpty, " ", null],
+    ["nonEmpty", nonEmpty, "", null],
+    ["decimal", decimal(0, 1), "0", 0],
+    ["decimal", decimal(0, 1), "1", 1],
+    ["decimal", decimal(0, 1), "1.01", null],
+    ["wholeNumber", wholeNumber(1, 3), "0", null],
+    ["wholeNumber", wholeNumber(1, 3), "1", 1],
+    ["wholeNumber", wholeNumber(1, 3), "3", 3],
+    ["wholeNumber", wholeNumber(1, 3), "4", null],
+    ["wholeNumber", wholeNumber(1, 3), "2.0", null],
     ["decimal", decimal(0, 1), "0.5", 0.5],
   ] as const
 ) {
   Deno.test(`reader: ${name} of ${JSON.stringify(text)} gives ${value}`, () => {
     if (value !== null) return assertEquals<unknown>(read(text), value);
     assertThrows(() => read(text), UsageError, "expected ");
+  });
+}
+
+for (
+  const [read, message] of [
+    [text, undefined],
+    [nonEmpty, "expected a text that is not empty"],
+    [wholeNumber(1, 3), "expected a whole number from 1 to 3"],
+    [decimal(0.5, Infinity), "expected a number of at least 0.5"],
+    [seconds(0, 10), "expected a number from 0 to 10"],
+    [probability, "expected a probability, as in 0.3, 30% or 4/11"],
+    [oneOf("short", "OFF"), "expected short, OFF"],
+  ] as [(text: string) => unknown, string?][]
+) {
+  Deno.test(`reader: ${message ?? "a text may be anything"}`, () => {
+    if (message === undefined) return assertEquals(read(" "), " ");
+    assertEquals(assertThrows(() => read(" "), UsageError).message, message);
   });
 }
 
@@ -241,13 +402,29 @@ Deno.test("plural: one is singular, everything else is plural", () => {
 });
 
 Deno.test("formatPercent: one decimal, below one per cent two digits", () => {
-  const shown = [0, 2 / 3, 4 / 11, 0.3, 1, 0.000123, NaN].map(formatPercent);
-  assertEquals(shown, ["0%", "66.7%", "36.4%", "30%", "100%", "0.012%", "0%"]);
+  const shown = [0, 2 / 3, 4 / 11, 0.3, 1, 0.01, 0.0155, 0.00987, 0.000123, NaN].map(formatPercent);
+  const want = ["0%", "66.7%", "36.4%", "30%", "100%", "1%", "1.6%", "0.99%", "0.012%", "0%"];
+  assertEquals(shown, want);
 });
 
 Deno.test("formatPercent: what is almost all is not 100%", () => {
   const shown = [0.999, 0.9995, 0.9999, 0.9999877].map(formatPercent);
   assertEquals(shown, ["99.9%", "99.95%", "99.99%", "99.9988%"]);
+});
+
+Deno.test("print: writes the rest until all octets are written", () => {
+  const { writeSync } = Deno.stdout;
+  const written: number[] = [];
+  Deno.stdout.writeSync = (octets) => {
+    written.push(...octets.subarray(0, 1));
+    return 1;
+  };
+  try {
+    print(new Uint8Array([1, 2, 3]));
+  } finally {
+    Deno.stdout.writeSync = writeSync;
+  }
+  assertEquals(written, [1, 2, 3]);
 });
 
 Deno.test("version: cli.ts and deno.json agree", () => assertEquals(VERSION, deno.version));
@@ -257,6 +434,9 @@ for (
     ["2.4.4", "needs Deno 2.5 or later, this is 2.4.4: deno upgrade"],
     ["1.46.3", "needs Deno 2.5 or later, this is 1.46.3: deno upgrade"],
     ["2.5.0", undefined],
+    ["2.5", undefined],
+    ["3", undefined],
+    ["2", "needs Deno 2.5 or later, this is 2: deno upgrade"],
     ["2.10.1", undefined],
     ["3.0.0-rc.1", undefined],
   ] as const
@@ -274,6 +454,12 @@ for (
       'net access to "127.0.0.1:80"',
       "use the network at 127.0.0.1:80; add --allow-net=127.0.0.1:80",
     ],
+    ['run access to "cat"', "run cat; add --allow-run=cat"],
+    [
+      'sys access to "networkInterfaces"',
+      "use sys networkInterfaces; add --allow-sys=networkInterfaces",
+    ],
+    ["read access", "read; add --allow-read"],
     ["env access", "use env; add --allow-env"],
     ['all access to "/dev/full"', "use /dev/full; add --allow-all"],
   ] as const
@@ -284,14 +470,39 @@ for (
   });
 }
 
-Deno.test("errors: words of the system without their numbers; null for a bug", () => {
-  const error = new Deno.errors.NotFound("No such file or directory (os error 2): open 'x'");
-  assertEquals(describeError(error), "No such file or directory: open 'x'");
-  assertEquals(reasonOf(error), "no such file or directory");
-  assertEquals(describeError(new ExitError(7, "Cannot connect")), "Cannot connect");
-  assertEquals(describeError(new TypeError("x is undefined")), null);
-  assertEquals(describeError("thrown"), null);
-});
+for (
+  const [name, error, line, reason = line] of [
+    ["text", "thrown", null, "thrown"],
+    ["plain error", new Error("No room"), "No room"],
+    ["bug", new TypeError("x is undefined"), null, "x is undefined"],
+    ["ExitError", new ExitError(7, "Cannot connect"), "Cannot connect"],
+    ["UsageError", new UsageError("Expected a URL"), "Expected a URL"],
+    ["LimitError", new LimitError("Too long"), "Too long"],
+    ["bug with a code", Object.assign(new TypeError("no"), { code: "ERR_X" }), "no"],
+    [
+      "error of the system",
+      new Deno.errors.NotFound("No such file or directory (os error 2): open 'x'"),
+      "No such file or directory: open 'x'",
+      "no such file or directory",
+    ],
+    [
+      "error of the system with a capital word",
+      new Deno.errors.NotFound("RPC struct is bad (os error 72)"),
+      "RPC struct is bad",
+    ],
+    [
+      "error of the system after other words",
+      new Deno.errors.NotFound("open 'x': No such file (os error 2): and (os error 3)"),
+      "open 'x': No such file: and",
+    ],
+    ["error of the system without a number", new Deno.errors.BadResource("Closed"), "Closed"],
+  ] as [string, unknown, string | null, string?][]
+) {
+  Deno.test(`errors: ${name}: the line is ${line}, the reason "${reason}"`, () => {
+    assertEquals(describeError(error), line);
+    assertEquals(reasonOf(error), reason);
+  });
+}
 
 /** A stream that does with each write what its step says. */
 function stream(...steps: (number | Error | Promise<number>)[]) {
@@ -313,6 +524,44 @@ Deno.test("LineWriter: gathers lines, and writes all of them", async () => {
   writer.write("two\n");
   await writer.end(5000);
   assertEquals(output.written, ["one", "\ntwo\n"]);
+});
+
+Deno.test("LineWriter: writes the last octet, too", async () => {
+  const output = stream(3);
+  const writer = new LineWriter(output, { delay: 0 });
+  writer.write("one\n");
+  await writer.end(5000);
+  assertEquals(output.written, ["one", "\n"]);
+});
+
+Deno.test("LineWriter: a line beyond 4 million waiting units is lost", async () => {
+  const output = stream();
+  const lost: string[] = [];
+  const writer = new LineWriter(output, { onLost: (reason) => lost.push(reason) });
+  writer.write("x".repeat(3_999_999));
+  writer.write("y");
+  assertEquals(lost, []);
+  writer.write("z");
+  assertEquals(lost, ["its reader is too slow"]);
+  await writer.end(5000);
+  assertEquals(output.written.join("").slice(-2), "xy");
+});
+
+Deno.test("LineWriter: gathers lines for 10 ms unless told otherwise", async () => {
+  const { setTimeout } = globalThis;
+  const delays: unknown[] = [];
+  const writer = new LineWriter(stream());
+  globalThis.setTimeout = ((call: () => void, delay: number) => {
+    delays.push(delay);
+    return setTimeout(call, 0);
+  }) as typeof setTimeout;
+  try {
+    writer.write("one\n");
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+  await writer.end(5000);
+  assertEquals(delays, [10]);
 });
 
 Deno.test("LineWriter: a full disk loses lines, is reported once, and is tried again", async () => {
