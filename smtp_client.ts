@@ -1659,6 +1659,7 @@ function readNotify(text: string): string {
 /** Composes a message from the options. */
 async function composeMessage(line: Line, from: Mailbox, io: Environment): Promise<Message> {
   const { attach, inline, htmlFile } = line.options;
+  refuseRepeats(line);
   const id = headerValue(line, "message-id") ?? `<${newId(from.address)}>`;
   const header = composeHeader(line, from, id);
   const attachments = await readAttachments(attach);
@@ -1730,7 +1731,7 @@ function composeHeader(line: Line, from: Mailbox, id: string): string {
 }
 
 function headerValue(line: Line, wanted: string): string | undefined {
-  return line.options.header.findLast(({ name }) => name.toLowerCase() === wanted)?.value;
+  return line.options.header.find(({ name }) => name.toLowerCase() === wanted)?.value;
 }
 
 /** Fields that other options, or the program, write. */
@@ -1748,6 +1749,8 @@ const STRUCTURED_FIELD = new RegExp(
     "|dkim-signature|authentication-results|require-recipient-valid-since|original-.*)$",
   "i",
 );
+/** Fields that a message has at most once, and that no other option writes (RFC 5322 §3.6). */
+const SINGLE_FIELD = /^(?:date|sender|message-id|in-reply-to|references)$/i;
 /** `msg-id = "<" id-left "@" id-right ">"` (RFC 5322 §3.6.4). */
 const MESSAGE_ID = /^<[!-;=?-~]+@[!-;=?-~]+>$/;
 /** `date-time` (RFC 5322 §3.3). */
@@ -1765,6 +1768,15 @@ function readHeaderField(text: string) {
   const isDate = DATE_TIME.test(value) && !Number.isNaN(Date.parse(value));
   requireThat(isDate || !/^date$/i.test(name), `expected a date, as in ${formatDate(new Date(0))}`);
   return { name, value, field: formatHeaderField(name, value) };
+}
+
+/** Refuses a field that is given again and that a message has at most once. */
+function refuseRepeats({ options, spelling }: Line): void {
+  const names = options.header.map(({ name }) => name).filter((name) => SINGLE_FIELD.test(name));
+  for (const [first, second] of Map.groupBy(names, (name) => name.toLowerCase()).values()) {
+    const isRepeated = second !== undefined;
+    requireThat(!isRepeated, `Cannot use ${spelling("header")} with two fields "${first}"`);
+  }
 }
 
 function formatHeaderField(name: string, value: string): string {

@@ -258,6 +258,90 @@ const CASES: Case[] = [
 
 testMessages(CASES);
 
+/** How often a field is in a message (RFC 5322 §3.6): composed with every option, and with few. */
+const COUNTS: [name: string, withAll: number, withFew: number][] = [
+  ["Date", 1, 1],
+  ["From", 1, 1],
+  ["Sender", 1, 0],
+  ["Reply-To", 1, 0],
+  ["To", 1, 1],
+  ["Cc", 1, 0],
+  ["Bcc", 0, 0],
+  ["Message-ID", 1, 1],
+  ["In-Reply-To", 1, 0],
+  ["References", 1, 0],
+  ["Subject", 1, 0],
+  ["Comments", 2, 0],
+  ["Keywords", 2, 0],
+  ["MIME-Version", 1, 1],
+  ["Content-Type", 1, 1],
+  ["Content-Transfer-Encoding", 1, 1],
+];
+/** Options for the addresses, each twice or with a list. */
+const MANY = [
+  "-t",
+  "b@x.example",
+  "-t",
+  "c@x.example",
+  "--cc",
+  "d@x.example",
+  "--cc",
+  "e@x.example",
+]
+  .concat(["--bcc", "f@x.example", "--reply-to", "g@x.example,h@x.example"]);
+/** Fields of -H, among them the two that may be repeated. */
+const GIVEN = ["Keywords: a", "Sender: s@x.example", "Comments: a", "In-Reply-To: <1@x>"]
+  .concat(["References: <0@x> <1@x>", "Comments: b", "Keywords: b"]);
+const EVERYTHING = [...MANY, "-s", "x", "-m", "x", ...GIVEN.flatMap((field) => ["-H", field])];
+
+/** Names of the fields of a message, in order. */
+const fieldNames = (message: string) =>
+  [...(message.split("\r\n\r\n")[0] ?? "").matchAll(/^[^\s:]+(?=:)/gm)].map(([name]) => name);
+
+for (const [name, withAll, withFew] of COUNTS) {
+  for (const [args, count] of [[EVERYTHING, withAll], [[...TO, "-m", "x"], withFew]] as const) {
+    const how = args === EVERYTHING ? "every option" : "--to and --body";
+    Deno.test(`RFC 5322 §3.6: ${count} ${name} in a message with ${how}`, async () => {
+      const names = fieldNames(await compose({ rule: "", args: [...args] }));
+      assertEquals(names.filter((found) => found === name).length, count);
+    });
+  }
+}
+
+Deno.test("RFC 5322 §3.6: the order of the fields of a composed message", async () => {
+  assertEquals(fieldNames(await compose({ rule: "", args: EVERYTHING })), [
+    ...["From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID"],
+    ...["Keywords", "Sender", "Comments", "In-Reply-To", "References", "Comments", "Keywords"],
+    ...["MIME-Version", "Content-Type", "Content-Transfer-Encoding"],
+  ]);
+});
+
+Deno.test("RFC 5322 §3.6.6: Resent fields of -H stay together, in their order", async () => {
+  const resent = ["Resent-Date: Sat, 28 Nov 2026 22:28:00 +0100", "Resent-From: ann@example.org"]
+    .concat(["Resent-To: bob@example.org", "Resent-Message-ID: <2@x>"]);
+  const args = [...TO, "-m", "x", ...resent.flatMap((field) => ["-H", field])];
+  assertStringIncludes(await compose({ rule: "", args }), `\r\n${resent.join("\r\n")}\r\n`);
+});
+
+/** Fields of -H that a message has at most once. */
+const SINGLE: [name: string, value: string][] = [
+  ["Date", "Sat, 28 Nov 2026 22:28:00 +0100"],
+  ["Message-ID", "<1@x>"],
+  ["Sender", "s@x.example"],
+  ["In-Reply-To", "<1@x>"],
+  ["References", "<1@x>"],
+];
+
+for (const [name, value] of SINGLE) {
+  Deno.test(`RFC 5322 §3.6: -H with a second ${name} is refused`, async () => {
+    const args = [...TO, "-m", "x", "-H", `${name}: ${value}`];
+    const twice = compose({ rule: "", args: [...args, "-H", `${name.toLowerCase()}: ${value}`] });
+    await assertRejects(() => twice, UsageError, `Cannot use -H with two fields "${name}"`);
+    const message = await compose({ rule: "", args });
+    assertStringIncludes(message, `\r\n${name}: ${value}\r\n`);
+  });
+}
+
 /** References of HTML to an inline file; false for what only looks like one. */
 const LINKS: [html: string, name: string, isLink: boolean][] = [
   ['<img src="cid:p.png">', "p.png", true],
