@@ -52,6 +52,23 @@ const DIALOGUES: Dialogue[] = [
     code: 0,
   })),
   {
+    rule: "RFC 1870 §6.1: a message of exactly the server's SIZE is sent",
+    offers: [`SIZE ${DATED_SIZE}`],
+    args: ["-t", "bob@example.org", "--eml", "-"],
+    stdin: DATED,
+    talk: `C: MAIL FROM:<ann@example.org> SIZE=${DATED_SIZE}\nS: 250 ok\n${RCPT}\n${DATA}\n${DONE}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 1870 §6.1: a message one octet over the server's SIZE is not begun",
+    offers: [`SIZE ${DATED_SIZE - 1}`],
+    args: ["-t", "bob@example.org", "--eml", "-"],
+    stdin: DATED,
+    talk: BYE,
+    code: 65,
+    says: `it has ${DATED_SIZE} octets, the server accepts ${DATED_SIZE - 1}`,
+  },
+  {
     rule: "RFC 1870 §6.1: a message over the server's SIZE is not begun",
     offers: ["SIZE 100"],
     talk: BYE,

@@ -167,6 +167,34 @@ const LOGINS: Dialogue[] = [
     code: 75,
   },
   {
+    rule: "RFC 4954 §4: 500 to SCRAM before a proof was sent leads to the next mechanism",
+    offers: ["AUTH SCRAM-SHA-256 PLAIN"],
+    talk: `SCRAM\nS: 500 what?\nC: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
+    rule: "RFC 4954 §6: 499 to SCRAM before a proof was sent is exit 75",
+    offers: ["AUTH SCRAM-SHA-256 PLAIN"],
+    talk: `SCRAM\nS: 499 later\n${BYE}`,
+    code: 75,
+  },
+  {
+    rule: "RFC 4954 §6: 535 to a token is final: no other mechanism is tried",
+    offers: ["AUTH XOAUTH2 OAUTHBEARER"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    talk: `OAUTH\nS: 535 no\n${BYE}`,
+    code: 77,
+    says: "Server refused AUTH OAUTHBEARER: 535 no\n",
+  },
+  {
+    rule: "RFC 7628 §3.1: = and , of a user name are escaped as saslname",
+    offers: ["AUTH OAUTHBEARER"],
+    env: { SMTP_TOKEN: "ya29.x" },
+    args: ["-t", "bob@example.org", "-u", "a=b,c=d,"],
+    talk: `OAUTH a=3Db=2Cc=3Dd=2C\nS: 235 in\n${SENT}`,
+    code: 0,
+  },
+  {
     rule: "RFC 4954 §4: an AUTH line of 511 octets carries the response",
     offers: ["AUTH XOAUTH2"],
     env: { SMTP_TOKEN: "y".repeat(349) },
@@ -375,7 +403,10 @@ async function scramServer(conn: Deno.Conn, fault: string): Promise<string> {
   const count = /^\d+$/.test(fault) ? Number(fault) : 4096;
   const extension = fault === "extension" ? "m=x," : ""; // a mandatory one (RFC 5802 §5.1)
   const added = fault === "echo" ? "" : "xyz";
-  const challenge = `${extension}r=${nonce}${added},s=${b64("salt")},i=${count}`;
+  const inner = fault === "inner" ? ",x=1" : ""; // an extension is first or last only
+  const salt = fault === "salt" ? "!" : b64("salt");
+  const last = fault === "last" ? ",x=1" : "";
+  const challenge = `${extension}r=${nonce}${added}${inner},s=${salt},i=${count}${last}`;
   await say(`334 ${b64(challenge)}`);
   const final = await readLine();
   if (final === "*") {
@@ -392,7 +423,7 @@ async function scramServer(conn: Deno.Conn, fault: string): Promise<string> {
     const verifier = hmac(hmac(salted, "Server Key"), dialogue).toString("base64");
     if (fault === "early") await say("235 in");
     else if (fault === "error") await say(`334 ${b64("e=invalid-proof")}`);
-    else await say(`334 ${b64(`v=${fault === "verifier" ? b64("x") : verifier}`)}`);
+    else await say(`334 ${b64(`v=${fault === "verifier" ? b64("x") : verifier}${last}`)}`);
     if (fault === "early") return await readLine();
     const word = await readLine();
     await say(word === "*" ? "501 cancelled" : "235 in");
@@ -431,6 +462,9 @@ const SCRAM: [fault: string, rule: string, says: string][] = [
     "RFC 5802 §7: an error in place of the server signature is refused",
     'did not prove that it knows the password: "e=invalid-proof"',
   ],
+  ["last", "RFC 5802 §5.1: an optional extension at the end is ignored", "is ready"],
+  ["inner", "RFC 5802 §7: an extension inside of the challenge is refused", 'challenge is "r='],
+  ["salt", "RFC 5802 §7: a salt that is not base64 is refused", 'challenge is "r='],
   ["extension", "RFC 5802 §5.1: a mandatory extension is refused", 'challenge is "m=x,r='],
   [
     "early",
@@ -466,7 +500,7 @@ for (const [fault, rule, says] of SCRAM) {
       "ann",
     ];
     const result = await run(args, { env: PASSWORD });
-    assertEquals(result.code, fault === "" ? 0 : 77, result.stderr);
+    assertEquals(result.code, says === "is ready" ? 0 : 77, result.stderr);
     assertStringIncludes(result.stderr, says);
     assertEquals(await serving, "QUIT");
   });

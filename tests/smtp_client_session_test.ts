@@ -6,7 +6,8 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { Wire } from "../protocol.ts";
-import { LOCAL } from "./helpers.ts";
+import { sendMail, TIMES } from "../smtp_client.ts";
+import { LOCAL, octetsOf } from "./helpers.ts";
 import {
   BOB,
   BYE,
@@ -17,6 +18,8 @@ import {
   DONE,
   groupOf,
   MAIL,
+  playServer,
+  prelude,
   RCPT,
   rcpt,
   run,
@@ -384,7 +387,7 @@ const REPLIES: Dialogue[] = [
     rule: "RFC 5321 §3.8: a connection closed at MAIL is exit 75",
     talk: "C: MAIL FROM:<ann@example.org>\nGONE:",
     code: 75,
-    says: "MAIL FROM",
+    says: "Connection lost at MAIL FROM:<ann@example.org>: Server closed the connection\n",
   },
   {
     rule: "RFC 5321 §3.8: a connection closed at RCPT is exit 75",
@@ -535,6 +538,49 @@ const PIPELINES: Dialogue[] = [
   },
 ];
 
+/** Chunks of a message that the engine gets, and the lines on the wire (RFC 5321 §4.5.2). */
+const CHUNKS: [chunks: string[], wire: string][] = [
+  [[".a\r\n"], "..a\r\n"],
+  [["a\r\n", ".b\r\n"], "a\r\n..b\r\n"],
+  [["a\r\n.\r\n", ".\r\n"], "a\r\n..\r\n..\r\n"],
+  [["a", ".b\r\n"], "a.b\r\n"],
+  [["a.", ".b\r\n"], "a..b\r\n"],
+  [["a\r\n", "", ".b\r\n"], "a\r\n..b\r\n"],
+];
+
+for (const [chunks, received] of CHUNKS) {
+  Deno.test(`RFC 5321 §4.5.2: the chunks ${JSON.stringify(chunks)} are dot-stuffed`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const talk = `${prelude("none", [])}\n${SENT}`;
+    const serving = listener.accept().then((conn) => playServer(conn, talk, (text) => [text]));
+    const message = {
+      size: chunks.join("").length,
+      isInternational: false,
+      isEightBit: false,
+      octets: async function* () {
+        for (const chunk of chunks) yield octetsOf(chunk);
+      },
+    };
+    const server = { hostname: "127.0.0.1", port: listener.addr.port, tls: "none" } as const;
+    const envelope = { from: "ann@example.org", to: ["bob@example.org"], notify: undefined };
+    const settings = { trust: null, helo: undefined, times: TIMES, login: null };
+    const job = { ...server, ...envelope, ...settings, message };
+    const { status, error } = await sendMail(job, () => {}, new AbortController().signal);
+    assertEquals([status, error], [0, undefined]);
+    assertEquals(await serving, [received]);
+  });
+}
+
+Deno.test("RFC 5321 §4.1.3: without --helo EHLO has the address of this machine [IPv6]", async () => {
+  using listener = Deno.listen({ hostname: "::1", port: 0 });
+  const talk = `S: 220 mx\nC: EHLO [IPv6:::1]\nS: 250 mx\n${BYE}`;
+  const serving = listener.accept().then((conn) => playServer(conn, talk, (text) => [text]));
+  const server = `[::1]:${listener.addr.port}`;
+  const { code, stderr } = await run(["--check", "--tls", "none", "--server", server]);
+  assertEquals(code, 0, stderr);
+  await serving;
+});
+
 /** First and last code of each kind (RFC 5321 §4.2.1), as the reply to MAIL. */
 const CODES: [code: number, status: number][] = [
   [200, 0],
@@ -560,6 +606,12 @@ for (const [reply, code] of CODES) {
     const args = ["-t", "a@x.example,b@x.example"];
     await converse({ rule: "", talk, code: status, args }, "none", (text) => [text]);
   });
+  if (reply >= 400) {
+    Deno.test(`RFC 5321 §3.3: ${reply} to the only RCPT is exit ${code}`, async () => {
+      const talk = `${MAIL}\nC: RCPT TO:<bob@example.org>\nS: ${reply} x\n${BYE}`;
+      await converse({ rule: "", talk, code, args: BOB }, "none", (text) => [text]);
+    });
+  }
 }
 
 for (const [reply, code] of [[500, 76], [509, 76], [510, 69], [550, 69], [451, 75]] as const) {

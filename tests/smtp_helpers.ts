@@ -5,7 +5,8 @@
  * In a transcript "S:" is a line that the server sends and "C:" the line that it must receive;
  * "M:" reads a message up to its final dot, "TLS:" does a handshake, "SILENT:" waits until the
  * client gives up, "RAW:" sends a JSON string as it is, "GONE:" closes the connection. A line that
- * is not in the transcript must not be sent. "SCRAM" is the AUTH line of that mechanism.
+ * is not in the transcript must not be sent. "SCRAM" is the AUTH line of that mechanism, "OAUTH" that
+ * of OAUTHBEARER, for the user "ann" or another name.
  *
  * @module
  */
@@ -180,8 +181,10 @@ export async function converse(
   const { talk, offers = [], args = ["-t", "bob@example.org"], env, stdin } = dialogue;
   const transcript = mode === null ? talk : `${prelude(mode, offers)}\n${talk}`;
   const { port } = listener.addr;
-  const bearer = `n,a=ann,\x01host=127.0.0.1\x01port=${port}\x01auth=Bearer ya29.x\x01\x01`;
-  const lines = transcript.replace("OAUTH\n", `C: AUTH OAUTHBEARER ${b64(bearer)}\n`);
+  const lines = transcript.replace(/^OAUTH ?(.*)$/m, (_, name) => {
+    const peer = `n,a=${name || "ann"},\x01host=127.0.0.1\x01port=${port}\x01`;
+    return `C: AUTH OAUTHBEARER ${b64(`${peer}auth=Bearer ya29.x\x01\x01`)}`;
+  });
   let accepted: Disposable | undefined;
   const serving = listener.accept().then((conn) => {
     listener.close(); // a second connection is refused
