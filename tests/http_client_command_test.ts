@@ -167,6 +167,13 @@ const RETRIES: Row[] = [
     out: "done",
     hops: 2,
   },
+  ...[[499, 1], [500, 2], [599, 2]].map(([status, hops]) => ({
+    rule: `--retry: ${status} is ${hops === 1 ? "not " : ""}tried again`,
+    sends: [[`HTTP/1.1 ${status} X\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nsorr`], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: hops === 1 ? "sorr" : "done",
+    hops,
+  })),
   {
     rule: "--retry: 1000 attempts are accepted",
     sends: [[DONE]],
@@ -320,6 +327,34 @@ const SHOWN: Row[] = [
     out: "done",
     hides: /./,
   },
+  {
+    rule: "--timing counts the time of TLS from the end of the TCP handshake",
+    sends: [[DONE]],
+    args: ["--timing", "https://127.0.0.1:1/"],
+    code: 7,
+    says: /^dns 0\.0  connect \d+\.\d  tls 0\.0  first-byte 0\.0  total \d+\.\d ms\n/,
+    hops: 0,
+  },
+  {
+    rule: "--timing counts the look-up of a name apart from the connection",
+    sends: [[DONE]],
+    args: ["--timing", "http://no.such.host.invalid/"],
+    code: 6,
+    says: /^dns (?!0\.0)\d+\.\d  connect 0\.0  tls 0\.0  first-byte 0\.0  total \d+\.\d ms\n/,
+    hops: 0,
+  },
+  {
+    rule: "--connect-timeout and -m: 0 is no limit",
+    sends: [[DONE]],
+    args: ["--connect-timeout", "0", "-m", "0", "URL"],
+    out: "done",
+  },
+  {
+    rule: "--connect-timeout and -m: 2147483 s are accepted",
+    sends: [[DONE]],
+    args: ["--connect-timeout", "2147483", "-m", "2147483", "URL"],
+    out: "done",
+  },
   { rule: "-- ends the options", sends: [[DONE]], args: ["-s", "--", "URL"], out: "done" },
   { rule: "-o - is standard output", sends: [[DONE]], args: ["-o", "-", "URL"], out: "done" },
 ];
@@ -343,6 +378,8 @@ testCommands("options", [
   { args: ["--max-time", "soon", "u"], code: 2, says: '"soon"' },
   { args: ["-m", "-1", "u"], code: 2, says: '"-1"' },
   { args: ["-m", "1e3", "u"], code: 2, says: '"1e3"' },
+  { args: ["-m", "2147484", "u"], code: 2, says: "2147483" },
+  { args: ["--connect-timeout", "2147484", "u"], code: 2, says: "2147483" },
   { args: ["--max-redirs", "x", "u"], code: 2 },
   { args: ["--max-filesize", "0x10", "u"], code: 2 },
   { args: ["--retry", "1.5", "u"], code: 2 },
@@ -512,6 +549,21 @@ Deno.test("RFC 9110 §10.2.3: a Retry-After of 600 s is waited for, until Ctrl-C
   assertEquals(outcome, { code: 130, stdout: "", stderr });
 });
 
+Deno.test("--retry: the pause before an attempt is 600 s at most", async () => {
+  const sends = [
+    ["HTTP/1.1 503 B\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"],
+    ["HTTP/1.1 503 B\r\nContent-Length: 0\r\n\r\n"],
+  ];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  const stop = new AbortController();
+  const onNote = () => server.requests.length > 1 && setTimeout(() => stop.abort(), 10);
+  const settings = { signal: stop.signal, onNote, firstPause: 400_000 };
+  const { code, stderr } = await runHere(["--retry", "2", `:${server.port}`], settings);
+  assertEquals(code, 130);
+  assertStringIncludes(stderr, "again in 0 s, 2 left\n");
+  assertStringIncludes(stderr, "again in 600 s, 1 left\n");
+});
+
 Deno.test("the read timeout is 300 s, the first pause 1 s", () => {
   assertEquals(TIMES, { readTimeout: 300_000, firstPause: 1_000, continueTimeout: 1_000 });
 });
@@ -531,6 +583,26 @@ Deno.test("-w: times rise from the look-up to the end, in seconds since the star
   const isRising = 0 < lookUp && lookUp < connect && connect + 0.04 < first && first < total;
   assert(isRising && total <= limit, stdout);
   assertEquals(tls, 0);
+});
+
+Deno.test("-w: the speed is that of the body, in octets a second since the start", async () => {
+  const sends = [[100, hello("Content-Length: 5")]];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  const began = performance.now();
+  const { stdout } = await runHere(["-w", " %{speed_download}", `:${server.port}`]);
+  const least = 5 / (performance.now() - began) * 1000;
+  const [, speed = "0"] = /^hello (\d+)$/.exec(stdout) ?? [];
+  assert(Math.floor(least) <= Number(speed) && Number(speed) <= 51, stdout);
+});
+
+Deno.test("--timing: the total is the time since the start", async () => {
+  await using server = new ScriptedServer([[50, DONE]], (text) => [text], Deno.listen(LOCAL));
+  const began = performance.now();
+  const { stderr } = await runHere(["--timing", `:${server.port}`]);
+  const limit = performance.now() - began;
+  const [, first = "0", total = "0"] = / first-byte (\S+)  total (\S+) ms\n$/.exec(stderr) ?? [];
+  assert(40 < Number(first) && Number(first) <= Number(total), stderr);
+  assert(Number(total) <= limit + 0.1, stderr);
 });
 
 Deno.test("-w: the time of TLS is between those of the connection and the first octet", async () => {

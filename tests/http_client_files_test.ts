@@ -106,6 +106,14 @@ const FILES: FileRow[] = [
       /^5 bytes kept in f; to resume: deno run -NRW http_client\.ts -C - -o f http:\/\/127.*\/\n/,
   },
   {
+    rule: "-o: of a body that never begins nothing is called kept",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n`]],
+    args: ["-o", "f", "URL"],
+    after: { f: "" },
+    code: 18,
+    says: /^http_client: 9 bytes missing of 9\n$/,
+  },
+  {
     rule: "-o: the command to resume repeats options and fields, and names secrets",
     sends: [[`${OK}Content-Length: 9\r\n\r\nhello`]],
     args: [
@@ -399,6 +407,14 @@ const FILES: FileRow[] = [
     after: { f: "123" },
     code: 33,
   })),
+  {
+    rule: "RFC 9110 §14.4: -C does not append the nothing of a range that ends before it begins",
+    sends: [[part("bytes 3-2/5", "")]],
+    args: resume,
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 33,
+  },
   {
     rule: "RFC 9110 §14.4: -C stops at the total of a chunked 206",
     sends: [[
@@ -823,6 +839,19 @@ for (
     await Deno.remove(path);
   });
 }
+
+Deno.test("RFC 9110 §8.8.2: -C appends to a file that is as old as Last-Modified, as -R makes it", async () => {
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, "123");
+  await Deno.utime(path, Date.UTC(2000, 0, 1) / 1000, Date.UTC(2000, 0, 1) / 1000);
+  const modified = "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\n";
+  const sends = [[part("bytes 3-4/5", "45", modified)]];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  const { code, stderr } = await runHere(["-C", "-", "-o", path, `:${server.port}`]);
+  assertEquals(code, 0, stderr);
+  assertEquals(await Deno.readTextFile(path), "12345");
+  await Deno.remove(path);
+});
 
 Deno.test("-O: needs no permission to read", async () => {
   const folder = await Deno.makeTempDir();

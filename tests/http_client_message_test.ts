@@ -392,8 +392,15 @@ const LENGTHS: Row[] = [
     code: 8,
   },
   {
-    rule: "RFC 9110 §8.6: a Content-Length above 2^53 is refused",
-    sends: [[hello("Content-Length: 9007199254740993")]],
+    rule: "RFC 9110 §8.6: a Content-Length of 2^53 - 1 is accepted",
+    sends: [[hello("Content-Length: 9007199254740991")]],
+    out: "hello",
+    code: 18,
+    says: "9007199254740986 bytes missing of 9007199254740991\n",
+  },
+  {
+    rule: "RFC 9110 §8.6: a Content-Length of 2^53 is refused",
+    sends: [[hello("Content-Length: 9007199254740992")]],
     code: 8,
   },
   {

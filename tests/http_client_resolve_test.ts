@@ -143,6 +143,14 @@ testCommands(
   })),
 );
 
+testCommands("--resolve: the last port", [
+  {
+    args: ["--resolve", "a.test:65535:127.0.0.1", "http://a.test:65535/"],
+    code: 7,
+    says: "Cannot connect to a.test (127.0.0.1) port 65535: connection refused",
+  },
+]);
+
 Deno.test("--resolve: an IPv6 address needs no brackets", async () => {
   await using server = new ScriptedServer(
     [[DONE]],

@@ -331,6 +331,17 @@ Deno.test("RFC 9112 §9.5: an error while the upload is sent ends it", async () 
   assertEquals({ stdout, code }, { stdout: "", code: 22 });
 });
 
+Deno.test("RFC 9112 §9.5: after 300 the rest of the upload need not be sent", async () => {
+  const { stdout, code } = await upload(BIG.repeat(10), [async (peer) => {
+    await peer.head();
+    await peer.say(CONTINUE);
+    await peer.octets(1000);
+    await peer.say("HTTP/1.1 300 Choose\r\nContent-Length: 2\r\n\r\nno");
+    peer.conn.close();
+  }]);
+  assertEquals({ stdout, code }, { stdout: "no", code: 0 });
+});
+
 Deno.test("-T: a server that closes in the middle is exit 55", async () => {
   const { code, stderr } = await upload(BIG.repeat(10), [async (peer) => {
     await peer.head();
