@@ -483,7 +483,8 @@ async function acceptFrom(listener: Listener, service: Service): Promise<void> {
     try {
       const conn = await listener.accept();
       pause = 5;
-      while (service.connections.size >= (service.maxConnections ?? MAX_CONNECTIONS)) {
+      const limit = service.maxConnections ?? MAX_CONNECTIONS;
+      while (service.connections.size >= limit && !service.signal.aborted) {
         closeLongestIdle(service);
         const again = setTimeout(() => wake(service), EVICTION_INTERVAL);
         await nextFreed(service);
@@ -877,10 +878,10 @@ function fileKey({ dev, ino, size, mtime, ctime }: FileState): string {
   return `${dev},${ino},${size},${mtime?.getTime()},${ctime?.getTime()}`;
 }
 
-/** Returns true if a response may be cached. */
+/** Returns true if a response may be cached: if it is in memory as a whole, and its request UTF-8. */
 function isCacheable(key: string, response: EncodedResponse): boolean {
-  if (key.includes("\ufffd")) return false; // not UTF-8: different octets have the same key
-  return response.rest === undefined && (response.isKeptAlive || !response.needsLingeringClose);
+  // U+FFFD stands for octets that are not UTF-8: requests that differ have the same key.
+  return response.rest === undefined && !key.includes("\ufffd");
 }
 
 /** A map of at most `maxOctets` that forgets everything after `maxAge` ms. */
@@ -1198,7 +1199,7 @@ function isServedHost(host: string, hosts: string[] | undefined): boolean {
 
 /** Compares Basic credentials (RFC 7617). */
 async function isAuthorized(fields: Fields, credentials: string): Promise<boolean> {
-  const [, given = ""] = /^basic +([\w+/=]*)$/i.exec(fields.get("Authorization") ?? "") ?? [];
+  const [, given = ""] = /^basic +(.*)$/i.exec(fields.get("Authorization") ?? "") ?? [];
   return await isEqual(given, encoder.encode(credentials).toBase64());
 }
 

@@ -52,6 +52,18 @@ for (const [rule, sent, dripped] of UNFINISHED) {
   });
 }
 
+Deno.test("time limits: the header section and the body have the request time limit each", async () => {
+  await using service = start({ timeouts: { request: 1_500 } });
+  using client = await Client.open(service.port);
+  const [head, body] = [request("/end.txt", ["Content-Length: 5"]), "hello"];
+  await client.send(head.slice(0, 9));
+  await pause(800);
+  await client.send(head.slice(9), body.slice(0, 1));
+  await pause(800);
+  await client.send(body.slice(1));
+  assertMatch(await client.until(/the end/), /^HTTP\/1\.1 200 /);
+});
+
 Deno.test("time limits: a client that does not shake hands gives up its place", async () => {
   const listener = Deno.listenTls({ ...LOCAL, ...await certificate("localhost") });
   const caCerts = [await Deno.readTextFile(`${TLS}ca.pem`)];

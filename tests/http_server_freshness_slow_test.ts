@@ -108,21 +108,3 @@ Deno.test("freshness: a change that keeps size and modification time is seen aft
   await client.send(request("/a.txt", ["X-Other: 1"]), request("/a.txt"));
   await client.until(/new[^]*new$/);
 });
-
-Deno.test("cache: a response that is kept gets the Date of now", async () => {
-  for (const given of [undefined, "yesterday"]) {
-    await using service = start({ fields: given === undefined ? [] : [["Date", given]] });
-    using client = await Client.open(service.port);
-    const dates = new Set<string>();
-    for (const begun = Date.now(); Date.now() - begun < 2_100;) {
-      client.text = "";
-      await client.send(request("/hello.txt"));
-      await client.until(/Hello/);
-      const [, date = ""] = /\r\nDate: (.*)\r\n/.exec(client.text) ?? [];
-      dates.add(date);
-      if (given === undefined) assert(Math.abs(Date.parse(date) - Date.now()) < 1_500, date);
-      await pause(15);
-    }
-    assert(given === undefined ? dates.size >= 2 : dates.size === 1);
-  }
-});

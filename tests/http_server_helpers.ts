@@ -386,6 +386,19 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** The clock of this process (`Date.now`), which stands still at a time until it is disposed. */
+export class Clock implements Disposable {
+  readonly #real = Date.now;
+
+  constructor(public now = Date.now()) {
+    Date.now = () => this.now;
+  }
+
+  [Symbol.dispose](): void {
+    Date.now = this.#real;
+  }
+}
+
 /** Asks on a kept connection, and reads the answer. */
 export async function askKept(client: Client, target = "/hello.txt"): Promise<string> {
   client.text = "";

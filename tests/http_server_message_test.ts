@@ -64,6 +64,14 @@ testRows("RFC 9112 §3", [
   ],
   ["an ftp target gets 421", `GET ftp://localhost/ HTTP/1.1\r\n${H}\r\n`, "421 close"],
   [
+    "a scheme that begins with a digit",
+    `GET 1http://localhost/ HTTP/1.1\r\n${H}\r\n`,
+    "400 close",
+  ],
+  ["a scheme with an underscore", `GET h_p://localhost/ HTTP/1.1\r\n${H}\r\n`, "400 close"],
+  ["a scheme of every kind of letter", `GET g2+-.x://localhost/ HTTP/1.1\r\n${H}\r\n`, "421 close"],
+  ["a path with the end of a scheme", `GET /a://localhost/ HTTP/1.1\r\n${H}\r\n`, "404 kept"],
+  [
     "a target with a scheme and no authority",
     `GET http:hello.txt HTTP/1.1\r\n${H}\r\n`,
     "400 close",

@@ -174,6 +174,74 @@ Deno.test("the end: a signal that is aborted before the start", async () => {
   assertEquals(await serve([listener], { root: WWW, signal }), { requests: 0, sent: 0 });
 });
 
+Deno.test("the end: a connection that waits for a place is closed at once", async () => {
+  using folder = new Folder({ "huge.bin": new Uint8Array(HUGE) });
+  const timeouts = { shutdown: 60_000 };
+  await using service = start({ root: folder.root, maxConnections: 1, timeouts });
+  using client = await Client.open(service.port);
+  await client.send(request("/huge.bin"));
+  await client.until(/\r\n\r\n/);
+  using waiting = await Client.open(service.port);
+  await waiting.send(request("/huge.bin"));
+  await pause(30);
+  const done = service.stop();
+  assertEquals(await waiting.until(), "");
+  assertEquals(readAnswers(await client.until())[0]?.body.length, HUGE);
+  client[Symbol.dispose]();
+  await done;
+});
+
+// ---- Accepting ---------------------------------------------------------
+
+/** An error of the system with this name. */
+function systemError(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+/** Serves a listener that gives these errors, and null for a connection; returns the pauses (ms). */
+async function pausesAfter(outcomes: readonly (Error | null)[]): Promise<number[]> {
+  await serve([], { root: WWW, signal: AbortSignal.abort() }); // loads node:fs, which has a timer
+  const listener = Deno.listen(LOCAL);
+  const { port } = listener.addr;
+  const accept = listener.accept.bind(listener);
+  const left = [...outcomes];
+  listener.accept = async () => {
+    const outcome = left.shift();
+    if (outcome === undefined) ending.abort();
+    if (outcome instanceof Error) throw outcome;
+    if (outcome === null) (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+    return await accept();
+  };
+  const ending = new AbortController();
+  const pauses: number[] = [];
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = ((call: () => void, ms: number) => {
+    if (ms <= 2_000) pauses.push(ms); // others are the limits of a connection
+    return setTimeout(call, ms <= 2_000 ? 0 : ms);
+  }) as typeof setTimeout;
+  try {
+    await serve([listener], { root: WWW, signal: ending.signal });
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+  return pauses;
+}
+
+Deno.test("accepting: without descriptors, again after 5 ms, then twice as long, up to 1 s", async () => {
+  const pauses = await pausesAfter(Array(10).fill(systemError("EMFILE")));
+  assertEquals(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
+});
+
+Deno.test("accepting: a connection ends the longer pauses", async () => {
+  const full = systemError("ENFILE");
+  assertEquals(await pausesAfter([full, full, full, null, full, full]), [5, 10, 20, 5, 10]);
+});
+
+Deno.test("accepting: no pause after connections that were reset", async () => {
+  const codes = ["ENOTCONN", "ECONNABORTED", "ECONNRESET"];
+  assertEquals(await pausesAfter(codes.map(systemError)), []);
+});
+
 // ---- The log -----------------------------------------------------------
 
 /** Requests that want to be more than a line of a log. */
@@ -278,7 +346,7 @@ async function reasonFor(
   end: (client: Client, folder: Folder, service: Service) => unknown,
   timeouts: ServeOptions["timeouts"] = {},
 ): Promise<string | undefined> {
-  using folder = new Folder({ "large.bin": "x".repeat(HUGE) });
+  using folder = new Folder({ "large.bin": new Uint8Array(HUGE) });
   await using service = start({ root: folder.root, timeouts });
   using client = await Client.open(service.port);
   await client.send(request("/large.bin"));
@@ -308,6 +376,30 @@ Deno.test("log: a response was cut short because the file became shorter", async
 Deno.test("log: a response was cut short because the service stopped", async () => {
   const stop = (_client: Client, _folder: Folder, service: Service) => service.stop();
   assertEquals(await reasonFor(stop, { shutdown: 50 }), "server stopped");
+});
+
+Deno.test("log: a response was cut short because the client left while the service stopped", async () => {
+  const leave = (client: Client, _folder: Folder, service: Service) => {
+    service.stop();
+    client.conn.close();
+  };
+  assertEquals(await reasonFor(leave), "client left");
+});
+
+Deno.test("log: a response whose first write fails has sent nothing", async () => {
+  using folder = new Folder({ "a.bin": new Uint8Array(131_072) });
+  await using service = start({ root: folder.root, timeouts: { write: 100 } });
+  using client = await Client.open(service.port);
+  await client.send(request("/a.bin").repeat(400)); // more than the buffers of the sockets hold
+  while (service.exchanges.at(-1)?.cut === undefined) await pause(5);
+  const last = service.exchanges.at(-1);
+  assertEquals([last?.sent, last?.due, last?.cut], [
+    0,
+    131_072,
+    "client read too slowly for 0.1 s",
+  ]);
+  const { requests, sent } = await service.stop();
+  assertEquals([requests, sent], [service.exchanges.length, (requests - 1) * 131_072]);
 });
 
 Deno.test("log: a response that was sent whole has no reason", async () => {
