@@ -469,8 +469,9 @@ for (const [name, before] of READ_FIELDS) {
       const line = `${name}: ${before}${filler.repeat(16_000)}b`;
       const others = name === "Host" ? "" : H;
       const sent = `OPTIONS /bare/ HTTP/1.1\r\n${others}Connection: close\r\n${line}\r\n\r\n`;
+      // Of several runs the quickest, because other work may delay one.
       let ms = Infinity;
-      for (let run = 0; run < 3; run++) {
+      for (let run = 0; run < 30 && ms > 60; run++) {
         const begun = performance.now();
         readAnswers(await talk(service.port, [sent]), ["OPTIONS"]);
         ms = Math.min(ms, performance.now() - begun);
