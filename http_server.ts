@@ -2972,8 +2972,8 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
   return 0;
 }
 
-/** Formats the last line. */
-function formatSummary(summaries: readonly Summary[], ms: number): string {
+/** Formats the last line, after a service that ran for some milliseconds. */
+export function formatSummary(summaries: readonly Summary[], ms: number): string {
   const total = (name: keyof Summary) => summaries.reduce((sum, each) => sum + each[name], 0);
   const time = formatDuration(Math.ceil(ms / 1_000) * 1_000, { ignoreZero: true });
   const requests = plural(total("requests"), "request");

@@ -168,9 +168,20 @@ for (const flag of ["--help", "-h"]) {
       assertMatch(stdout, new RegExp(`(^|[ ,(])${option}\\b`, "m"), option);
     }
     assert(stdout.split("\n").every((line) => line.length <= 80), "80 columns");
-    for (const word of ["8000", "no-cache", "1000", "15", "short", "Example", "Exit"]) {
-      assertMatch(stdout, new RegExp(word), "defaults, an example, the exit statuses");
-    }
+    const text = stdout.replace(/\s+/g, " ");
+    for (
+      const part of [
+        "0 takes any free one (default: 8000, or the next free one up to 8019)",
+        "(default: 127.0.0.1 and ::1, this machine only)",
+        "-1 is no-store (default: no-cache, which asks each time)",
+        "(default: 1)",
+        "(default: 1000)",
+        "(default: 15)",
+        "(default: short)",
+        "Example: deno run --allow-net --allow-read=. http_server.ts -p 8080 ./public",
+        "Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.",
+      ]
+    ) assertStringIncludes(text, part);
   });
 }
 
@@ -187,7 +198,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.test({ name: `program: from banner to summary, ${signal}`, ignore: !UNIX }, async () => {
     const begun = performance.now();
     await using program = await startServer(["-p0", WWW]);
-    assert(program.port > 0, program.stderr);
+    assert(program.port >= 1_024, program.stderr);
     assertEquals((await ask(program.port, "/hello.txt")).body, "Hello, world!\n");
     assert(performance.now() - begun < 3_000, "60 ms are wanted");
     const [, rss] = /VmRSS:\s+(\d+)/.exec(
@@ -203,7 +214,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     assertEquals(code, 0);
     const [banner = "", summary = "", ...others] = stderr.trimEnd().split("\n");
     assertMatch(banner, /^http_server: serving \S*www at http:\/\/localhost:\d+\/$/);
-    assertMatch(summary, /^Stopped after .+: 3 requests, /);
+    assertMatch(summary, /^Stopped after \ds: 3 requests, 42 B sent\.$/);
     assertEquals(others, []);
     const lines = stdout.trimEnd().split("\n");
     assertEquals(lines.length, 3);
@@ -265,6 +276,84 @@ Deno.test("program: a busy port is an error with -p, and passed over without", a
   assertEquals((await ask(hopped.port, "/hello.txt")).body, "Hello, world!\n");
   taken?.[Symbol.dispose]();
 });
+
+/** An address that other tests do not use; macOS has only 127.0.0.1. */
+const OTHER = { hostname: "127.0.0.2", ignore: Deno.build.os !== "linux" };
+
+Deno.test(
+  { name: "program: tries port 8000 to 8019 without -p", ignore: OTHER.ignore },
+  async () => {
+    const { hostname } = OTHER;
+    const ports = Array.from({ length: 20 }, (_, at) => 8_000 + at);
+    const taken = ports.map((port) => Deno.listen({ hostname, port }));
+    try {
+      await using refused = await startServer(["-b", hostname, WWW]);
+      const { code, stderr } = await refused.stop();
+      assertEquals([code, stderr], [
+        1,
+        "http_server: Cannot listen on port 8019: it is already in use; " +
+        "try -p 8020, or -p 0 for any free port\n",
+      ]);
+      taken.pop()?.close();
+      await using last = await startServer(["-b", hostname, WWW]);
+      assertEquals(last.stderr.split("\n"), [
+        "Port 8000 is in use, so this is 8019.",
+        `http_server: serving ${WWW} at http://127.0.0.2:8019/`,
+        "",
+      ]);
+      taken.shift()?.close();
+      await using first = await startServer(["-b", hostname, WWW]);
+      assertEquals(first.stderr, `http_server: serving ${WWW} at http://127.0.0.2:8000/\n`);
+    } finally {
+      for (const listener of taken) listener.close();
+    }
+  },
+);
+
+for (const [port, other] of [[65_535, 65_534], [65_534, 65_535]] as const) {
+  const name = `program: port ${port} is in use: try ${other}`;
+  Deno.test({ name, ignore: OTHER.ignore }, async () => {
+    using _taken = Deno.listen({ hostname: OTHER.hostname, port });
+    await using program = await startServer(["-b", OTHER.hostname, "-p", `${port}`, WWW]);
+    const { code, stderr } = await program.stop();
+    assertEquals([code, stderr], [
+      1,
+      `http_server: Cannot listen on port ${port}: it is already in use; ` +
+      `try -p ${other}, or -p 0 for any free port\n`,
+    ]);
+  });
+}
+
+Deno.test("program: --max-connections 1 serves one connection, then the next", async () => {
+  await using program = await startServer(["-qp0", "--max-connections", "1", WWW]);
+  using first = await Client.open(program.port);
+  await first.send("GET /hello.txt HTTP/1.1\r\n");
+  using second = await Client.open(program.port);
+  await second.send(request("/end.txt"));
+  const reading = second.read();
+  assertEquals(await Promise.race([reading, pause(100).then(() => "nothing")]), "nothing");
+  await first.send("Host: localhost\r\nConnection: close\r\n\r\n");
+  assertMatch(await first.until(), /Hello/);
+  first[Symbol.dispose]();
+  await reading;
+  assertMatch(await second.until(/the end/), /the end/);
+});
+
+/** Addresses of this machine that other machines may reach. */
+const ADDRESSES = Deno.networkInterfaces().map(({ address }) => address)
+  .filter((address) => !address.startsWith("127.") && address !== "::1")
+  .filter((address) => !address.startsWith("fe80:")) // these need the name of the interface, too
+  .map((address) => address.includes(":") ? `[${address}]` : address);
+
+for (const args of [["--lan"], ["-b", "0.0.0.0"], ["-b", "::"], ["-b", "[::]"]]) {
+  Deno.test(`program: ${args.join(" ")} prints a URL for each address of this machine`, async () => {
+    await using program = await startServer(["-qp0", ...args, WWW]);
+    const { port, stderr } = program;
+    const others = ADDRESSES.length > 0 ? ADDRESSES : ["<this machine's address>"];
+    const urls = ["localhost", ...others].map((host) => `http://${host}:${port}/`);
+    assertEquals(stderr, `http_server: serving ${WWW} at ${urls.join(" ")}\n`);
+  });
+}
 
 Deno.test("program: listens on 127.0.0.1 and ::1, and checks Host", async () => {
   await using program = await startServer(["-p0", "-q", WWW]);

@@ -4,7 +4,14 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
-import { formatExchange, serve, type ServeOptions } from "../http_server.ts";
+import {
+  type Exchange,
+  formatExchange,
+  formatSummary,
+  serve,
+  type ServeOptions,
+} from "../http_server.ts";
+import { Fields } from "../protocol.ts";
 import { LOCAL } from "./helpers.ts";
 import {
   ask,
@@ -323,23 +330,132 @@ Deno.test("log: the three formats", async () => {
     '127.0.0.1 - ann [22/Nov/2026:13:14:15 +0000] "GET /digits.txt?q HTTP/1.1" 206 4 ' +
       '"http://a.test/" "tester/1"',
   );
-  const told = JSON.parse(formatExchange(exchange, "json", now));
-  assertEquals([told.time, told.method, told.target, told.status, told.sent], [
-    "2026-11-22T13:14:15.000Z",
-    "GET",
-    "/digits.txt?q",
-    206,
-    4,
-  ]);
-  assertMatch(
-    formatExchange({ ...exchange, ms: 3 }, "short", now),
-    /^\d\d:\d\d:\d\d +206 +GET +\/digits\.txt\?q +2-5 +4 B +3 ms +127\.0\.0\.1$/,
-  );
-  assertMatch(
-    formatExchange({ ...exchange, sent: 1_000, due: 2_000_000, cut: "client left" }, "short", now),
-    /206! GET .*client left at 1(\.0)? kB of 2(\.0)? MB/,
-  );
+  assertEquals(JSON.parse(formatExchange({ ...exchange, ms: 3.5 }, "json", now)), {
+    time: "2026-11-22T13:14:15.000Z",
+    remote: "127.0.0.1",
+    method: "GET",
+    target: "/digits.txt?q",
+    user: "ann",
+    referer: "http://a.test/",
+    agent: "tester/1",
+    status: 206,
+    sent: 4,
+    due: 4,
+    ms: 3.5,
+  });
 });
+
+/** Exchanges that differ from a first one, and their lines in the short format. */
+const SHORT_LINES: readonly [change: Partial<Exchange>, line: string][] = [
+  [{}, "13:14:15  200  GET   /a.txt                                   4 B     3 ms  127.0.0.1"],
+  [
+    { ms: 2.5 },
+    "13:14:15  200  GET   /a.txt                                   4 B     3 ms  127.0.0.1",
+  ],
+  [
+    { ms: 12_345.6 },
+    "13:14:15  200  GET   /a.txt                                   4 B 12346 ms  127.0.0.1",
+  ],
+  [
+    { sent: 0, due: 0 },
+    "13:14:15  200  GET   /a.txt                                     –     3 ms  127.0.0.1",
+  ],
+  [
+    { sent: 0, due: 1, cut: "client left" },
+    "13:14:15  200! GET   /a.txt  client left at 0 B of 1 B        0 B     3 ms  127.0.0.1",
+  ],
+  [
+    { sent: 1_000, due: 2_000_000, cut: "client left" },
+    "13:14:15  200! GET   /a.txt  client left at 1 kB of 2 MB      1 kB     3 ms  127.0.0.1",
+  ],
+  [
+    { line: "OPTIONS * HTTP/1.1", status: 204 },
+    "13:14:15  204  OPTIONS *                                        4 B     3 ms  127.0.0.1",
+  ],
+  [
+    { line: "PROPFINDS / HTTP/1.1", status: 501 },
+    "13:14:15  501  PROPFIND /                                        4 B     3 ms  127.0.0.1",
+  ],
+  [
+    { line: "BAD", status: 400 },
+    "13:14:15  400  BAD   BAD                                      4 B     3 ms  127.0.0.1",
+  ],
+];
+
+for (const [change, want] of SHORT_LINES) {
+  Deno.test(`log: the short line of ${JSON.stringify(change)}`, () => {
+    const exchange: Exchange = {
+      remote: "127.0.0.1",
+      line: "GET /a.txt HTTP/1.1",
+      fields: new Fields(),
+      status: 200,
+      sent: 4,
+      due: 4,
+      ms: 3,
+      ...change,
+    };
+    assertEquals(formatExchange(exchange, "short", new Date(2026, 10, 22, 13, 14, 15)), want);
+  });
+}
+
+for (const [status, ranged] of [[206, "/a.txt  0-1  "], [200, "/a.txt  "]] as const) {
+  Deno.test(`log: a Range field is shown with ${status}: ${status === 206}`, () => {
+    const fields = new Fields();
+    fields.appendLine("Range: BYTES=0-1");
+    const line = "GET /a.txt HTTP/1.1";
+    const exchange = { remote: "::1", line, fields, status, sent: 2, due: 2, ms: 1 };
+    assertMatch(formatExchange(exchange, "short"), new RegExp(` GET   ${ranged} `));
+  });
+}
+
+Deno.test("log: a user name is not logged with 401, because it was not checked", async () => {
+  await using service = start({ credentials: "ann:secret" });
+  for (const credentials of ["ann:wrong", "ann:secret"]) {
+    await ask(service.port, "/hello.txt", [basic(credentials)]);
+  }
+  const users = service.exchanges.map((exchange) =>
+    JSON.parse(formatExchange(exchange, "json")).user
+  );
+  assertEquals(users, ["", "ann"]);
+});
+
+/** Requests that are not understood, and the request line in the log. */
+const UNPARSED: readonly [rule: string, sent: string, line: string][] = [
+  ["a request line that is cut", "GET /hel", "GET /hel"],
+  ["two lines that are cut", "GET / HTTP/1.1\r\nHos", "GET / HTTP/1.1"],
+  ["a request line that is too long", `GET /${"a".repeat(9_000)}`, `GET /${"a".repeat(95)}`],
+  ["nothing but an empty line and an end", "\r\n\r\n\r\n\r\n\r\n", ""],
+];
+
+for (const [rule, sent, line] of UNPARSED) {
+  Deno.test(`log: the request line of ${rule}`, async () => {
+    await using service = start();
+    await talk(service.port, [sent], true);
+    assertEquals(service.exchanges.map((exchange) => exchange.line), [line]);
+  });
+}
+
+Deno.test("log: an IPv4 client of a listener on :: has its IPv4 address", async () => {
+  await using service = start({}, Deno.listen({ hostname: "::", port: 0 }));
+  await ask(service.port, "/hello.txt");
+  assertEquals(service.exchanges[0]?.remote, "127.0.0.1");
+});
+
+/** Durations (ms) of a service, and the last line. */
+const SUMMARIES: readonly [ms: number, line: string][] = [
+  [1, "Stopped after 1s: 3 requests, 1 kB sent.\n"],
+  [1_000, "Stopped after 1s: 3 requests, 1 kB sent.\n"],
+  [1_001, "Stopped after 2s: 3 requests, 1 kB sent.\n"],
+  [3_600_000, "Stopped after 1h: 3 requests, 1 kB sent.\n"],
+  [90_061_000, "Stopped after 1d 1h 1m 1s: 3 requests, 1 kB sent.\n"],
+];
+
+for (const [ms, line] of SUMMARIES) {
+  Deno.test(`summary: two threads after ${ms} ms`, () => {
+    const summaries = [{ requests: 1, sent: 200 }, { requests: 2, sent: 800 }];
+    assertEquals(formatSummary(summaries, ms), line);
+  });
+}
 
 /** Ends a response in the middle; returns the reason that the log gives. */
 async function reasonFor(

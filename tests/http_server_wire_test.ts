@@ -370,7 +370,7 @@ Deno.test(
       await using server = await startServer(["-qp0", "--wire", WWW]);
       while (!server.stderr.includes("token=")) await pause(10);
       const [, port, target = "", token = ""] =
-        /http:\/\/localhost:(\d+)(\/\.wire\?token=([\w-]{20,}))\n/.exec(server.stderr) ?? [];
+        /http:\/\/localhost:(\d+)(\/\.wire\?token=([\w-]{24}))\n/.exec(server.stderr) ?? [];
       assertEquals(Number(port), server.port);
       assertEquals((await ask(server.port, target)).status, 200);
       tokens.add(token);
