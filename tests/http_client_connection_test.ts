@@ -131,6 +131,11 @@ testCommands("connection", [
   { args: ["http://no.such.host.invalid/"], code: 6, says: "no.such.host.invalid" },
   { args: ["http://bücher.invalid/"], code: 6, says: "xn--bcher-kva.invalid" },
   { args: [`http://${"a".repeat(300)}/`], code: 6 },
+  {
+    args: ["-6", "http://no.such.host.invalid/"],
+    code: 6,
+    says: "Cannot find an IPv6 address of no",
+  },
   { args: ["-6", "http://127.0.0.1:1/"], code: 6 },
   { args: ["-4", "http://[::1]:1/"], code: 6 },
   { args: ["http://127.0.0.1:1/"], code: 7, says: "127.0.0.1 port 1" },
@@ -312,10 +317,14 @@ Deno.test("RFC 3986 §3.2.2: an IPv6 address is accepted with a zone and without
 });
 
 for (
-  const [flag, args] of Object.entries({ net: ["http://127.0.0.1:1/"], read: ["-d", "@x", "u"] })
+  const [flag, ...args] of [
+    ["net", "http://127.0.0.1:1/"],
+    ["net", "-w", "%{time_connect}", "http://no.such.host.invalid/"],
+    ["read", "-d", "@x", "u"],
+  ] as const
 ) {
-  Deno.test(`a missing --allow-${flag} is named in the message`, async () => {
-    const { stderr, code } = await runProgram("http_client.ts", args, { allow: [] });
+  Deno.test(`a missing --allow-${flag} is named in the message (${args[0]})`, async () => {
+    const { stderr, code } = await runProgram("http_client.ts", [...args], { allow: [] });
     assertStringIncludes(stderr, `--allow-${flag}`);
     assert(code > 0 && stderr.trim().split("\n").length === 1, stderr);
   });

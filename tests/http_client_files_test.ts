@@ -4,7 +4,7 @@
  * @module
  */
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
-import { LOCAL, ROOT, runProgram } from "./helpers.ts";
+import { LOCAL, ROOT, runProgram, TLS } from "./helpers.ts";
 import {
   chunked,
   coded,
@@ -126,6 +126,20 @@ const FILES: FileRow[] = [
       /to resume \(with -H Cookie, -u again\): .* -L -4 -f -R -A me -H 'X-Y: a'\\''b' -C - -o f http:\/\/127[^ ]*\n/,
   },
   {
+    rule: "-o: the command to resume repeats the certificate, the addresses and -6",
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`]],
+    args: [
+      ...["-k", "--cacert", `${TLS}ca.pem`, "--resolve", "a.test:80:127.0.0.1,[::1]"],
+      ...["-x", "URL", "-U", "p:s3cret", "-o", "f", "URL"],
+    ],
+    after: { f: "hello" },
+    code: 18,
+    says: new RegExp(
+      "to resume \\(with -x, -U again\\): deno run -NRW http_client\\.ts -k --cacert [^ ]*/ca\\.pem " +
+        "--resolve 'a\\.test:80:127\\.0\\.0\\.1,\\[::1\\]' -C - -o f http:",
+    ),
+  },
+  {
     rule: "--max-filesize: a body that is too large is not called kept",
     sends: [[chunked("4\r\nhell\r\n"), 100, "1\r\no\r\n0\r\n\r\n"]],
     args: ["--max-filesize", "4", "-o", "f", "URL"],
@@ -235,6 +249,7 @@ const FILES: FileRow[] = [
     "a filename* without charset": "d",
     "a malformed filename*": "UTF-8''%e2%8",
     "a filename* that is not UTF-8": "UTF-8''%ff",
+    "a filename* with a percent sign that encodes nothing": "UTF-8''%zz",
     "a filename* of an unknown charset": "KOI8-R''%c4",
   }).map(([what, value]) => ({
     rule: `RFC 6266 §4.3: -J falls back to filename after ${what}`,
@@ -255,6 +270,12 @@ const FILES: FileRow[] = [
     after: { "é": "done" },
   },
   {
+    rule: "RFC 8187 §3.2.1: -J keeps a quote in filename*",
+    sends: [[named("attachment; filename*=UTF-8''it's")]],
+    args: ["-J", "URLb"],
+    after: { "it's": "done" },
+  },
+  {
     rule: "RFC 6266 §4.3: -J does not leave the folder",
     sends: [[named('attachment; filename="../../c"')]],
     args: ["-J", "URLb"],
@@ -269,6 +290,12 @@ const FILES: FileRow[] = [
   {
     rule: "RFC 6266 §4.3: -J takes the last segment of a path of Windows",
     sends: [[named('attachment; filename="C:\\\\x\\\\c"')]],
+    args: ["-J", "URLb"],
+    after: { c: "done" },
+  },
+  {
+    rule: "RFC 6266 §4.3: -J takes the last segment of a path of Windows without escapes",
+    sends: [[named('attachment; filename="C:\\x\\c"'.replaceAll("\\\\", "\\"))]],
     args: ["-J", "URLb"],
     after: { c: "done" },
   },

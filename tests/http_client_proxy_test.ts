@@ -330,6 +330,22 @@ async function throughTunnel(name: string, args: string[], answer?: string, send
   return { ...outcome, proxied: proxy.requests, asked: server.requests };
 }
 
+testRows([
+  refused(
+    "octets that come with the head of a 200 are refused",
+    [["HTTP/1.1 200 OK\r\n\r\nhello", STAY]],
+    "No tunnel through the proxy: Peer sent more in the clear than it should have",
+  ),
+], ["at once"]);
+
+Deno.test("RFC 9110 §9.3.6: CONNECT without an answer is given up after the read timeout", async () => {
+  await using server = new ScriptedServer([[STAY]], (text) => [text], Deno.listen(LOCAL));
+  const args = ["-x", `127.0.0.1:${server.port}`, "https://origin.invalid/"];
+  const { code, stderr } = await runHere(args, { readTimeout: 100 });
+  const expected = { code: 28, stderr: "http_client: The server sent nothing for 0.1 s\n" };
+  assertEquals({ code, stderr }, expected);
+});
+
 const CA = ["--cacert", `${TLS}ca.pem`];
 
 Deno.test("RFC 9110 §9.3.6: https goes through a tunnel, and the name is not looked up", async () => {

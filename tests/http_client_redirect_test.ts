@@ -120,6 +120,13 @@ const REDIRECTIONS: Row[] = [
     asks: [/./, /^GET \/y /],
   },
   {
+    rule: "RFC 3986 §3.1: a relative path whose colon comes after a digit has no scheme",
+    sends: [[to("10:30.html")], [DONE]],
+    args: ["-L", "URLa/"],
+    out: "done",
+    asks: [/./, /^GET \/a\/10:30\.html /],
+  },
+  {
     rule: "RFC 9110 §10.2.2: a query alone replaces the query",
     sends: [[to("?z")], [DONE]],
     args: ["-L", "URLa?q"],

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DONE, type Row, STAY, testRows, to } from "./http_client_helpers.ts";
+import { DONE, OK, type Row, STAY, testRows, to } from "./http_client_helpers.ts";
 
 /** Options, and the request that they make. */
 const REQUESTS: Row[] = [
@@ -65,6 +65,20 @@ const REQUESTS: Row[] = [
     args: ["-H", "X-A: 1", "-H", "accept: b/c", "-H", "User-Agent:", "-H", "X-E;", "URL"],
     out: "done",
     asks: [/^X-A: 1\r\naccept: b\/c\r\nX-E: \r$/m],
+  },
+  {
+    rule: "-H: the first colon ends the name",
+    sends: [[DONE]],
+    args: ["-H", "X-T: a:b;c", "-H", "X-U;", "URL"],
+    out: "done",
+    asks: [/^X-T: a:b;c\r\nX-U: \r$/m],
+  },
+  {
+    rule: "-I: with -X GET the body is not read",
+    sends: [[`${OK}Content-Length: 4\r\n\r\n`, STAY]],
+    args: ["-I", "-X", "GET", "URL"],
+    out: `${OK}Content-Length: 4\r\n\r\n`,
+    asks: [/^GET /],
   },
   {
     rule: "RFC 9112 §3.2: Host is host and port of the URL, without user and password",

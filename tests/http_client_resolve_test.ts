@@ -69,6 +69,20 @@ const ROWS: Row[] = [
     out: "done",
   },
   {
+    rule: "RFC 8305 §5: of several addresses the first that answers gets the only connection",
+    sends: [[DONE]],
+    args: ["--resolve", "a.test:PORT:127.0.0.1,127.0.0.1", "http://a.test:PORT/"],
+    out: "done",
+    hops: 1,
+  },
+  {
+    rule: "--resolve: the address of an address",
+    sends: [[DONE]],
+    args: ["--resolve", "[2001:db8::1]:PORT:127.0.0.1", "http://[2001:db8::1]:PORT/"],
+    asks: [/^Host: \[2001:db8::1\]:\d+\r$/m],
+    out: "done",
+  },
+  {
     rule: "--resolve: of another family than -6 asks for is exit 6",
     sends: [[DONE]],
     args: ["-6", "--resolve", "a.test:PORT:127.0.0.1", "http://a.test:PORT/"],
@@ -135,7 +149,7 @@ testCommands(
       "a test:80:1.2.3.4",
       "*:80:::1",
     ],
-    ...["a.test:x:127.0.0.1", "a.test:80:127.0.0.256", "a.test:80:fe80::g"],
+    ...["a.test:80:80:1.2.3.4", "a.test:x:127.0.0.1", "a.test:80:127.0.0.256", "a.test:80:fe80::g"],
   ].map((value) => ({
     args: ["--resolve", value, "http://h/"],
     code: 2,
@@ -243,6 +257,12 @@ Deno.test("--resolve: TLS is for the name of the URL", async () => {
   const url = `https://other.example:${server.port}/`;
   const { stdout } = await runHere(["--cacert", `${TLS}ca.pem`, "--resolve", place, url]);
   assertEquals(stdout, "done");
+});
+
+Deno.test("--resolve: needs permission for the address", async () => {
+  const args = ["--resolve", "a.test:1:127.0.0.1", "http://a.test:1/"];
+  const { stderr } = await runProgram("http_client.ts", args, { allow: ["--allow-net=a.test"] });
+  assert(stderr.includes("--allow-net=127.0.0.1:1"), stderr);
 });
 
 Deno.test("RFC 6761 §6.3: permission for localhost is enough for a.localhost", async () => {

@@ -6,7 +6,15 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { parseCommandLine } from "../cli.ts";
-import { COMMAND, download, emptyTransfer, readJob, type Upload } from "../http_client.ts";
+import {
+  COMMAND,
+  download,
+  type DownloadTimes,
+  emptyTransfer,
+  readJob,
+  TIMES,
+  type Upload,
+} from "../http_client.ts";
 import { ExitError, toByteString } from "../protocol.ts";
 import { LOCAL, octetsOf, type Outcome, runProgram, send } from "./helpers.ts";
 import { DONE, type FileRow, runHere, testCommands, testFiles, to } from "./http_client_helpers.ts";
@@ -498,6 +506,7 @@ async function engine(
   pieces: (string | Error | Promise<void>)[],
   scripts: ((peer: Peer) => Promise<void>)[],
   args: string[] = [],
+  times: Partial<DownloadTimes> = {},
 ): Promise<Outcome> {
   const upload: Upload = {
     name: "pieces",
@@ -513,7 +522,8 @@ async function engine(
   };
   return await against(scripts, async (url) => {
     const outcome = { code: 0, stdout: "", stderr: "" };
-    const { options } = await readJob(parseCommandLine(COMMAND, ["-X", "PUT", ...args, url]));
+    const line = parseCommandLine(COMMAND, ["-X", "PUT", ...args, url]);
+    const { options } = await readJob(line, { ...TIMES, ...times });
     const io = {
       stdout: {
         write: (octets: Uint8Array) =>
@@ -577,6 +587,99 @@ Deno.test("-T: 200 from a server that did not take the whole body is exit 55", a
   }], ["-H", "Expect:"]);
   assertEquals({ code, stdout }, { code: 55, stdout: "done" });
   assertEquals(stderr, "The server answered 200, but did not take the whole body");
+});
+
+Deno.test("RFC 9112 §9.5: after 413 the next piece is not sent", async () => {
+  const answered = Promise.withResolvers<void>();
+  const { code, stdout } = await engine(6, ["abc", answered.promise, "def"], [async (peer) => {
+    await peer.head();
+    assertEquals(await peer.octets(3), "abc");
+    await peer.say("HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\nn");
+    assert(await peer.isSilentFor(50));
+    answered.resolve();
+    assert(await peer.isSilentFor(50));
+    await peer.say("o");
+  }]);
+  assertEquals({ code, stdout }, { code: 0, stdout: "no" });
+});
+
+Deno.test("-T: a file that goes on after its announced size is not read to its end", async () => {
+  const never = new Promise<void>(() => {});
+  const { code } = await engine(5, ["abcde", never], [takes(5)]);
+  assertEquals(code, 0);
+});
+
+Deno.test("-T: a file that cannot be read to its end is exit 26 after 200, too", async () => {
+  const answered = Promise.withResolvers<void>();
+  const pieces = ["abc", answered.promise, new Deno.errors.Interrupted("disk on fire")];
+  const { code } = await engine(5, pieces, [async (peer) => {
+    await peer.head();
+    assertEquals(await peer.octets(3), "abc");
+    await peer.say(DONE);
+    assert(await peer.isSilentFor(50));
+    answered.resolve();
+    assertEquals(await peer.octets(2), "", "the connection ends");
+  }]);
+  assertEquals(code, 26);
+});
+
+Deno.test("-d: a complete response ends a request that the server does not read", async () => {
+  const done = Promise.withResolvers<void>();
+  const { code, stdout } = await withFile("f", BIG.repeat(16), (path) =>
+    against([async (peer) => {
+      await peer.head();
+      await peer.say(DONE);
+      await done.promise;
+    }], async (url) => {
+      const outcome = await runHere(["-d", `@${path}`, url]);
+      done.resolve();
+      return outcome;
+    }));
+  assertEquals({ code, stdout }, { code: 0, stdout: "done" });
+});
+
+/** Waits 300 ms, three times the read timeout of the tests below. */
+const later = () => new Promise<void>((done) => setTimeout(done, 300));
+
+for (const [when, pieces] of [["at first", ["", "abc"]], ["later", ["abc", ""]]] as const) {
+  Deno.test(`-T: a source that gives nothing for the read timeout ${when} is waited for`, async () => {
+    const slow = pieces.map((piece) => piece === "" ? later() : piece);
+    const { code, stdout, stderr } = await engine(null, slow, [takesChunks()], ["-H", "Expect:"], {
+      readTimeout: 100,
+    });
+    assertEquals({ code, stdout }, { code: 0, stdout: "done" }, stderr);
+  });
+}
+
+for (const [size, body] of [[3, "abc"], [null, "3\r\nabc\r\n0\r\n\r\n"]] as const) {
+  Deno.test(`-T: a server that says nothing after the upload is given up (size ${size})`, async () => {
+    const { code, stderr } = await engine(
+      size,
+      ["abc"],
+      [async (peer) => {
+        await peer.head();
+        assertEquals(await peer.octets(body.length + 1), body, "the connection ends");
+      }],
+      ["-H", "Expect:"],
+      { readTimeout: 100 },
+    );
+    assertEquals({ code, stderr }, { code: 28, stderr: "The server sent nothing for 0.1 s" });
+  });
+}
+
+Deno.test("-T: a server that does not take the upload is given up after the read timeout", async () => {
+  const pieces = Array.from({ length: 160 }, () => "x".repeat(100_000));
+  const { code } = await engine(
+    16_000_000,
+    pieces,
+    [async (peer) => {
+      await peer.head();
+      await later();
+    }],
+    ["-H", "Expect:"],
+    { readTimeout: 100 },
+  );
+  assertEquals(code, 28);
 });
 
 Deno.test("RFC 9112 §7.1: an empty piece does not end a chunked body", async () => {

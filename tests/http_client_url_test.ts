@@ -128,6 +128,8 @@ testCommands("URL", [
   { args: ["://x"], code: 3 },
   { args: ["http://u:s3cret@/"], code: 3, says: /^(?!.*s3cret)/ },
   { args: ["http://h:port/"], code: 3 },
+  { args: ["http://h:port/a@b"], code: 3, says: '"http://h:port/a@b"' },
+  { args: ["127.0.0.1://x"], code: 7, says: "127.0.0.1 port 80" },
   { args: ["http://127.0.0.1:65535/"], code: 7, says: "port 65535" },
   { args: ["http://127.0.0.1:65536/"], code: 3 },
   { args: ["http://[::1/"], code: 3 },
