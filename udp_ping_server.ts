@@ -653,7 +653,6 @@ export class EchoServer {
       return this.#flush(reorderQueue);
     }
     reorderQueue.push(reply);
-    if (reorderQueue.length > 1) return;
     this.#later(this.#limits.reorder, () => reorderQueue[0] === reply && this.#flush(reorderQueue));
   }
 
