@@ -288,7 +288,7 @@ export const TIMEOUTS = {
    */
   settle: 2_000,
   /** For a cache entry, because a change through mmap may leave the times of a file as they are. */
-  cached: 10_000,
+  cached: 60_000,
   /** For the client to close after the last response. */
   linger: 2_000,
   /** For responses in progress when the service ends. */
@@ -769,6 +769,9 @@ class ResponseCache {
   #date = "";
   readonly #entries: BoundedMap<CacheEntry>;
   readonly #making = new Map<string, Promise<EncodedResponse>>();
+  /** The states of files and folders, by path, and the time at which they were asked for. */
+  readonly #states = new Map<string, string>();
+  #asked = 0;
   /** The version that was sent last, by path. */
   readonly #versions = new BoundedMap<string>(Infinity, MAX_CACHE / 4);
 
@@ -784,7 +787,7 @@ class ResponseCache {
     if (entry === undefined) return undefined;
     const age = now - entry.checked; // negative after the clock was set back
     if (age >= 0 && age < CACHE_MS && entry.changes === this.#changes) return entry.response;
-    if (!isUnchanged(entry.response.basis)) return undefined;
+    if (!this.#isUnchanged(entry.response.basis, now)) return undefined;
     entry.checked = now;
     entry.changes = this.#changes;
     if (entry.date !== this.date) entry.response = withDate(entry.response, this.date);
@@ -827,7 +830,8 @@ class ResponseCache {
       const changes = this.#changes;
       const response = await make();
       if (response.basis === undefined) return response;
-      if (changes === this.#changes || isUnchanged(response.basis) || tries === MAX_TRIES) {
+      const isCurrent = changes === this.#changes || this.#isUnchanged(response.basis, Date.now());
+      if (isCurrent || tries === MAX_TRIES) {
         this.#noteVersion(response.basis);
         return response;
       }
@@ -841,7 +845,29 @@ class ResponseCache {
     if (last === version) return;
     this.#versions.set(path, version, version.length);
     const isEmptied = this.#versions.size === 1; // the last versions of other paths are forgotten
-    if (last !== undefined || isEmptied) this.#changes++;
+    if (last === undefined && !isEmptied) return;
+    this.#changes++;
+    this.#states.clear();
+  }
+
+  /** Returns true if the files of a response have not changed, false if they have or it is unknown. */
+  #isUnchanged(basis: Basis | undefined, now: number): boolean {
+    if (basis === undefined) return true;
+    if (basis.sources.length === 0) return false;
+    try {
+      return basis.version === basis.sources.map((path) => this.#stateOf(path, now)).join(" ");
+    } catch {
+      return false;
+    }
+  }
+
+  /** Returns the state of a file or folder; asks once in a ms, for many files have one folder. */
+  #stateOf(path: string, now: number): string {
+    if (now !== this.#asked) this.#states.clear();
+    this.#asked = now;
+    const state = this.#states.get(path) ?? fileKey(Deno.statSync(path));
+    this.#states.set(path, state);
+    return state;
   }
 
   /** The current time as an IMF-fixdate (RFC 9110 §5.6.7). Computed once a second. */
@@ -860,17 +886,6 @@ function withDate(response: EncodedResponse, date: string): EncodedResponse {
   const octets = response.octets.slice();
   encoder.encodeInto(date, octets.subarray(response.dateAt));
   return { ...response, octets };
-}
-
-/** Returns true if the files of a response have not changed, false if they have or it is unknown. */
-function isUnchanged(basis: Basis | undefined): boolean {
-  if (basis === undefined) return true;
-  if (basis.sources.length === 0) return false;
-  try {
-    return basis.version === basis.sources.map((path) => fileKey(Deno.statSync(path))).join(" ");
-  } catch {
-    return false;
-  }
 }
 
 /** Returns a text that differs between two versions of a file or folder. */

@@ -163,7 +163,7 @@ Deno.test("time limits: the defaults", () => {
     minIdle: 1_000,
     write: 300_000,
     settle: 2_000,
-    cached: 10_000,
+    cached: 60_000,
     linger: 2_000,
     shutdown: 5_000,
   });
