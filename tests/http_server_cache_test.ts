@@ -101,8 +101,8 @@ Deno.test("cache: a check that finds no change holds for 20 ms again", async () 
 });
 
 for (
-  const [ms, expected] of [[10_000, true], [10_001, false], [-10_000, true], [
-    -10_001,
+  const [ms, expected] of [[60_000, true], [60_001, false], [-60_000, true], [
+    -60_001,
     false,
   ]] as const
 ) {
@@ -124,7 +124,7 @@ Deno.test("cache: what is forgotten is kept anew", async () => {
   await using service = start({ root: folder.root });
   using client = await Client.open(service.port);
   await getKept(client, "/a.txt");
-  clock.now += 10_001;
+  clock.now += 60_001;
   for (let time = 0; time < 2; time++) await getKept(client, "/a.txt");
   assert(isShared(service));
 });
