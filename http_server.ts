@@ -590,7 +590,7 @@ async function readAndRespond(
       await (isKey ? service.responses.singleFlight(key, make) : service.responses.make(make));
     return showResponse(service, connection, response);
   } catch (error) {
-    line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n", 1)[0] ?? "";
+    line ??= toByteString(wire.buffered.subarray(0, 100)).split("\r\n")[0] ?? "";
     // The end of a malformed request is unknown, so the connection ends with the response.
     return showResponse(
       service,
@@ -723,16 +723,11 @@ class Rounds {
  */
 function closeLongestIdle({ connections, timeouts }: Service): void {
   const latest = performance.now() - timeouts.minIdle;
-  const counts = new Map<string, number>();
-  let most = 0;
-  for (const { remote } of connections) {
-    const count = (counts.get(remote) ?? 0) + 1;
-    counts.set(remote, count);
-    most = Math.max(most, count);
-  }
+  const byAddress = [...Map.groupBy(connections, ({ remote }) => remote).values()];
+  const most = Math.max(...byAddress.map(({ length }) => length));
   let longest: Connection | undefined;
-  for (const connection of connections) {
-    if (connection.state !== "idle" || counts.get(connection.remote) !== most) continue;
+  for (const connection of byAddress.filter(({ length }) => length === most).flat()) {
+    if (connection.state !== "idle") continue;
     if (connection.idleSince < (longest?.idleSince ?? latest)) longest = connection;
   }
   longest?.wire.close();
@@ -1493,7 +1488,7 @@ function chooseCoding(
     const path = join(service.root, sibling);
     const info = orNull(() => Deno.statSync(path));
     if (info) seen.push([path, info]);
-    if (!info?.isFile || (info.mtime ?? 0) < (original.state.mtime ?? 0)) continue; // stale
+    if (!info?.isFile || timeOf(info.mtime) < timeOf(original.state.mtime)) continue; // stale
     vary = [["Vary", "Accept-Encoding"]];
     const weight = qvalue(accepted, [name, "*"]) ?? 0;
     const opened = weight >= best && weight > 0 ? openSibling(sibling, service) : null;
@@ -1844,8 +1839,8 @@ function sortListing({ entries }: Listing, query: string): Order {
   const number = ({ isFolder, size, modified }: Entry) =>
     sort === "modified" ? modified?.getTime() ?? 0 : isFolder ? 0 : size ?? 0;
   const byNumber = (a: Entry, b: Entry) => sort === "name" ? 0 : number(a) - number(b);
-  const byName = (a: Entry, b: Entry) =>
-    a.key < b.key ? -1 : a.key > b.key ? 1 : a.name < b.name ? -1 : 1;
+  const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
+  const byName = (a: Entry, b: Entry) => compare(a.key, b.key) || compare(a.name, b.name);
   entries.sort((a, b) =>
     Number(b.isFolder) - Number(a.isFolder) || sign * (byNumber(a, b) || byName(a, b))
   );
@@ -2007,11 +2002,11 @@ function rangeApplies(fields: Fields, { etag, modified }: Representation): boole
 /** `HTTP-date = IMF-fixdate / rfc850-date / asctime-date` (RFC 9110 §5.6.7); 9 is a digit. */
 const HTTP_DATE = new RegExp(
   "^(?:DAY, 99 MONTH 9999 TIME GMT|LONG, 99-MONTH-99 TIME GMT|(DAY MONTH [ \\d]9 TIME 9999))$"
+    .replaceAll("TIME", "99:99:99")
     .replaceAll("9", "\\d")
     .replaceAll("DAY", "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)")
     .replaceAll("LONG", "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day")
-    .replaceAll("MONTH", "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)")
-    .replaceAll("TIME", "[0-2]\\d:[0-5]\\d:[0-5]\\d"),
+    .replaceAll("MONTH", "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"),
 );
 
 /** Parses an HTTP-date: seconds since 1970, or null if it is invalid and to be ignored. */
@@ -2049,7 +2044,7 @@ function parseRange(field: string | undefined, size: number): ByteRange[] | null
     const last = Math.min(to === "" ? Infinity : Number(to), size - 1);
     if (first <= last) ranges.push({ first, last });
   }
-  return ranges.length > 1 && isAbusive(ranges, size) ? null : ranges;
+  return isAbusive(ranges, size) ? null : ranges;
 }
 
 /** True if ranges overlap often, or ask for more than there is (RFC 9110 §17.15). */
@@ -2164,8 +2159,8 @@ function fieldsOf(
   }
   if (!isKeptAlive) own.push(["Connection", "close"]);
   else if (isHttp10) own.push(["Connection", "keep-alive"]);
-  // Clients never reuse an error, however long they may reuse other responses.
-  const cache = status < 305 || service.cache === "no-store" ? service.cache : undefined;
+  // Clients never reuse a redirect or an error, however long they may reuse other responses.
+  const cache = status < 307 || service.cache === "no-store" ? service.cache : undefined;
   own.push(["Cache-Control", isPrivate ? "no-store" : cache ?? "no-cache"]);
   own.push(["X-Content-Type-Options", "nosniff"]);
   if (isPrivate) return own;
