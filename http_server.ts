@@ -2002,7 +2002,7 @@ function rangeApplies(fields: Fields, { etag, modified }: Representation): boole
 /** `HTTP-date = IMF-fixdate / rfc850-date / asctime-date` (RFC 9110 §5.6.7); 9 is a digit. */
 const HTTP_DATE = new RegExp(
   "^(?:DAY, 99 MONTH 9999 TIME GMT|LONG, 99-MONTH-99 TIME GMT|(DAY MONTH [ \\d]9 TIME 9999))$"
-    .replaceAll("TIME", "99:99:99")
+    .replaceAll("TIME", "99:99:[0-5]9")
     .replaceAll("9", "\\d")
     .replaceAll("DAY", "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)")
     .replaceAll("LONG", "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day")

@@ -355,6 +355,14 @@ for (const args of [["--lan"], ["-b", "0.0.0.0"], ["-b", "::"], ["-b", "[::]"]])
   });
 }
 
+for (const bind of ["::1", "[::1]"]) {
+  Deno.test(`program: bound to ${bind}, its URL has one pair of brackets`, async () => {
+    await using program = await startServer(["-qp0", "-b", bind, WWW]);
+    const { port, stderr } = program;
+    assertEquals(stderr, `http_server: serving ${WWW} at http://[::1]:${port}/\n`);
+  });
+}
+
 Deno.test("program: listens on 127.0.0.1 and ::1, and checks Host", async () => {
   await using program = await startServer(["-p0", "-q", WWW]);
   for (const hostname of ["127.0.0.1", "::1"]) {

@@ -175,6 +175,37 @@ Deno.test("freshness: a listing is at most 20 ms old, and never older than the o
   assertMatch(await getKept(client, "/d/", html), /three\.txt/);
 });
 
+/** Replaces a function of Deno until it is disposed. */
+function replaced<Name extends keyof typeof Deno>(
+  name: Name,
+  make: (real: typeof Deno[Name]) => typeof Deno[Name],
+): Disposable {
+  const real = Deno[name];
+  Reflect.set(Deno, name, make(real));
+  return { [Symbol.dispose]: () => void Reflect.set(Deno, name, real) };
+}
+
+/** Changes of another file that are seen while a listing is made, and how often it is made. */
+for (const [changes, times] of [[0, 1], [1, 2], [2, 3], [9, 3]] as const) {
+  Deno.test(`freshness: a listing is made ${times} times if ${changes} changes are seen meanwhile`, async () => {
+    using folder = new Folder({ "a.txt": "0", "d/b.txt": "" });
+    await using service = start({ root: folder.root });
+    using client = await Client.open(service.port);
+    using other = await Client.open(service.port);
+    assertEquals(await getKept(other, "/a.txt?0"), "200 0");
+    let made = 0;
+    using _replaced = replaced("readDir", (real) =>
+      async function* (path) {
+        yield* real(path);
+        if (++made > changes) return;
+        folder.write("a.txt", `${made}`, new Date());
+        assertEquals(await getKept(other, `/a.txt?${made}`), `200 ${made}`);
+      });
+    assertMatch(await getKept(client, "/d/"), /b\.txt/);
+    assertEquals(made, times);
+  });
+}
+
 Deno.test("freshness: the same size within one tick of the clock is another version", async () => {
   using folder = new Folder();
   await using service = start({ root: folder.root });

@@ -10,6 +10,7 @@ import {
   type Answer,
   ask,
   Client,
+  Clock,
   Folder,
   LARGE,
   nameOf,
@@ -237,6 +238,8 @@ const DATES: readonly [
   ["Sun, 06-Nov-94 08:49:37 GMT", null],
   ["Sun, 06 Nov 1994 8:49:37 GMT", null],
   ["Sun, 06 Nov 1994 24:00:01 GMT", null],
+  ["Sun, 06 Nov 1994 29:00:00 GMT", null],
+  ["Sun, 06 Nov 1994 08:49:61 GMT", null],
   ["Sun, 06 Nov 1994 08:60:37 GMT", null],
   ["Sun, 32 Nov 1994 08:49:37 GMT", null],
   ["Sun, 00 Nov 1994 08:49:37 GMT", null],
@@ -555,6 +558,18 @@ Deno.test("RFC 9110 §8.8.2.2: a date within its own second is not a strong vali
   }
 });
 
+for (const [ms, status] of [[0, 200], [999, 200], [1_000, 206], [86_400_000, 206]] as const) {
+  Deno.test(`RFC 9110 §8.8.2.2: If-Range with a date ${ms} ms ago gets ${status}`, async () => {
+    const modified = Date.parse("2126-01-02T03:04:05Z");
+    using folder = new Folder();
+    folder.write("a.txt", "0123456789", new Date(modified));
+    using _clock = new Clock(modified + ms);
+    await using service = start({ root: folder.root });
+    const fields = ["Range: bytes=0-1", `If-Range: ${new Date(modified).toUTCString()}`];
+    assertEquals((await ask(service.port, "/a.txt", fields)).status, status);
+  });
+}
+
 // ---- Meaning: codings --------------------------------------------------
 
 /** What is accepted, and which of "style.css", ".br", ".gz" and ".zst" comes. */
@@ -584,6 +599,7 @@ const CODINGS: readonly [accepted: string | null, want: string][] = [
   ["br;q=0.001", "br"],
   ["br;q=1.000", "br"],
   ["br;q=1.", "br"],
+  ["br;q=1.0000", "identity"],
   ["br;q=1.001", "identity"],
   ["br;q=0.1234", "identity"],
   ["br;q=2", "identity"],

@@ -141,6 +141,12 @@ testRows("RFC 9112 §3", [
     "501 close",
   ],
   [
+    "a target that is too long after a method of one letter",
+    `G /${"a".repeat(9_000)}`,
+    "414 close",
+  ],
+  ["a target that is too long after no method", ` /${"a".repeat(9_000)}`, "501 close"],
+  [
     "a target that is too long after a method of 63 letters",
     `${"G".repeat(63)} /${"a".repeat(9_000)}`,
     "414 close",
@@ -255,6 +261,7 @@ const HOSTS = {
     "localhost:",
     "localhost:0",
     "localhost:65535",
+    "localhost:00080",
     "localhost.",
     "127.0.0.1:8000",
     "[::1]",
@@ -297,6 +304,7 @@ const HOSTS = {
     "h :80",
     "h:65536",
     "h:999999999999",
+    "h:000080",
     ":80",
     ":",
     "::1",

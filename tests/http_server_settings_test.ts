@@ -174,7 +174,7 @@ const SETTINGS: Record<string, { settings: Partial<ServeOptions>; uses: readonly
   "RFC 7617: --auth": {
     settings: { credentials: "ann:s:cr\u00e9t" },
     uses: [
-      ["/hello.txt", [], 401, /WWW-Authenticate: Basic realm="[^"]+"/],
+      ["/hello.txt", [], 401, /WWW-Authenticate: Basic realm="[^"]+", charset="UTF-8"\r/],
       ["/hello.txt", [], 401, /^(?![^]*Hello)/],
       ["/hello.txt", [basic("ann:s:cr\u00e9t")], 200, /Hello/],
       ["/hello.txt", [basic("ann:s:cr\u00e9t").replace("Basic", "bASIC")], 200, /Hello/],

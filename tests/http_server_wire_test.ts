@@ -12,6 +12,7 @@ import {
   ask,
   basic,
   Client,
+  getKept,
   pause,
   readAnswers,
   request,
@@ -206,7 +207,7 @@ Deno.test("wire: shows the header lines of another connection, as they were sent
   const [received, sent] = events;
   assert(received && sent);
   assertEquals([received.mark, sent.mark], ["<", ">"]);
-  assertEquals(received.number, sent.number);
+  assertEquals([received.number, sent.number], [2, 2], "the viewer is the first connection");
   assertEquals(received.remote, "127.0.0.1");
   assertEquals(received.lines[0], "GET /hello.txt?a=%20 HTTP/1.1");
   assert(received.lines.includes("X-Text: café <b>"), received.lines.join("\n"));
@@ -316,6 +317,11 @@ Deno.test("wire: a viewer that does not read loses lines, and the service goes o
   while (lost() === 0) assert(await viewer.client.read(), "the viewer gets to know what it lost");
   const shown = viewer.client.text.split('"mark":"<"').length - 1;
   assert(shown < 700, `${shown} of 700 requests, ${lost()} header sections lost`);
+  const sizes = [...viewer.client.text.matchAll(/\r\n([\da-f]+)\r\ndata: /g)]
+    .map(([, digits = ""]) => parseInt(digits, 16));
+  const largest = Math.max(...sizes);
+  const note = `data: {"lost":${lost()}}\n\n`.length;
+  assert(largest <= 262_144 + note && largest > 262_144 - 13_000, `${largest} octets waited`);
 });
 
 Deno.test("wire: a viewer is not idle, and is not closed for a new connection", async () => {
@@ -339,6 +345,39 @@ Deno.test("wire: a viewer is closed at once when the service stops", async () =>
   await service.stop();
   await viewer.client.until();
   assertEquals(finishing, 0);
+});
+
+Deno.test("wire: the cache is off while the page is shown, and on again afterwards", async () => {
+  await using service = startWire();
+  using client = await Client.open(service.port);
+  const isCached = async () => {
+    for (let time = 0; time < 2; time++) await getKept(client, "/end.txt");
+    return service.exchanges.at(-1)?.fields === service.exchanges.at(-2)?.fields;
+  };
+  assert(await isCached());
+  const viewers = [await Viewer.open(service.port), await Viewer.open(service.port)];
+  assert(!await isCached());
+  viewers.pop()?.client.conn.close();
+  await pause(50);
+  assert(!await isCached(), "one page is left");
+  viewers.pop()?.client.conn.close();
+  for (let tries = 0; !await isCached(); tries++) {
+    assert(tries < 100);
+    await pause(10);
+  }
+});
+
+Deno.test("wire: with --verbose every request is shown, also after the page was closed", async () => {
+  const lines: string[] = [];
+  await using service = startWire({ trace: (_mark, text) => lines.push(text) });
+  const viewer = await Viewer.open(service.port);
+  viewer.client.conn.close();
+  using client = await Client.open(service.port);
+  for (let time = 0; time < 20; time++) {
+    await getKept(client, "/end.txt");
+    await pause(5);
+  }
+  assertEquals(lines.filter((line) => line === "GET /end.txt HTTP/1.1").length, 20);
 });
 
 Deno.test("wire: the log has no token", async () => {
