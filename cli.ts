@@ -558,7 +558,7 @@ export function plural(count: number, noun: string, nouns = `${noun}s`): string 
 export function formatPercent(part: number): string {
   const percent = 100 * (part || 0); // nothing of nothing is 0
   const round = (value: number) => Number(value < 1 ? value.toPrecision(2) : value.toFixed(1));
-  const isAlmostAll = percent > 99.9 && percent < 100;
+  const isAlmostAll = percent > 99.9;
   return `${isAlmostAll ? Number((100 - round(100 - percent)).toFixed(9)) : round(percent)}%`;
 }
 

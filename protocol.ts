@@ -655,9 +655,9 @@ export function readTrust(pem: string): Trust | null {
 /** Reads what a certificate may be used for (RFC 5280 §4.1). */
 function parseCertificate(der: Uint8Array) {
   const [tbsCertificate = der] = derElements(der);
-  const [serial, signature, issuer, validity, subject, ...rest] = derElements(tbsCertificate)
+  const [_serial, _signature, issuer, _validity, subject, ...rest] = derElements(tbsCertificate)
     .filter(([tag]) => tag !== 0xa0); // without the version
-  if (!serial || !signature || !issuer || !validity || !subject) throw new SyntaxError("too short");
+  if (!issuer || !subject) throw new SyntaxError("Certificate is cut short");
   const extensions = rest.filter(([tag]) => tag === 0xa3).flatMap(derElements).flatMap(derElements);
   // Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN, extnValue OCTET STRING }
   const extension = (oid: string) =>

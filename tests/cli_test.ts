@@ -71,6 +71,10 @@ for (
     ["the last value counts", ["-p1", "--port=2"], { port: 2 }],
     ["letters can be bundled", ["-sL"], { silent: true, location: true }],
     ["a bundle ends with a value", ["-sp3"], { silent: true, port: 3 }],
+    ["a bundle ends with a value that has a dash", ["-sr-5"], { silent: true, range: "-5" }],
+    ["an attached value has a line break", ["-ra\nb"], { range: "a\nb" }],
+    ["an attached value begins with =", ["-r=5"], { range: "=5" }],
+    ["an option with an attached value can be a value", ["-r", "-p80"], { range: "-p80" }],
     ["-4 is an option", ["-4"], { ipv4: true }],
     ["-4 after an option with a value is its value", ["-r", "-4"], { range: "-4" }],
     ["a value begins with a dash", ["-r", "-100"], { range: "-100" }],
@@ -106,6 +110,7 @@ for (
     ["a value for a flag", ["--silent=1"], 'Option "--silent" takes no value'],
     ["a wrong value", ["-p", "x"], 'Cannot use -p "x": expected a whole number from 0 to 9'],
     ["a wrong value, other spelling", ["--port=x"], 'Cannot use --port "x": expected'],
+    ["a wrong value, last spelling", ["-p1", "--port=x"], 'Cannot use --port "x": expected'],
     ["a wrong value of a list", ["-Ha", "--header="], 'Cannot use --header "": expected'],
     ["a long name", [`--${"a".repeat(100_000)}`], `"--${"a".repeat(98)}…": see --help`],
     ["-- with a value", ["--=1"], 'Unknown option "--": see --help'],
@@ -278,6 +283,12 @@ Deno.test("command line: a default that the reader refuses is named by the first
   assertThrows(() => parseCommandLine({ options }, []), UsageError, 'Cannot use -p "10": expected');
 });
 
+Deno.test("command line: a secret of a list is not quoted", () => {
+  const options = { key: list("--key K", "", oneOf("a"), { isSecret: true }) };
+  const refuse = () => parseCommandLine({ options }, ["--key=a", "--key=b"]);
+  assertEquals(assertThrows(refuse, UsageError).message, "Cannot use --key: expected a");
+});
+
 Deno.test("command line: a bug in a reader stays the error that it is", () => {
   const read = () => {
     throw new TypeError("bug");
@@ -299,6 +310,7 @@ for (
     ["-1", { min: -1, max: 9, isWhole: true }, -1],
     ["-.5", { min: -1, max: 9 }, -0.5],
     ["1.", { min: 0, max: 9 }, 1],
+    ["", { min: 0, max: 9, isWhole: true }, null],
     [" 1", { min: 0, max: 9, isWhole: true }, null],
     ["1 ", { min: 0, max: 9, isWhole: true }, null],
     ...["", " ", ".", " 1", "1e0", "0x1", "1 ", "١", "Infinity", "--1"]
@@ -331,6 +343,7 @@ for (
     ["seconds", seconds(0.001, 10), "10m", null],
     ["seconds", seconds(0.001, 10), "1sms", null],
     ["seconds", seconds(0.001, 10), "1 s", null],
+    ["seconds", seconds(0.001, 10), "1\n2s", null],
     ["seconds", seconds(0.001, 10), "10.001", null],
     ["seconds", seconds(0.001, 10), "ms", null],
     ["probability", probability, "0.3", 0.3],
@@ -357,6 +370,7 @@ for (
     ["probability", probability, "", null],
     ["probability", probability, "4/11%", null],
     ["oneOf", oneOf("short", "OFF"), "off", "OFF"],
+    ["oneOf", oneOf("short", "OFF"), "SHORT", "short"],
     ["oneOf", oneOf("short", "OFF"), "of", null],
     ["nonEmpty", nonEmpty, " a ", " a "],
     ["nonEmpty", nonEmpty, " ", null],

@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { option, print, run, wholeNumber } from "../cli.ts";
+import { option, print, run, shutdownSignal, wholeNumber } from "../cli.ts";
 import { UsageError } from "../protocol.ts";
 import { ROOT } from "./helpers.ts";
 
@@ -107,30 +107,51 @@ function waits(file: string): boolean {
   return file.includes("_slow_");
 }
 
+/** Where the tests run, and until when. */
+interface Trial {
+  folder: string;
+  groups: string[][];
+  /** Longest time for a group (ms). */
+  limit: number;
+  stop: AbortSignal;
+}
+
 /** Runs tests in a folder; true if one of them fails, or if they take too long. */
-async function fails(folder: string, files: string[], limit: number): Promise<boolean> {
+async function fails({ folder, limit, stop }: Trial, files: string[]): Promise<boolean> {
   const args = ["test", "--quiet", "--no-check", "--parallel", "--permission-set"];
   const child = new Deno.Command(Deno.execPath(), {
     args: [...args, "--reporter=tap", ...files],
     cwd: folder,
-    env: files.every(waits) ? { DENO_JOBS: String(files.length) } : {},
-    signal: AbortSignal.timeout(limit),
+    detached: true, // a group of processes, with the programs that the tests start
     stdout: "piped",
     stderr: "null",
   }).spawn();
+  const end = AbortSignal.any([stop, AbortSignal.timeout(limit)]);
+  const kill = () => endGroup(child.pid);
+  end.addEventListener("abort", kill);
   for await (const report of child.stdout.pipeThrough(new TextDecoderStream())) {
-    if (!/^not ok/m.test(report)) continue;
-    // The first failure is enough.
-    child.kill();
-    break;
+    if (/^not ok/m.test(report)) kill(); // the first failure is enough
   }
-  return !(await child.status).success;
+  const { success } = await child.status;
+  end.removeEventListener("abort", kill);
+  kill();
+  stop.throwIfAborted();
+  return !success;
+}
+
+/** Ends all processes of a group; a test that is ended leaves the programs that it started. */
+function endGroup(id: number): void {
+  try {
+    Deno.kill(-id, "SIGKILL");
+  } catch {
+    // none is left
+  }
 }
 
 /** Runs the groups of test files until one of them notices something. */
-async function isNoticed(folder: string, groups: string[][], limit: number): Promise<boolean> {
-  for (const files of groups) {
-    if (await fails(folder, files, limit)) return true;
+async function isNoticed(trial: Trial): Promise<boolean> {
+  for (const files of trial.groups) {
+    if (await fails(trial, files)) return true;
   }
   return false;
 }
@@ -151,14 +172,15 @@ await run({
   const groups = program === undefined ? [] : testFiles(program);
   if (program === undefined || groups.length === 0) throw new UsageError("Expected a program");
   const folder = await Deno.makeTempDir();
+  const trial: Trial = { folder, groups, limit: MAX_TIME, stop: shutdownSignal() };
   try {
     await new Deno.Command("cp", { args: ["-r", `${ROOT}.`, folder] }).output();
     const source = await Deno.readTextFile(`${folder}/${program}`);
     const began = performance.now();
-    if (await isNoticed(folder, groups, MAX_TIME)) {
+    if (await isNoticed(trial)) {
       throw new Error("The tests fail without any change");
     }
-    const limit = TOO_SLOW * (performance.now() - began);
+    trial.limit = TOO_SLOW * (performance.now() - began);
     const random = generator(options.seed);
     let [tried, noticed] = [0, 0];
     while (tried < options.count) {
@@ -166,7 +188,7 @@ await run({
       if (mutant === undefined || mutant.source === source) continue;
       tried++;
       await Deno.writeTextFile(`${folder}/${program}`, mutant.source);
-      if (await isNoticed(folder, groups, limit)) noticed++;
+      if (await isNoticed(trial)) noticed++;
       else print(`${program}:${mutant.description}\n`);
     }
     print(`${program}: ${noticed} of ${tried} changes noticed\n`);

@@ -129,7 +129,7 @@ Deno.test("Wire: a read goes on where the last one ended", async () => {
   assertEquals(toByteString(wire.buffered), "efgh");
 });
 
-for (const [unread, room] of [[8, 8], [5, 5], [4, 4], [1, 7]] as const) {
+for (const [unread, room] of [[8, 8], [5, 5], [4, 4], [3, 5], [1, 7]] as const) {
   const skipped = 8 - unread;
   Deno.test(`Wire: a full buffer of 8 with ${unread} unread octets reads ${room} more`, async () => {
     const text = "abcdefgh";
@@ -212,14 +212,21 @@ for (const cause of [new Deno.errors.ConnectionReset("reset by peer"), "reset by
 
 // ---- Writing -------------------------------------------------------------
 
-Deno.test("write: goes on after a write that took a part", async () => {
-  const conn = new ScriptedConn();
-  conn.maxWrite = 3;
-  using wire = wireOn(conn);
-  await wire.write("abcdefgh");
-  await wire.write("");
-  assertEquals(conn.log, ["write abc", "write def", "write gh"]);
-});
+for (
+  const [maxWrite, writes] of [
+    [3, ["write abc", "write d"]],
+    [1, ["write a", "write b", "write c", "write d"]],
+  ] as const
+) {
+  Deno.test(`write: goes on after a write that took ${maxWrite} of the octets`, async () => {
+    const conn = new ScriptedConn();
+    conn.maxWrite = maxWrite;
+    using wire = wireOn(conn);
+    await wire.write("abcd");
+    await wire.write("");
+    assertEquals(conn.log, [...writes]);
+  });
+}
 
 Deno.test("write: with a timeout each step of progress has a deadline of its own", async () => {
   const conn = new ScriptedConn();
