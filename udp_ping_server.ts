@@ -1362,7 +1362,7 @@ function openOutput({ json, verbose }: Values<typeof OPTIONS>) {
 /** Reads the senders of `--expect`: `web1,backup=90000`. */
 function readExpected(text: string): ExpectedSender[] {
   return text.split(",").map((item) => {
-    const [, name = item, time] = /^(.*)=([^=]*)$/.exec(item) ?? [];
+    const [, name = item, time] = /^(.*)=(.*)$/s.exec(item) ?? [];
     if (name === "" || encoder.encode(name).length > MAX_NAME) {
       throw new UsageError(`expected names of 1 to ${MAX_NAME} octets, each perhaps with =SECONDS`);
     }
@@ -1522,7 +1522,7 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<number> {
   const { options } = line;
   requireDatagrams();
   if (options.exec !== undefined) requireRun(options.exec);
-  const socket = listen(options.bind?.replace(/^\[(.*)\]$/, "$1"), options.port);
+  const socket = listen(options.bind, options.port);
   const output = openOutput(options);
   const signal = AbortSignal.any([shutdownSignal(), output.closed]);
   const { seed = Math.floor(Math.random() * 1e6), heartbeat } = options;

@@ -443,7 +443,6 @@ export function percentile(sorted: ArrayLike<number>, p: number): number {
 
 /** Returns Wilson's 95 % score interval of the loss (%). */
 export function wilson(lost: number, sent: number): [low: number, high: number] {
-  if (sent === 0) return [0, 100];
   const share = lost / sent;
   const spread = Z * Z / sent;
   const middle = share + spread / 2;
@@ -559,7 +558,7 @@ function readSequence(reply: Uint8Array): number {
  */
 function readServerFields(reply: Uint8Array) {
   const text = toByteString(reply.subarray(-SERVER_FIELDS.length));
-  const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/i.exec(text) ?? [];
+  const [, rx, tx, n] = /\trx=(.+)\ttx=(.+)\tn=(.+)$/i.exec(text) ?? [];
   if (!(Number(rx) > 0)) return null;
   const toLocal = (time?: string) => Number(time) * 1000 - performance.timeOrigin;
   return { rx: toLocal(rx), tx: toLocal(tx), n: Number(n) };
@@ -1730,8 +1729,6 @@ async function resolve(host: string, family: number | undefined): Promise<string
 
 /** Normalizes an address as Deno writes it in what it receives; null for a name. */
 function parseAddress(host: string): string | null {
-  const [, mapped] = /^::ffff:([\d.]+)$/i.exec(host) ?? [];
-  if (mapped !== undefined) return parseAddress(mapped);
   if (!host.includes(":") && !/^[\d.]+$/.test(host)) return null;
   const [, address = host, zone = ""] = /^([^%]*)(%.+)$/.exec(host) ?? [];
   const url = `http://${address.includes(":") ? `[${address}]` : address}/`;
@@ -1739,6 +1736,10 @@ function parseAddress(host: string): string | null {
     throw new UsageError(`Cannot use ${quoteForMessage(host)}: expected a host`);
   }
   const normal = new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
+  const [, high, low] = /^::ffff:(\w+):(\w+)$/.exec(normal) ?? [];
+  if (high !== undefined && low !== undefined) { // RFC 4291 §2.5.5.2: an IPv4-mapped address
+    return parseAddress(new URL(`http://0x${high}${low.padStart(4, "0")}/`).hostname);
+  }
   const isLinkLocal = /^fe[89ab]/.test(normal); // RFC 4291 §2.5.6: fe80::/10
   if (isLinkLocal && zone === "") {
     const expected = `expected a zone, as in ${address}%eth0`;

@@ -361,6 +361,43 @@ for (const address of ["192.0.2.1", "300.1.1.1", "no.such.host.invalid", "127.0.
   });
 }
 
+/** Runs a function with the flags of a Deno that cannot open a socket on `::`, for a reason. */
+async function withoutEveryAddress<T>(reason: string, use: (allow: string[]) => Promise<T>) {
+  const preload = await Deno.makeTempFile({ suffix: ".js" });
+  const lines = [
+    "const { listenDatagram } = Deno;",
+    "Deno.listenDatagram = (options) => {",
+    `  if (options.hostname === "::") throw ${reason};`,
+    "  return listenDatagram(options);",
+    "};",
+  ];
+  await Deno.writeTextFile(preload, lines.join("\n"));
+  const result = await use(["--allow-net", `--preload=${preload}`]);
+  await Deno.remove(preload);
+  return result;
+}
+
+Deno.test("command line: a machine without IPv6 listens on every IPv4 address", async () => {
+  const reason = 'new Error("Address family not supported by protocol (os error 97)")';
+  const { code, stderr } = await withoutEveryAddress(
+    reason,
+    (allow) => running([], async () => {}, allow),
+  );
+  assertEquals(code, 0);
+  assertMatch(stderr, /^udp_ping_server: listening on 0\.0\.0\.0 port \d+, loss/);
+});
+
+Deno.test("command line: a port that is not permitted is not tried on IPv4", async () => {
+  const error = 'new Deno.errors.PermissionDenied("Permission denied (os error 13)")';
+  const reason = `Object.assign(${error}, { code: "EACCES" })`;
+  const { code, stderr } = await withoutEveryAddress(
+    reason,
+    (allow) => runProgram("udp_ping_server.ts", ["-p0"], { allow }),
+  );
+  const line = "Cannot listen on every address port 0: permission denied";
+  assertEquals([code, stderr], [1, `udp_ping_server: ${line}\n`]);
+});
+
 Deno.test("command line: -b takes an IPv6 address in brackets", async () => {
   const { stderr } = await running(["-b", "[::1]"], async () => {});
   assertMatch(stderr, /^udp_ping_server: listening on ::1 port \d+,/);

@@ -251,7 +251,11 @@ Deno.test({
   assertMatch(stdout, /\n2 packets transmitted, 2 received, 0% packet loss/);
 });
 
-for (const host of ["127.1", "::ffff:127.0.0.1", "0.0.0.0", "localhost"]) {
+const LOOPBACK = [
+  ...["127.1", "127.0.0.1", "0.0.0.0", "localhost"],
+  ...["::ffff:127.0.0.1", "::FFFF:7f00:1", "0:0:0:0:0:ffff:127.0.0.1", "::ffff:0.0.0.0"],
+];
+for (const host of LOOPBACK) {
   Deno.test(`command line: ${host} is 127.0.0.1`, async () => {
     const server = udp();
     const { port } = addressOf(server);
@@ -262,6 +266,77 @@ for (const host of ["127.1", "::ffff:127.0.0.1", "0.0.0.0", "localhost"]) {
     assertMatch(stdout, /^45 bytes from 127.0.0.1:\d+: seq=1 time=[\d.]+ ms\n/);
   });
 }
+
+/** An IPv4 and an IPv6 address of this machine, as a resolver returns them. */
+const [IPV4, IPV6] = [{ address: "127.0.0.1", family: 4 }, { address: "::1", family: 6 }];
+const NAMES: { rule: string; found: typeof IPV4[]; args?: string[]; want: RegExp }[] = [
+  { rule: "IPv4 goes before IPv6", found: [IPV6, IPV4], want: /bytes from 127\.0\.0\.1:/ },
+  { rule: "IPv6 is taken without IPv4", found: [IPV6], want: /bytes from \[::1\]:/ },
+  {
+    rule: "-6 takes IPv6",
+    found: [IPV4, IPV6],
+    args: ["-6"],
+    want: /bytes from \[::1\]:/,
+  },
+  {
+    rule: "-4 takes IPv4",
+    found: [IPV6, IPV4],
+    args: ["-4"],
+    want: /bytes from 127\.0\.0\.1:/,
+  },
+  {
+    rule: "-4 needs IPv4",
+    found: [IPV6],
+    args: ["-4"],
+    want: /^udp_pinger: Cannot resolve "name": no IPv4 address\n$/,
+  },
+  {
+    rule: "-6 needs IPv6",
+    found: [IPV4],
+    args: ["-6"],
+    want: /^udp_pinger: Cannot resolve "name": no IPv6 address\n$/,
+  },
+  {
+    rule: "some address is needed",
+    found: [],
+    want: /^udp_pinger: Cannot resolve "name": no IPv4 or IPv6 address\n$/,
+  },
+];
+for (const { rule, found, args = [], want } of NAMES) {
+  Deno.test(
+    { name: `command line: of the addresses of a name ${rule}`, ignore: !hasIpv6 },
+    async () => {
+      const resolver = `export const lookup = () => Promise.resolve(${JSON.stringify(found)})`;
+      const imports = { "node:dns/promises": `data:text/javascript,${resolver}` };
+      const map = await Deno.makeTempFile({ suffix: ".json" });
+      await Deno.writeTextFile(map, JSON.stringify({ imports }));
+      const servers = [udp("127.0.0.1"), udp("::1")];
+      const responders = servers.map((server) => respond(server, [echo]));
+      const port = addressOf(servers[want.source.includes("::1") ? 1 : 0] ?? udp()).port;
+      const allow = ["--allow-all", `--import-map=${map}`];
+      const { stdout, stderr } = await runProgram("udp_pinger.ts", [
+        "-c1",
+        ...args,
+        "name",
+        `${port}`,
+      ], {
+        allow,
+      });
+      for (const responder of responders) await responder.stop();
+      await Deno.remove(map);
+      assertMatch(stdout + stderr, want);
+    },
+  );
+}
+
+Deno.test("command line: a name that Deno may not look up is a missing permission", async () => {
+  const args = ["-c1", "localhost"];
+  const { code, stderr } = await runProgram("udp_pinger.ts", args, {
+    allow: ["--allow-net=0.0.0.0:0"],
+  });
+  assertEquals(code, 2);
+  assertMatch(stderr, /^udp_pinger: Deno was not allowed to use the network .*localhost.*\n$/);
+});
 
 Deno.test("command line: lines and summary follow ping(8)", async () => {
   const { code, stdout, stderr, port } = await runPinger(["-c2", "-W.5"], [echo, drop]);
@@ -514,12 +589,14 @@ Deno.test("command line: --fail sends one beat with its text", async () => {
   assertMatch(heard[0] ?? "", /^sequence=\d{10}\ttime=T\tname=backup\tinterval=5\tfail=disk full$/);
 });
 
-Deno.test("command line: heartbeats that cannot be sent are exit 2", async () => {
-  const args = ["--heartbeat", "-c1", "-i.01", "fe80::1%nope"];
-  const { code, stdout, stderr } = await runProgram("udp_pinger.ts", args);
-  assertEquals([code, stdout], [2, "0 heartbeats sent to [fe80::1%nope]:12000, 1 error\n"]);
-  assertEquals(
-    stderr,
-    'udp_pinger: Cannot send heartbeats: no network interface "nope"\n',
-  );
-});
+for (const zone of ["nope", "no%pe"]) {
+  Deno.test(`command line: heartbeats that cannot be sent to the zone ${zone} are exit 2`, async () => {
+    const args = ["--heartbeat", "-c1", "-i.01", `fe80::1%${zone}`];
+    const { code, stdout, stderr } = await runProgram("udp_pinger.ts", args);
+    assertEquals([code, stdout], [2, `0 heartbeats sent to [fe80::1%${zone}]:12000, 1 error\n`]);
+    assertEquals(
+      stderr,
+      `udp_pinger: Cannot send heartbeats: no network interface "${zone}"\n`,
+    );
+  });
+}

@@ -100,6 +100,23 @@ Deno.test("walk: a lost probe of a size that passes is a loss, not the limit", a
   ]);
 });
 
+Deno.test("walk: after the signal no further size is tried", async () => {
+  const stop = new AbortController();
+  const server = udp();
+  const responder = respond(server, [() => stop.abort()]);
+  let opened = 0;
+  const open = () => {
+    opened++;
+    return udp();
+  };
+  await pingSizes(open, addressOf(server), [60, 70], {
+    ...{ count: 1, timeout: 60_000, preload: 1, flood: false, oneWay: false },
+    ...{ signal: stop.signal, report: () => {} },
+  }, new Statistics());
+  await responder.stop();
+  assertEquals(opened, 1);
+});
+
 const result = (size: number, received: number): SizeResult => ({ size, transmitted: 3, received });
 const LAST_LINES: { rule: string; results: SizeResult[]; isIpv6?: boolean; want: RegExp }[] = [
   {
