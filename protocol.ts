@@ -803,7 +803,6 @@ async function startNodeTls(
   if (pinned === null || pinned.some((der) => der.toHex() === shown)) {
     return new NodeTlsConn(socket, conn, end);
   }
-  socket.destroy();
   throw new Deno.errors.InvalidData("invalid peer certificate: NotPinned"); // as Deno words others
 }
 
@@ -942,7 +941,7 @@ const HANDSHAKE_FAULTS: [sign: RegExp, words: string][] = [
   ],
   [/alert: \w*Certificate/, "the server wants a client certificate, which is not supported"],
   [/alert: Unrecogni[sz]edName/, "the server does not serve this name"],
-  [/unexpected end of file/, "the server closed the connection"],
+  [/unexpected end of file|socket disconnected/, "the server closed the connection"],
 ];
 
 /**

@@ -62,6 +62,26 @@ for (
   });
 }
 
+for (
+  const [name, noColor, colors] of [
+    ["are coloured on a terminal", "", [36, 32, 33, 36]],
+    ["are not coloured with NO_COLOR", "1", []],
+  ] as [string, string, number[]][]
+) {
+  Deno.test(`process: marks of a trace ${name}`, async () => {
+    const { stderr } = await runProgram(SAMPLE, ["terminal"], { env: { NO_COLOR: noColor } });
+    const lines = ["> a", "< a", "* a", ">"].map((line, at) =>
+      colors.length > 0 ? `\x1b[${colors[at]}m${line}\x1b[39m\n` : `${line}\n`
+    );
+    assertEquals(stderr, lines.join(""));
+  });
+}
+
+Deno.test("process: marks of a trace are not coloured in a file", async () => {
+  const { stderr } = await runProgram(SAMPLE, ["trace"], { env: { NO_COLOR: "" } });
+  assertEquals(stderr, "< 220 \\x1b[2J\n");
+});
+
 Deno.test("process: standard output that its reader closed is status 0 without a line", async () => {
   await using sample = await startProgram(SAMPLE, ["output"], /^never$/, { unread: true });
   const { code, stderr } = await sample.stop("SIGCONT");

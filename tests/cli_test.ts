@@ -145,6 +145,8 @@ Deno.test("command line: refuses an option without the one that it needs", () =>
   requireWith(parse(), "silent", "location", OPTIONS);
   const refuse = () => requireWith(parse("-s"), "silent", "location", OPTIONS);
   assertThrows(refuse, UsageError, 'Option "-s" needs --location');
+  const refuseLong = () => requireWith(parse("--silent"), "silent", "bind", OPTIONS);
+  assertThrows(refuseLong, UsageError, 'Option "--silent" needs --bind');
 });
 
 for (
@@ -196,6 +198,10 @@ for (
     assertEquals(suggestion(typed, [spelling]), isNear ? spelling : undefined);
   });
 }
+
+Deno.test("suggestion: the first spelling that begins like the option", () => {
+  assertEquals(suggestion("--abc", ["--xabc", "--abcde", "--abcd"]), "--abcde");
+});
 
 Deno.test("suggestion: the first of the nearest spellings", () => {
   assertEquals(suggestion("--abcx", ["--abxy", "--abcd", "--abce"]), "--abcd");
@@ -589,6 +595,18 @@ Deno.test("LineWriter: a full disk loses lines, is reported once, and is tried a
   }
   assertEquals(output.written, ["three\n"]);
   assertEquals(lost, ["no space left on device"]);
+});
+
+Deno.test("LineWriter: a loss after a line that was written is reported again", async () => {
+  const [full, busy] = [new Error("full"), new Error("busy")];
+  const output = stream(full, 4, busy);
+  const lost: string[] = [];
+  const writer = new LineWriter(output, { delay: 0, onLost: (reason) => lost.push(reason) });
+  for (let round = 0; round < 3; round++) {
+    writer.write("one\n");
+    await writer.end(5000);
+  }
+  assertEquals([output.written, lost], [["one\n"], ["full", "busy"]]);
 });
 
 Deno.test("LineWriter: a closed pipe is reported, and nothing is written after it", async () => {

@@ -5,8 +5,9 @@
  * @module
  */
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.19";
+import { createServer } from "node:tls";
 import { describeTlsFault, openTls, readTrust, toByteString } from "../protocol.ts";
-import { certificate, LOCAL, octetsOf, receive, send, TLS } from "./helpers.ts";
+import { acceptTls, certificate, LOCAL, octetsOf, receive, send, TLS } from "./helpers.ts";
 
 /** A TLS server that answers "heard WORDS" to what it reads. */
 class TlsServer implements AsyncDisposable {
@@ -242,7 +243,88 @@ for (const how of ["close()", "using"]) {
   });
 }
 
-Deno.test("TLS: a server that ends the handshake of node:tls", async () => {
+for (
+  const [hostname, isNamed] of [
+    ["localhost", true],
+    ["mail_server.example", true],
+    ["4.example", true],
+    ["127.0.0.1", false],
+    ["::1", false],
+    ["fe80::1%eth0", false],
+  ] as const
+) {
+  Deno.test(`RFC 6066 §3: ${isNamed ? "SNI names" : "no SNI for"} ${hostname} (node:tls)`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const accepted = listener.accept();
+    const dial = () => Deno.connect({ ...LOCAL, port: listener.addr.port });
+    const opening = openTls(dial, { hostname, insecure: true });
+    const conn = await accepted;
+    const hello = new Uint8Array(2000);
+    const count = await conn.read(hello) ?? 0;
+    conn.close();
+    await assertRejects(() => opening);
+    // ServerName ::= name_type host_name(0), length, name
+    const name = `\0\0${String.fromCharCode(hostname.length)}${hostname}`;
+    assertEquals(toByteString(hello.subarray(0, count)).includes(name), isNamed);
+  });
+}
+
+/** Runs with a server of node:tls that says "hello", and ends with or without close_notify. */
+async function withNodeServer(
+  options: { maxVersion: "TLSv1.2"; ciphers: string },
+  isClean: boolean,
+  run: (port: number) => Promise<void>,
+): Promise<void> {
+  const ended = Promise.withResolvers<void>();
+  const server = createServer({ ...await certificate("own"), ...options }, (socket) => {
+    socket.once("close", ended.resolve).on("error", () => {});
+    if (isClean) socket.end("hello");
+    else socket.write("hello", () => socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, LOCAL.hostname, resolve));
+  const address = server.address();
+  await run(typeof address === "object" ? address?.port ?? 0 : 0);
+  await ended.promise;
+  await new Promise((resolve) => server.close(resolve));
+}
+
+for (const ciphers of ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305"]) {
+  for (const isClean of [true, false]) {
+    const how = isClean
+      ? "close_notify ends a connection"
+      : "an end without close_notify is a fault";
+    Deno.test(`RFC 5246 §7.2.1: ${how} (${ciphers}, node:tls)`, () =>
+      withNodeServer({ maxVersion: "TLSv1.2", ciphers }, isClean, async (port) => {
+        const dial = () => Deno.connect({ ...LOCAL, port });
+        using conn = await openTls(dial, { hostname: "localhost", insecure: true });
+        const octets = new Uint8Array(5);
+        assertEquals(await conn.read(octets), 5);
+        assertEquals(toByteString(octets), "hello");
+        const end = () => conn.read(octets);
+        if (isClean) assertEquals(await end(), null);
+        else await assertRejects(end, Deno.errors.UnexpectedEof, "no TLS close_notify");
+      }));
+  }
+}
+
+Deno.test("RFC 8446 §6.1: an end without close_notify is a fault (node:tls)", async () => {
+  using listener = Deno.listen(LOCAL);
+  const accepted = listener.accept();
+  const dial = () => Deno.connect({ ...LOCAL, port: listener.addr.port });
+  const opening = openTls(dial, { hostname: "localhost", insecure: true });
+  const plain = await accepted;
+  const server = await acceptTls(plain);
+  const conn = await opening;
+  await send(server, ["hello"]);
+  const octets = new Uint8Array(5);
+  assertEquals(await conn.read(octets), 5);
+  plain.close();
+  await assertRejects(() => conn.read(octets), Deno.errors.UnexpectedEof, "no TLS close_notify");
+  conn.close();
+  server.close();
+});
+
+Deno.test("TLS: a server that ends the handshake of node:tls is named as one that closed", async () => {
   using listener = Deno.listen(LOCAL);
   const accepted = listener.accept();
   const dial = () => Deno.connect({ ...LOCAL, port: listener.addr.port });
@@ -250,7 +332,22 @@ Deno.test("TLS: a server that ends the handshake of node:tls", async () => {
   const conn = await accepted;
   await conn.read(new Uint8Array(1000)); // the ClientHello
   conn.close();
-  await assertRejects(() => opening);
+  const error = await assertRejects(() => opening);
+  assertEquals(describeTlsFault(error, "--ca FILE").why, "the server closed the connection");
+});
+
+Deno.test("TLS: reads and writes of single octets are enough for node:tls", async () => {
+  await using server = new TlsServer(await certificate("own"));
+  const dial = async () => {
+    const conn = await Deno.connect({ ...LOCAL, port: server.port });
+    const [read, write] = [conn.read.bind(conn), conn.write.bind(conn)];
+    conn.read = (octets) => read(octets.subarray(0, 1));
+    conn.write = (octets) => write(octets.subarray(0, 1));
+    return conn;
+  };
+  using conn = await openTls(dial, { hostname: "localhost", insecure: true });
+  await send(conn, ["hello"]);
+  assertEquals(await receive(conn), "heard hello");
 });
 
 Deno.test("TLS: a pinned connection half-closes", async () => {
@@ -308,6 +405,67 @@ for (
 ) {
   Deno.test(`RFC 7468 §5: ${rule} is refused as a file of certificates`, () => {
     assertEquals(readTrust(text), null);
+  });
+}
+
+/** A DER element of up to 127 octets. */
+const element = (tag: number, ...content: string[]) =>
+  String.fromCharCode(tag, content.join("").length) + content.join("");
+/** An extension: the last octets of its OID, 2.5.29.N, and its value. */
+const extension = (n: number, value: string) =>
+  element(0x30, element(6, "\x55\x1d" + String.fromCharCode(n)), element(4, value));
+const CA_TRUE = extension(19, element(0x30, "\x01\x01\xff"));
+const NAMES = extension(17, element(0x30));
+const usage = (bits: number) => extension(15, element(3, "\0" + String.fromCharCode(bits)));
+
+/** A certificate with the fields that the reader looks at. */
+const tbs = (issuer: string, subject: string, ...extensions: string[]) =>
+  element(
+    0x30,
+    ...[element(0xa0, element(2, "\x02")), element(2, "\x01"), element(0x30)],
+    ...[element(0x30, issuer), element(0x30), element(0x30, subject), element(0x30)],
+    ...(extensions.length > 0 ? [element(0xa3, element(0x30, ...extensions))] : []),
+  );
+
+/** A self-signed certificate's content of this many octets. */
+const content = (length: number) =>
+  (tbs("a", "a") + (length % 2 > 0 ? "\x04\x01\0" : "")).padEnd(length, "\x04\0");
+
+for (
+  const [rule, octets, caCerts, pinned, pinFirst] of [
+    ["another issuer", element(0x30, tbs("a", "b")), 1, 0, false],
+    ["its own issuer", element(0x30, tbs("a", "a")), 0, 1, true],
+    ["its own issuer, for servers", element(0x30, tbs("a", "a", NAMES)), 0, 1, true],
+    ["CA:TRUE", element(0x30, tbs("a", "a", CA_TRUE)), 1, 1, false],
+    ["CA:TRUE for servers", element(0x30, tbs("a", "a", CA_TRUE, NAMES)), 0, 1, true],
+    ["keyCertSign", element(0x30, tbs("a", "a", CA_TRUE, NAMES, usage(0x04))), 1, 1, true],
+    ["all others", element(0x30, tbs("a", "a", CA_TRUE, NAMES, usage(0xfb))), 0, 1, true],
+    ["keyCertSign without CA:TRUE", element(0x30, tbs("a", "a", usage(0x04))), 0, 1, true],
+    ["CA:TRUE of another issuer", element(0x30, tbs("a", "b", CA_TRUE)), 1, 0, false],
+    ["a length of 127", `\x30\x7f${content(127)}`, 0, 1, true],
+    ["a long length of 127", `\x30\x81\x7f${content(127)}`, 0, 1, true],
+    ["a length of 128", `\x30\x81\x80${content(128)}`, 0, 1, true],
+    ["a length of 256", `\x30\x82\x01\0${content(256)}`, 0, 1, true],
+  ] as const
+) {
+  Deno.test(`RFC 5280 §4.1: a certificate with ${rule}`, () => {
+    const trust = readTrust(block(octets));
+    const found = [trust?.caCerts.length, trust?.pinned.length, trust?.pinFirst];
+    assertEquals(found, [caCerts, pinned, pinFirst]);
+    assertEquals(trust?.caCerts.join(""), caCerts > 0 ? block(octets) : "");
+    assertEquals(trust?.pinned.map(toByteString).join(""), pinned > 0 ? octets : "");
+  });
+}
+
+for (
+  const [rule, octets] of [
+    ["no length (X.690 §8.1.3.6)", `\x30\x80${content(128)}`],
+    ["one octet less than its length", element(0x30, tbs("a", "a") + "\x04\0").slice(0, -1)],
+    ["a field less than the reader needs", element(0x30, element(0x30, "\x30\0".repeat(4)))],
+  ] as const
+) {
+  Deno.test(`RFC 5280 §4.1: a certificate with ${rule} is refused`, () => {
+    assertEquals(readTrust(block(octets)), null);
   });
 }
 

@@ -59,6 +59,12 @@ const ENDINGS: Record<string, (port: number) => number | Promise<number>> = {
   text: () => (print("café\n"), 0),
   octets: () => (print(new Uint8Array([0xe9, 0x0a])), 0),
   trace: () => (showTrace("<", "220 \x1b[2J"), 0),
+  terminal: () => {
+    Deno.stderr.isTerminal = () => true;
+    for (const mark of [">", "<", "*"] as const) showTrace(mark, "a ");
+    showTrace(">", "");
+    return 0;
+  },
   wait,
 };
 
