@@ -145,7 +145,8 @@ async function serveBare(port: number, root: string): Promise<void> {
     [letter("u"), bareResponse("304 Not Modified", 12, 0)],
     [letter("m"), bareResponse("404 Not Found", 12, 14)],
   ]);
-  const mixed = Array.from({ length: 1_000 }, (_, at) => bareResponse("200 OK", 20, mixedSize(at)));
+  const makeMixed = (_: unknown, at: number) => bareResponse("200 OK", 20, mixedSize(at));
+  let mixed: Uint8Array<ArrayBuffer>[] | undefined; // made when needed: they take 50 MB
   const slash = letter("/");
   const serve = async (conn: Deno.TcpConn) => {
     const request = new Uint8Array(4_096);
@@ -161,6 +162,7 @@ async function serveBare(port: number, root: string): Promise<void> {
         for (let at = 11; (request[at] ?? 0) >= 0x30; at++) {
           number = number * 10 + (request[at] ?? 0) - 0x30;
         }
+        mixed ??= Array.from({ length: 1_000 }, makeMixed);
         octets = mixed[number] ?? whole;
       }
       for (let sent = 0; sent < octets.length;) {
