@@ -1090,9 +1090,9 @@ function split(text: string, width: (at: number) => number, cost: (piece: string
   return [...pieces, piece];
 }
 
-/** Formats an unstructured field: folded at blanks, or if that is impossible in encoded words. */
+/** Formats a trimmed text as a field: folded at blanks, or if that is impossible in encoded words. */
 function textField(name: string, text: string, maxLine = PREFERRED_LINE): string {
-  const folded = isPlain(text) && text === text.trim() ? fold(name, text, maxLine) : null;
+  const folded = isPlain(text) ? fold(name, text, maxLine) : null;
   return folded ?? `${name}: ${encodedWords(text, name.length + 2)}\r\n`;
 }
 
@@ -1146,7 +1146,7 @@ function formatDate(date: Date): string {
 /** Returns a new `id-left "@" id-right` (RFC 5322 §3.6.4) that is valid in a `cid:` URL as well. */
 function newId(sender: string): string {
   const domain = sender.slice(sender.lastIndexOf("@") + 1).replace(/[^A-Za-z0-9.-]+/g, "-");
-  return `${crypto.randomUUID()}@${domain || "localhost"}`;
+  return `${crypto.randomUUID()}@${domain}`;
 }
 
 // ---- Engine: finished messages -------------------------------------------
@@ -1327,7 +1327,7 @@ function readMailbox(tokens: string[]): Mailbox {
 
 /** Reads `Mailbox = Local-part "@" ( Domain / address-literal )` (RFC 5321 §4.1.2). */
 function readAddress(text: string): string {
-  const [, local = "", host = ""] = /^(.+)@([^@]+)$/su.exec(text.trim()) ?? [];
+  const [, local = "", host = ""] = /^(.+)@(.+)$/su.exec(text.trim()) ?? [];
   const domain = isAddressLiteral(host) ? host : asciiDomain(host);
   const address = `${local.normalize("NFC")}@${domain}`;
   const isWritten = DOT_STRING.test(local) || QUOTED_STRING.test(local);
@@ -1336,7 +1336,8 @@ function readAddress(text: string): string {
     throw new UsageError(`expected addresses of at most ${MAX_ADDRESS} octets`);
   }
   if (domain && isWritten && isVisible) return address;
-  const hasOddDots = domain && DOT_STRING.test(local.replace(/^\.+|\.+$|(?<=\.)\.+/g, ""));
+  const hasOddDots = domain && isVisible &&
+    DOT_STRING.test(local.replace(/^\.+|\.+$|(?<=\.)\.+/g, ""));
   const quoted = hasOddDots ? `; dots need quotes: "${local}"@${domain}` : "";
   throw new UsageError(`expected an address: ann@example.org or Ann <ann@example.org>${quoted}`);
 }
@@ -1353,13 +1354,14 @@ function isAddressLiteral(text: string): boolean {
  */
 function asciiDomain(domain: string, isHost = false): string | null {
   // Refuses what would end the host of a URL. Joiners are letters of some scripts (RFC 5892 §A).
-  const isPlainName = /^[\p{L}\p{M}\p{N}\u200c\u200d.。_-]+$/u.test(domain);
+  const isPlainName = /^[\p{L}\p{M}\p{N}\u200c\u200d.。_-]+$/u.test(domain) &&
+    (isHost || !domain.includes("_"));
   const parsed = (isPlainName && URL.parse(`http://${domain}`)?.hostname) || "";
   if (/^[\d.]+$/.test(parsed) && parsed !== domain) return null; // 127.1 is 127.0.0.1 in a URL
   const ascii = parsed && isAscii(domain) ? domain : parsed;
-  const label = isHost ? /^\w([\w-]{0,61}\w)?$/ : /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
   const labels = (isHost ? ascii.replace(/\.$/, "") : ascii).split(".");
-  return ascii.length < 254 && labels.every((part) => label.test(part)) ? ascii : null;
+  const isShort = ascii.length < 254 && labels.every((label) => /^(?!-).{1,63}(?<!-)$/.test(label));
+  return isShort ? ascii : null;
 }
 
 // ---- Command line --------------------------------------------------------
@@ -1527,9 +1529,8 @@ function readVariable<T>(io: Environment, name: string, read: (text: string) => 
 /** Reads `HOST[:PORT]`, `[IPv6][:PORT]`, an IPv6 address, or the name of a provider. */
 function readServer(text: string): { hostname: string; port: number | undefined } {
   const name = PROVIDERS.get(text.toLowerCase()) ?? text;
-  const form = /^(?:\[([\dA-F:.]+)\]|([^:]+))(?::(\d+))?$/i.exec(name) ??
-    /^([\dA-F:.]+)$/i.exec(name) ?? [];
-  const [, v6, host = "", port] = form;
+  const form = /^(?:\[([\dA-F:.]+)\]|([^:]+))(?::(\d+))?$/i.exec(name);
+  const [, v6, host = "", port] = form ?? [name, name]; // an IPv6 address without brackets
   const hostname = v6 === undefined ? asciiDomain(host, true) : v6;
   const isAddress = v6 === undefined || isAddressLiteral(`[IPv6:${v6}]`);
   requireThat(hostname && isAddress, "expected a provider, or HOST[:PORT]");
@@ -1872,11 +1873,11 @@ function describeFile(path: string): string {
 /** Advice on common failures. The first match counts. */
 // deno-fmt-ignore (a table)
 const ADVICE: [sign: RegExp, advice: string][] = [
-  [/534[ -]5\.7\.9|InvalidSecondFactor/, "Use an app password, or a token: SMTP_TOKEN, --auth xoauth2"],
-  [/534[ -]5\.7\.14/, "Log in with a web browser once, then use an app password"],
+  [/534 5\.7\.9|InvalidSecondFactor/, "Use an app password, or a token: SMTP_TOKEN, --auth xoauth2"],
+  [/534 5\.7\.14/, "Log in with a web browser once, then use an app password"],
   [/5\.7\.139.*(?:credentials were incorrect|account.*locked)/i,
     "Check user and password; if they are right, the account wants an app password or a token"],
-  [/550[ -]5\.7\.30|5\.7\.139.*basic auth/i,
+  [/550 5\.7\.30|5\.7\.139.*basic auth/i,
     "This server no longer accepts passwords: use a token, SMTP_TOKEN, and --auth xoauth2"],
   [/5\.7\.139.*(?:criteria|security defaults|conditional)/i,
     "A rule of the organization refuses this login: ask its administrator, or use a token"],
@@ -1887,10 +1888,10 @@ const ADVICE: [sign: RegExp, advice: string][] = [
     'SendGrid: the user is "apikey", and the password is the API key'],
   [/535 Authentication Credentials Invalid/i, "Amazon SES: use its SMTP credentials, not an access key"],
   [/#AUTH005|Too many bad auth/i, "Too many failed logins: wait, then use an app password"],
-  [/535[ -]5\.7\.3\b/, "Check user and password; SMTP AUTH may be off for this mailbox"],
+  [/535 5\.7\.3\b/, "Check user and password; SMTP AUTH may be off for this mailbox"],
   [/AUTH [\w-]+: 535\b/, "Check user, password or token; Gmail, Yahoo, iCloud want an app password"],
   [/: 530\b/, "This server wants a login (--user) or TLS (--tls starttls) first"],
-  [/454[ -]4\.7\.0/, "Too many logins, or TLS is not available now: wait before you try again"],
+  [/454 4\.7\.0/, "Too many logins, or TLS is not available now: wait before you try again"],
   [/it is for (?!a CA)|it names no server/, "Give --server a name that is in the certificate"],
   [/it expired|not valid before/, "Check the clock, or tell the operator of the server"],
   [/does not speak TLS/, "If the port starts without TLS, as 587: --tls starttls"],

@@ -126,6 +126,13 @@ const MESSAGES: Case[] = [
     eightBit: true,
   },
   {
+    rule: "RFC 3629 §6: the last octet of a byte order mark is not one",
+    args: [...TO, "--eml", "-"],
+    stdin: "X:\xbf\r\nDate: 1\r\nMessage-ID: 2\r\n\r\nx\r\n",
+    raw: /^X:\xbf\r\nDate: 1\r\nMessage-ID: 2\r\n\r\nx\r\n$/,
+    eightBit: true,
+  },
+  {
     rule: "RFC 5321 §2.3.8: --eml makes CR, LF and CRLF a CRLF",
     args: [...TO, "--eml", "-"],
     stdin: "Message-ID: x\nDate: 1\n\ra\r\r\nb",
@@ -169,6 +176,12 @@ const ENVELOPES: { rule: string; eml: string; from: string; to: string[]; args?:
     eml: `${FROM_ANN}To: b@x.example\nCc: C <c@x.example>\nBcc: d@x.example\n\nx`,
     from: "ann@example.org",
     to: ["b@x.example", "c@x.example", "d@x.example"],
+  },
+  {
+    rule: "RFC 5322 §2.2: no blank is needed after the colon of a field",
+    eml: `From:ann@example.org\n${DATED}To:b@x.example\n\nx`,
+    from: "ann@example.org",
+    to: ["b@x.example"],
   },
   {
     rule: "RFC 5322 §2.2.3: a folded To field is read whole",
@@ -271,6 +284,18 @@ const IMPOSSIBLE: [rule: string, eml: string, says: string, args?: string[]][] =
   ["only an empty group", `${FROM_ANN}To: undisclosed-recipients:;\n\nx`, "no recipient"],
   ["a malformed To field", `${FROM_ANN}To: b@\n\nx`, 'field to has "b@": expected an address'],
   ["a line that is not a field", `${FROM_ANN}Hello Bob,\n\nx`, '"Hello Bob," in its header'],
+  [
+    "a blank in the name of a field",
+    `${FROM_ANN}Hello Bob: x\n\nx`,
+    '"Hello Bob: x" in its header',
+  ],
+  ["an octet above 127 in a name", `${FROM_ANN}H\xe9llo: x\n\nx`, '"H\u00e9llo: x" in its header'],
+  [
+    "a part of a byte order mark",
+    `\xef\xbbX: y\n${FROM_ANN}\nx`,
+    '"\u00ef\u00bbX: y" in its header',
+  ],
+  ["another part of one", `\xefX\xbf: y\n${FROM_ANN}\nx`, '"\u00efX\u00bf: y" in its header'],
   ["a fold before the first field", ` x\n${FROM_ANN}\nx`, '" x" in its header'],
 ];
 

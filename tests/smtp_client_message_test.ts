@@ -60,6 +60,8 @@ const TEXTS = [
   `${long(`ü${long("a", 66)}From `, 6)}\n`,
   "\n\n\nempty lines\n\n\n",
   "tab\tinside\n",
+  `ü\n${long(".", 300)}\n`,
+  `ü\n${long("From ", 60)}\n`,
   "emoji 👩‍👩‍👧 at the end of a rather long line that has to be folded somewhere 👩‍👩‍👧\n",
   "--\nsignature\n--=_x--\n",
 ];
@@ -190,7 +192,7 @@ const CASES: Case[] = [
   {
     rule: "RFC 5322 §2.1.1: a subject without blanks that is one longer becomes encoded words",
     args: [...TO, "-m", "x", "-s", long("x", 70)],
-    raw: /^Subject: =\?utf-8\?q\?x*\?=\r\n =\?/m,
+    raw: /^Subject: =\?utf-8\?q\?x{55}\?=\r\n =\?utf-8\?q\?x{15}\?=\r$/m,
   },
   {
     rule: "RFC 5322 §2.2.3: a subject is folded at a blank when it is longer than 78",
@@ -225,6 +227,42 @@ const CASES: Case[] = [
     raw: /^To: x{54}\r\n <bob@example\.org>\r$/m,
   },
   {
+    rule: "RFC 5322 §2.2.3: a second mailbox line of 76 with its comma is not folded",
+    args: ["-t", `a@x.example,${long("x", 56)} <bob@example.org>`, "-m", "x"],
+    raw: /^To: a@x\.example,\r\n x{56} <bob@example\.org>\r$/m,
+  },
+  {
+    rule: "RFC 5322 §2.2.3: a second mailbox line of 77 with its comma is folded",
+    args: ["-t", `a@x.example,${long("x", 57)} <bob@example.org>`, "-m", "x"],
+    raw: /^To: a@x\.example,\r\n x{57}\r\n <bob@example\.org>\r$/m,
+  },
+  {
+    rule: "RFC 2047 §5: a quoted display name that fills the line of 76 is not encoded",
+    args: ["-t", `${long("x", 69)}. <bob@example.org>`, "-m", "x"],
+    raw: /^To: "x{69}\."\r\n <bob@example\.org>\r$/m,
+  },
+  {
+    rule: "RFC 2047 §5: a quoted display name that is one longer becomes encoded words",
+    args: ["-t", `${long("x", 70)}. <bob@example.org>`, "-m", "x"],
+    raw: /^To: =\?utf-8\?q\?x{60}\?=\r\n =\?utf-8\?q\?x{10}=2E\?=\r\n <bob@example\.org>\r$/m,
+  },
+  {
+    rule: "RFC 2047 §2: the first encoded word of a field with a long name is on the next line",
+    args: [...TO, "-m", "x", "-H", `X-${long("x", 65)}: ü`],
+    raw: /^X-x{65}: \r\n =\?utf-8\?b\?w7w=\?=\r$/m,
+  },
+  {
+    rule: "RFC 5322 §3.6.3: with Cc alone there is no To",
+    args: ["--cc", "bob@example.org", "-m", "x"],
+    raw: /^Cc: bob@example\.org\r$/m,
+    not: /^To:/m,
+  },
+  {
+    rule: "RFC 5322 §3.6.3: To and Cc are both in the header",
+    args: [...TO, "--cc", "eve@example.org", "-m", "x"],
+    raw: /^To: bob@example\.org\r\nCc: eve@example\.org\r$/m,
+  },
+  {
     rule: "-H adds fields",
     args: [...TO, "-m", "x", "-H", "X-Any: thing", "-H", "In-Reply-To: <a@b>"],
     fields: { "X-Any": "thing", "In-Reply-To": "<a@b>" },
@@ -257,6 +295,102 @@ const CASES: Case[] = [
 ];
 
 testMessages(CASES);
+
+/** Texts, and how they are encoded (RFC 2045 §6.7 and §6.8): the whole body. */
+const ENCODINGS: [rule: string, text: string, encoding: string, body: string][] = [
+  ["ASCII stays as it is", "hi", "7bit", "hi\r\n"],
+  ["a line of 78 stays as it is", long("x", 78), "7bit", `${long("x", 78)}\r\n`],
+  [
+    "a line of 79 is quoted-printable",
+    long("x", 79),
+    "quoted-printable",
+    `${long("x", 73)}=\r\n${long("x", 6)}\r\n`,
+  ],
+  ["a final blank is =20", "a b \nc", "quoted-printable", "a b=20\r\nc\r\n"],
+  ["a final tab is =09", "a\tb\t\nc", "quoted-printable", "a\tb=09\r\nc\r\n"],
+  [
+    "a blank inside stays",
+    "Grüße aus Köln!",
+    "quoted-printable",
+    "Gr=C3=BC=C3=9Fe aus K=C3=B6ln!\r\n",
+  ],
+  ["= is =3D, if other octets need it", "a=b and é", "quoted-printable", "a=3Db and =C3=A9\r\n"],
+  ["= alone needs no encoding", "a=b", "7bit", "a=b\r\n"],
+  ["a first dot is =2E", ".a.\n..", "quoted-printable", "=2Ea.\r\n=2E.\r\n"],
+  ['a first "From " is encoded', "From me", "quoted-printable", "=46rom me\r\n"],
+  ['"From" without a blank is not encoded', "Froms", "7bit", "Froms\r\n"],
+  [
+    "up to 1.6 times the octets",
+    "xxxxxxxxxxxxüüü",
+    "quoted-printable",
+    "xxxxxxxxxxxx=C3=BC=C3=BC=C3=BC\r\n",
+  ],
+  [
+    "over 1.6 times the octets is base64",
+    "xxxxxxxxxxxüüü",
+    "base64",
+    "eHh4eHh4eHh4eHjDvMO8w7wNCg==\r\n",
+  ],
+  [
+    "base64 has lines of 76",
+    long("я", 57),
+    "base64",
+    `${long("0Y/Rj9GP", 9)}0Y/R\r\nj9GP${long("0Y/Rj9GP", 9)}\r\nDQo=\r\n`,
+  ],
+];
+
+for (const [rule, text, encoding, body] of ENCODINGS) {
+  Deno.test(`RFC 2045 §6: ${rule}: ${JSON.stringify(text.slice(0, 20))} is ${encoding}`, async () => {
+    const message = await compose({ rule: "", args: [...TO, "-m", text] });
+    const [header = "", ...rest] = message.split("\r\n\r\n");
+    assertStringIncludes(header, `\r\nContent-Transfer-Encoding: ${encoding}`);
+    assertEquals(rest, [body]);
+  });
+}
+
+/** Values of X-Any, and its lines (RFC 2047 §2, RFC 5322 §2.2.3). */
+const WORDS: [rule: string, value: string, lines: string[]][] = [
+  ["what looks like an encoded word of another kind stays", "=?utf-8?x?y?=", ["=?utf-8?x?y?="]],
+  ["an encoded word has three parts", "=?what?is?q?", ["=?what?is?q?"]],
+  ["B in capitals is an encoded word, too", "=?a?B?c?=", ["=?utf-8?b?PT9hP0I/Yz89?="]],
+  ["q keeps letters, digits and !*+/-", "ü aZ0123456789!*+/-._", [
+    "=?utf-8?q?=C3=BC_aZ0123456789!*+/-=2E=5F?=",
+  ]],
+  ["q if it is as short as b", "üab", ["=?utf-8?q?=C3=BCab?="]],
+  ["b if it is shorter", "üa", ["=?utf-8?b?w7xh?="]],
+  [
+    "the first line counts the name of the field, the others a blank",
+    `ü${long("x", 120)}`,
+    [`=?utf-8?q?=C3=BC${long("x", 51)}?=`, ` =?utf-8?q?${long("x", 63)}?=`, " =?utf-8?q?xxxxxx?="],
+  ],
+  [
+    "a grapheme of 63 chars is not split",
+    `${long("x", 200)}日${long("\u0301", 9)}`,
+    [
+      `=?utf-8?q?${long("x", 57)}?=`,
+      ...[` =?utf-8?q?${long("x", 63)}?=`, ` =?utf-8?q?${long("x", 63)}?=`],
+      ` =?utf-8?q?${long("x", 17)}?=`,
+      ` =?utf-8?q?=E6=97=A5${long("=CC=81", 9)}?=`,
+    ],
+  ],
+  [
+    "a grapheme of 66 chars is split between code points",
+    `${long("x", 217)}é${long("\u0301", 10)}`,
+    [
+      `=?utf-8?q?${long("x", 57)}?=`,
+      ...[` =?utf-8?q?${long("x", 63)}?=`, ` =?utf-8?q?${long("x", 63)}?=`],
+      ` =?utf-8?q?${long("x", 34)}=C3=A9${long("=CC=81", 3)}?=`,
+      ` =?utf-8?q?${long("=CC=81", 7)}?=`,
+    ],
+  ],
+];
+
+for (const [rule, value, lines] of WORDS) {
+  Deno.test(`RFC 2047 §2: ${rule}: ${JSON.stringify(value.slice(0, 20))}`, async () => {
+    const message = await compose({ rule: "", args: [...TO, "-m", "x", "-H", `X-Any: ${value}`] });
+    assertStringIncludes(message, `\r\nX-Any: ${lines.join("\r\n")}\r\nMIME-Version:`);
+  });
+}
 
 /** How often a field is in a message (RFC 5322 §3.6): composed with every option, and with few. */
 const COUNTS: [name: string, withAll: number, withFew: number][] = [

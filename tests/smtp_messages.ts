@@ -132,6 +132,8 @@ function checkRules(message: string, { eightBit = false }: Case): void {
     assert(/\S/.test(line), "no line of blanks in the header");
   }
   for (const line of body.split("\r\n")) assert(line.length <= 78, line);
+  const isCoded = /^Content-Transfer-Encoding: (?:quoted-printable|base64)\r?$/m.test(header);
+  if (isCoded) { for (const line of body.split("\r\n")) assert(line.length <= 76, line); }
 }
 
 /** Checks what Python's parser reads in a message that this program composed. */
