@@ -14,7 +14,7 @@ import {
 import { escapeText, UsageError, Wire } from "../protocol.ts";
 import { formatHelp, parseCommandLine } from "../cli.ts";
 import { COMMAND, OPTIONS } from "../smtp_client.ts";
-import { LOCAL, ROOT, runProgram } from "./helpers.ts";
+import { LOCAL, ROOT, runProgram, TLS } from "./helpers.ts";
 import {
   b64,
   BYE,
@@ -107,6 +107,18 @@ Deno.test("standard input is not read as the body if it is the HTML", async () =
   assert(!stdout.includes("text/plain"));
 });
 
+Deno.test("standard input is not read from a terminal: the body is empty", async () => {
+  const terminal = { ...UNREADABLE, isTerminal: () => true };
+  const { code } = await run([...DRY_RUN], { input: terminal });
+  assertEquals(code, 0);
+});
+
+Deno.test("standard input is not the body if it has the certificates for --ca", async () => {
+  const stdin = await Deno.readTextFile(`${TLS}ca.pem`);
+  const { stdout } = await run([...DRY_RUN, "--ca", "-"], { stdin });
+  assertMatch(stdout, /\r\n\r\n\r\n$/);
+});
+
 Deno.test("usage: standard input that cannot be read is one line, exit 2", async () => {
   const expected = "Cannot read standard input: is a directory";
   await assertRejects(() => run(DRY_RUN, { input: UNREADABLE }), UsageError, expected);
@@ -152,6 +164,46 @@ Deno.test("-v shows commands, replies and the size of the message, not the messa
   }
   assert(!stderr.includes("hi\n"));
 });
+Deno.test("a mail that is sent prints nothing on standard output", async () => {
+  const dialogue = { rule: "", talk: SENT, args: ["-t", "bob@example.org"], code: 0 };
+  const offers = ["HELP", "VRFY"];
+  assertEquals((await converse({ ...dialogue, offers }, "none", (text) => [text])).stdout, "");
+});
+
+Deno.test("--check whose login is refused prints nothing on standard output", async () => {
+  const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 535 no\n${BYE}`;
+  const dialogue = { rule: "", talk, offers: ["AUTH PLAIN"], env: PASSWORD, code: 77 };
+  const args = ["--check", "-u", "ann"];
+  const { stdout } = await converse({ ...dialogue, args }, "implicit", (text) => [text]);
+  assertEquals(stdout, "");
+});
+
+Deno.test("advice is not given for a mail that is sent", async () => {
+  const talk = SENT.replace("2.0.0 Queued as 1", "2.0.0 Queued: 530 5.7.139");
+  const dialogue = { rule: "", talk, args: ["-t", "bob@example.org"], code: 0 };
+  const { stderr } = await converse(dialogue, "none", (text) => [text]);
+  assertMatch(stderr, /^sent to 1 recipient \([\d.]+ .?B\): 250 2\.0\.0 Queued: 530 5\.7\.139\n$/);
+});
+
+Deno.test("--check without a login says so", async () => {
+  const dialogue = { rule: "", talk: BYE, args: ["--check"], code: 0 };
+  const { stderr } = await converse(dialogue, "none", (text) => [text]);
+  assertEquals(stderr, "127.0.0.1 is ready: no TLS, login not tried\n");
+});
+
+Deno.test("-v notes that QUIT got no reply", async () => {
+  const talk = SENT.replace(/\nS: 221.*$/, "\nGONE:");
+  const dialogue = { rule: "", talk, args: ["-t", "bob@example.org", "-v"], code: 0 };
+  const { stderr } = await converse(dialogue, "none", (text) => [text]);
+  assertStringIncludes(stderr, "* No reply to QUIT: Server closed the connection\n");
+});
+
+Deno.test("-v shows the connection", async () => {
+  const dialogue = { rule: "", talk: BYE, args: ["--check", "-v"], code: 0 };
+  const { stderr } = await converse(dialogue, "none", (text) => [text]);
+  assertMatch(stderr, /^\* Connected to 127\.0\.0\.1 \(127\.0\.0\.1\), port \d+\n< 220 /);
+});
+
 Deno.test("--check prints what the server offers, one keyword a line", async () => {
   const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
   const dialogue = {
@@ -178,6 +230,7 @@ const BAD: [args: string[], says: string][] = [
   [[...MINIMAL, "-u", "ann", "--tls", "none"], "--tls none"],
   [[...MINIMAL, "-u", "ann"], "SMTP_PASSWORD"],
   [[...MINIMAL, "-u", "ann", "--auth", "xoauth2"], "SMTP_TOKEN"],
+  [[...MINIMAL, "-u", "ann", "--auth", "oauthbearer"], "SMTP_TOKEN"],
   [[...MINIMAL, "-u", "ann", "--password-file", "/no/such"], "/no/such"],
   ...[
     ["--tls", "maybe"],
@@ -274,7 +327,8 @@ const OUTSIDE: {
     rule: "a port where no server listens is exit 68",
     args: MINIMAL,
     code: 68,
-    says: "Cannot connect to 127.0.0.1, port 1: connection refused",
+    says: "Cannot connect to 127.0.0.1, port 1: connection refused\n" +
+      "smtp_client: Check --server and --port: 587 or 465; many networks block 25\n",
     allow: ["--allow-net"],
   },
   {
@@ -396,6 +450,41 @@ Deno.test("the help names every option and fits 80 columns", () => {
   for (const line of help.split("\n")) assert(line.length <= 80, line);
 });
 
+/** Lines of the help with numbers and defaults. */
+const HELP = [
+  "Usage: smtp_client.ts [options] [recipient…] < text",
+  "default: 587; 465 means implicit TLS",
+  "default: implicit on port 465, otherwise starttls, and then without TLS nothing is sent",
+  "limit for each step; default: 60, for the message 300, for its end 600",
+  "plain, login, cram-md5, scram-sha-256, xoauth2, oauthbearer; default: the best",
+  "Exit status: 0 accepted for all recipients, 2 usage, 65 cannot be sent here, 67 some " +
+  "recipients refused, 68 cannot connect, 69 refused, 75 try again, 76 TLS or protocol, 77 login " +
+  "refused, 130 Ctrl-C.",
+];
+
+for (const words of HELP) {
+  Deno.test(`--help says "${words.slice(0, 60)}"`, () => {
+    assertStringIncludes(formatHelp(COMMAND).replace(/\s+/g, " "), words);
+  });
+}
+
+/** Providers, and the server of each. */
+const PROVIDERS: [name: string, hostname: string, port: number][] = [
+  ["gmail", "smtp.gmail.com", 587],
+  ["office365", "smtp.office365.com", 587],
+  ["outlook", "smtp-mail.outlook.com", 587],
+  ["yahoo", "smtp.mail.yahoo.com", 465],
+  ["icloud", "smtp.mail.me.com", 587],
+  ["fastmail", "smtp.fastmail.com", 465],
+];
+
+for (const [name, hostname, port] of PROVIDERS) {
+  Deno.test(`RFC 6409 §3.1: --server ${name} is ${hostname}, port ${port}`, () => {
+    const { server } = parseCommandLine(COMMAND, ["--server", name]).options;
+    assertEquals(server, { hostname, port });
+  });
+}
+
 /** Names of servers. */
 const SERVERS: [name: string, hostname: string | null][] = [
   ["mail_server", "mail_server"],
@@ -410,15 +499,25 @@ const SERVERS: [name: string, hostname: string | null][] = [
   ["x.example:65535", "x.example"],
   ["x.example:0", null],
   ["x.example:65536", null],
+  ["_mail_.example", "_mail_.example"],
+  [`${"x".repeat(63)}.example`, `${"x".repeat(63)}.example`],
+  [`${"x".repeat(64)}.example`, null],
+  [`${"abcdefghi.".repeat(25)}abc`, `${"abcdefghi.".repeat(25)}abc`],
+  [`${"abcdefghi.".repeat(25)}abcd`, null],
+  ["-x.example", null],
+  ["x-.example", null],
   ["x..example", null],
+  ["a:b", null],
+  ["::1]/[x", null],
   [".", null],
 ];
 
 for (const [name, hostname] of SERVERS) {
-  Deno.test(`--server ${name} is ${hostname === null ? "refused" : `the server ${hostname}`}`, () => {
+  const shown = name.length > 70 ? `of ${name.length} chars` : name;
+  Deno.test(`--server ${shown} is ${hostname === null ? "refused" : `the server ${hostname.slice(0, 70)}`}`, () => {
     const read = () => parseCommandLine(COMMAND, ["--server", name]).options.server?.hostname;
     if (hostname === null) {
-      assertThrows(read, UsageError, `Cannot use --server "${name}": expected`);
+      assertThrows(read, UsageError, `Cannot use --server "${name.slice(0, 70)}`);
     } else assertEquals(read(), hostname);
   });
 }
@@ -537,6 +636,7 @@ const RANGES: [option: string, accepted: string[], refused: string[]][] = [
   ["--auth", ["PLAIN", "scram-sha-256"], ["digest-md5", "plain,login"]],
   ["--notify", ["never", "Success", "failure, delay"], ["never,failure", "always", ""]],
   ["--helo", ["me.example", "[192.0.2.1]", "[IPv6:::1]"], [
+    "[IPv6:::1]/[x]",
     "a_b",
     "a b",
     "me.example.",

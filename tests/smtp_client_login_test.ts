@@ -210,6 +210,13 @@ const LOGINS: Dialogue[] = [
     talk: `C: AUTH PLAIN\nS: 334\nC: ${b64(`\0ann\0${"x".repeat(368)}`)}\nS: 235 in\n${SENT}`,
     code: 0,
   },
+  ...["ya29.x\n", " ya29.x "].map((token) => ({
+    rule: `white space around SMTP_TOKEN ${JSON.stringify(token)} is not part of the token`,
+    offers: ["AUTH OAUTHBEARER"],
+    env: { SMTP_TOKEN: token },
+    talk: `OAUTH\nS: 235 in\n${SENT}`,
+    code: 0,
+  })),
   ...["\n", "\r\n"].map((end) => ({
     rule: `the line end ${JSON.stringify(end)} of SMTP_PASSWORD is not part of the password`,
     offers: ["AUTH PLAIN"],
@@ -521,7 +528,32 @@ for (const content of ["s3cret", "s3cret\n", "s3cret\r\n", "s3cret\n\n", "s3cret
 }
 
 /** Replies of providers to a password, and the advice. */
-const ADVICE: [rule: string, reply: string, advice: string][] = [
+const ADVICE: [rule: string, reply: string, advice: string, code?: number][] = [
+  [
+    "Gmail, too many logins",
+    "454 4.7.0 Too many login attempts, please try again later.",
+    "Too many logins, or TLS is not available now: wait before you try again",
+    75,
+  ],
+  ["Gmail, InvalidSecondFactor", "534 5.7.9 InvalidSecondFactor", "Use an app password"],
+  ["Gmail, InvalidSecondFactor without its code", "534 InvalidSecondFactor", "Use an app password"],
+  [
+    "Outlook, a locked account",
+    "535 5.7.139 Authentication unsuccessful, the account is locked.",
+    "Check user and password",
+  ],
+  [
+    "Outlook, security defaults",
+    "535 5.7.139 Authentication unsuccessful, user is locked by your organization's security defaults policy.",
+    "A rule of the organization",
+  ],
+  [
+    "Outlook, conditional access",
+    "535 5.7.139 blocked by Conditional Access",
+    "A rule of the organization",
+  ],
+  ["SendGrid, a wrong user", "535 Authentication failed: Bad username / password", '"apikey"'],
+  ["a wrong password", "535 no", "Check user, password or token"],
   [
     "Gmail wants an app password",
     "534-5.7.9 Application-specific password required.\nS: 534 5.7.9 x",
@@ -585,10 +617,10 @@ const ADVICE: [rule: string, reply: string, advice: string][] = [
   ],
 ];
 
-for (const [rule, reply, advice] of ADVICE) {
+for (const [rule, reply, advice, code = 77] of ADVICE) {
   Deno.test(`advice: ${rule}`, async () => {
     const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: ${reply}\n${BYE}`;
-    const dialogue = { rule, talk, offers: ["AUTH PLAIN"], args: USER, env: PASSWORD, code: 77 };
+    const dialogue = { rule, talk, offers: ["AUTH PLAIN"], args: USER, env: PASSWORD, code };
     const { stderr } = await converse(dialogue, "implicit", (text) => [text]);
     assertEquals(stderr.trim().split("\n").length, 2, stderr);
     assertStringIncludes(stderr.split("\n")[1] ?? "", advice);

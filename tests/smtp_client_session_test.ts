@@ -68,6 +68,7 @@ const BEGINNINGS: Dialogue[] = [
     talk: "GONE:",
     args: CLEAR,
     code: 75,
+    says: "smtp_client: If the port starts with TLS, as 465: --tls implicit\n",
   },
   {
     rule: "RFC 5321 §4.2: an SSH banner is not a greeting",
@@ -173,6 +174,24 @@ const BEGINNINGS: Dialogue[] = [
     talk: `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 502 what?\nC: HELO [127.0.0.1]\nS: 250 mx\n${SENT}`,
     args: CLEAR,
     code: 0,
+  },
+  {
+    rule: "RFC 5321 §3.2: after 500 to EHLO the client sends HELO (--tls none)",
+    talk: `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 500 what?\nC: HELO [127.0.0.1]\nS: 250 mx\n${SENT}`,
+    args: CLEAR,
+    code: 0,
+  },
+  {
+    rule: "RFC 5321 §4.2.1: after 499 to EHLO the client sends no HELO: exit 75",
+    talk: `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 499 later\n${BYE}`,
+    args: CLEAR,
+    code: 75,
+  },
+  {
+    rule: "RFC 5321 §4.2.1: 221 is no greeting: exit 76",
+    talk: `S: 221 mx\n${BYE}`,
+    args: CLEAR,
+    code: 76,
   },
   {
     rule: "RFC 5321 §3.2: 550 to EHLO and to HELO is exit 69",
@@ -767,6 +786,13 @@ const ADVICE: [rule: string, reply: string, code: number, advice: string][] = [
     69,
     "Verify the --from address",
   ],
+  [
+    "Exchange Online, another sender, by its code alone",
+    "554 5.2.252 not allowed",
+    69,
+    "may not send as --from",
+  ],
+  ["Exchange Online, SendAsDenied alone", "554 SendAsDenied", 69, "may not send as --from"],
   ["a login is missing", "530 5.7.0 Authentication required", 69, "wants a login (--user)"],
 ];
 

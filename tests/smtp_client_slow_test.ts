@@ -25,7 +25,8 @@ const DIALOGUES: Dialogue[] = [
     talk: "SILENT:",
     args: [...CLEAR, "--timeout", "0.2"],
     code: 75,
-    says: "--tls implicit",
+    says: "took too long at the greeting\n" +
+      "smtp_client: If the port starts with TLS, as 465: --tls implicit\n",
   },
   {
     rule: "RFC 8446 §4: --timeout limits the TLS handshake",

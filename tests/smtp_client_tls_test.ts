@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { UsageError, Wire } from "../protocol.ts";
 import { acceptTls, certificate, LOCAL, octetsOf, runProgram, TLS } from "./helpers.ts";
 import {
+  b64,
   BYE,
   converse,
   type Dialogue,
@@ -15,6 +16,7 @@ import {
   MINIMAL,
   type Mode,
   PASSWORD,
+  playServer,
   prelude,
   run,
   SENT,
@@ -28,7 +30,8 @@ const DIALOGUES: Dialogue[] = [
     rule: "RFC 3207 §4: without an offer of STARTTLS no mail is sent",
     talk: `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250 mx\n${BYE}`,
     code: 76,
-    says: "STARTTLS",
+    says: "Server does not offer STARTTLS: nothing was sent\n" +
+      "smtp_client: Try port 465; --tls none would send in the clear\n",
   },
   {
     rule: "RFC 5321 §4.1.1.1: STARTTLS in the first line of the EHLO reply is not an offer",
@@ -118,26 +121,26 @@ const DIALOGUES: Dialogue[] = [
     rule: "RFC 6125 §6: a certificate for another name is refused",
     talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: other`,
     code: 76,
-    says: "other.example",
+    says: /other\.example\b.*\nsmtp_client: Give --server a name that is in the certificate\n/,
   },
   {
     rule: "RFC 5280 §4.1.2.5: an expired certificate is refused",
     talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: expired`,
     code: 76,
-    says: "expired",
+    says: /it expired.*\nsmtp_client: Check the clock, or tell the operator of the server\n/,
   },
   {
     rule: "RFC 5280 §4.1.2.5: a certificate that is not valid yet is refused",
     talk: `${HI}C: STARTTLS\nS: 220 go\nTLS: future`,
     code: 76,
-    says: "it is not valid before Fri, 01 Jan 2100",
+    says: /it is not valid before Fri, 01 Jan 2100.*\nsmtp_client: Check the clock/,
   },
   {
     rule: "RFC 8314 §3.3: implicit TLS to a plain SMTP port is exit 76, with the remedy",
     talk: "S: 220 mx\nSTILL:",
     args: ["-t", "bob@example.org", "--tls", "implicit"],
     code: 76,
-    says: "--tls starttls",
+    says: "smtp_client: If the port starts without TLS, as 587: --tls starttls\n",
   },
   {
     rule: "RFC 7435 §3: --tls try without an offer of STARTTLS continues without TLS",
@@ -150,6 +153,23 @@ const DIALOGUES: Dialogue[] = [
     talk: `${HI}C: STARTTLS\nS: 454 no\n${SENT}`,
     args: TRY,
     code: 0,
+  },
+  {
+    rule: "RFC 7435 §3: --tls try after 400 to STARTTLS continues without TLS",
+    talk: `${HI}C: STARTTLS\nS: 400 no\n${SENT}`,
+    args: TRY,
+    code: 0,
+  },
+  {
+    rule: "RFC 3207 §4: --tls try after 399 to STARTTLS is exit 76",
+    talk: `${HI}C: STARTTLS\nS: 399 ?\n${BYE}`,
+    args: TRY,
+    code: 76,
+  },
+  {
+    rule: "RFC 3207 §4: after 421 to STARTTLS nothing more is sent",
+    talk: `${HI}C: STARTTLS\nS: 421 closing`,
+    code: 75,
   },
   {
     rule: "RFC 7435 §3: --tls try uses STARTTLS if it is offered",
@@ -173,6 +193,30 @@ const DIALOGUES: Dialogue[] = [
 ];
 
 testDialogues(DIALOGUES, null);
+
+/** The second connection, for the second check of a certificate. */
+const SECOND: [what: string, second: string][] = [
+  ["is closed", "GONE:"],
+  ["does not speak SMTP", "S: SSH-2.0-x\nGONE:"],
+  ["does not offer STARTTLS", `S: 220 mx\nC: EHLO [127.0.0.1]\nS: 250 mx\n${BYE}`],
+];
+
+for (const [what, second] of SECOND) {
+  Deno.test(`RFC 5280 §6: a certificate is refused, also if the second connection ${what}`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const talks = [`${HI}C: STARTTLS\nS: 220 go\nTLS: twin`, second];
+    const serving = acceptAll(listener, async (conn) => {
+      await playServer(conn, talks.shift() ?? "GONE:", (text) => [text]);
+    });
+    const args = ["--server", `127.0.0.1:${listener.addr.port}`, "--ca", `${TLS}own.pem`];
+    const { code, stderr } = await run([...args, "--check", "--timeout", "5"]);
+    listener.close();
+    await serving;
+    assertEquals(code, 76, stderr);
+    assertStringIncludes(stderr, "Cannot trust the certificate of 127.0.0.1");
+    assert(talks.length === 0, "there is a second connection");
+  });
+}
 
 /** Failures that resemble others: advice for those would mislead. */
 const WITHOUT_ADVICE: (Dialogue & { mode: Mode })[] = [
@@ -222,7 +266,12 @@ async function acceptAll(listener: Deno.Listener, serve: (conn: Deno.Conn) => Pr
 }
 
 /** A server that accepts every mail, with a certificate of `testdata/tls`. */
-async function serve(conn: Deno.Conn, mode: Mode, name: string): Promise<void> {
+async function serve(
+  conn: Deno.Conn,
+  mode: Mode,
+  name: string,
+  onLine: (line: string | null) => void = () => {},
+): Promise<void> {
   let wire = new Wire(conn);
   try {
     if (mode === "starttls") {
@@ -237,11 +286,11 @@ async function serve(conn: Deno.Conn, mode: Mode, name: string): Promise<void> {
     wire = new Wire(tls);
     await tls.handshake();
     if (mode === "implicit") await wire.write("220 mx\r\n");
-    for (const reply of ["250 mx", "250 ok", "250 ok", "354 go"]) {
-      await wire.readLine(1000);
+    for (const reply of ["250-mx\r\n250 AUTH PLAIN", "250 ok", "250 ok", "354 go"]) {
+      onLine(await wire.readLine(1000));
       await wire.write(`${reply}\r\n`);
     }
-    while (await wire.readLine(1000) !== ".");
+    for (let line; (line = await wire.readLine(1000)) !== "." && line !== null;);
     await wire.write("250 ok\r\n");
     await wire.readLine(1000);
     await wire.write("221 bye\r\n");
@@ -281,6 +330,38 @@ for (const mode of ["starttls", "implicit"] as const) {
       assertStringIncludes(result.stderr, says);
     });
   }
+}
+
+/** Passwords, and what is sent to a server. Google shows its own in groups of four letters. */
+const PASSWORDS: [server: string, password: string, sent: string][] = [
+  ["gmail", "abcd efgh\tijkl", "abcdefghijkl"],
+  ["SMTP.Gmail.com", "abcd efgh", "abcdefgh"],
+  ["smtp.gmail.example", "abcd efgh", "abcd efgh"],
+];
+
+for (const [server, password, sent] of PASSWORDS) {
+  Deno.test(`the password "${password.replace("\t", " ")}" for ${server} is sent as "${sent}"`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const here = { hostname: "127.0.0.1", port: listener.addr.port };
+    const lines: (string | null)[] = [];
+    const serving = acceptAll(
+      listener,
+      (conn) => serve(conn, "implicit", "own", (line) => lines.push(line)),
+    );
+    const { connect } = Deno;
+    try {
+      const redirected = (options: Deno.ConnectOptions) =>
+        connect(options.hostname?.startsWith("127.") ? options : { ...options, ...here });
+      Deno.connect = redirected as typeof connect;
+      const args = ["--check", "--server", server, "--tls", "implicit", "--ca", `${TLS}own.pem`];
+      await run([...args, "-u", "ann", "--timeout", "5"], { env: { SMTP_PASSWORD: password } });
+    } finally {
+      Deno.connect = connect;
+    }
+    listener.close();
+    await serving;
+    assertEquals(lines[1], `AUTH PLAIN ${b64(`\0ann\0${sent}`)}`);
+  });
 }
 
 for (const mode of ["localhost", "selfsigned"]) {
