@@ -359,6 +359,15 @@ for (const [how, cut] of Object.entries(CUTS)) {
     });
   }
 
+  for (const framing of [[], ["Content-Length: 0"]]) {
+    Deno.test(`RFC 9110 §10.1.1: no 100 without a body: ${framing.join() || "no length"} (${how})`, async () => {
+      await using service = start();
+      using client = await Client.open(service.port);
+      await client.send(...cut(request("/hello.txt", ["Expect: 100-continue", ...framing])));
+      assertMatch(await client.until(/Hello/), /^HTTP\/1\.1 200 /);
+    });
+  }
+
   Deno.test(`RFC 9110 §10.1.1: no 100 where the final status is known (${how})`, async () => {
     await using service = start();
     using client = await Client.open(service.port);

@@ -13,12 +13,14 @@ import {
   octets,
   pause,
   readAnswers,
+  replaced,
   request,
   runMeanwhile,
   SENTINEL,
   type Service,
   start,
   startServer,
+  systemError,
   talk,
   UNIX,
 } from "./http_server_helpers.ts";
@@ -300,6 +302,143 @@ Deno.test(
     await changing;
   },
 );
+
+// ---- Errors of the system ----------------------------------------------
+
+/** Errors when a file is looked for, and the status. */
+const SYSTEM_ERRORS: readonly (readonly [error: Error, status: number])[] = [
+  ...["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "ENXIO"].map((code) =>
+    [systemError(code), 404] as const
+  ),
+  ...["EACCES", "EPERM"].map((code) => [systemError(code), 403] as const),
+  [new Deno.errors.NotCapable("no --allow-read"), 403],
+  ...["EMFILE", "ENFILE"].map((code) => [systemError(code), 503] as const),
+  [systemError("EIO"), 500],
+  [new Error("no code"), 500],
+];
+
+for (const [error, status] of SYSTEM_ERRORS) {
+  Deno.test(`files: ${error.name} "${error.message}" gets ${status}`, async () => {
+    using folder = new Folder({ "a.txt": "a" });
+    await using service = start({ root: folder.root });
+    using _replaced = replaced("statSync", (real) => (path) => {
+      if (`${path}`.endsWith("/a.txt")) throw error;
+      return real(path);
+    });
+    const { status: came, fields, body } = await ask(service.port, "/a.txt");
+    assertEquals(came, status);
+    assertMatch(body, new RegExp(`^${status} [A-Z][A-Za-z ]+\n$`), "no details of the machine");
+    assertEquals(fields.get("Retry-After"), status === 503 ? "1" : undefined);
+    assertEquals(service.complaints.splice(0), status === 500 ? [error] : []);
+  });
+}
+
+for (const [times, status] of [[0, 200], [2, 200], [3, 404]] as const) {
+  for (const key of ["ino", "dev"] as const) {
+    Deno.test(`files: a file replaced ${times} times between open and check gets ${status} (${key})`, async () => {
+      using folder = new Folder({ "a.txt": "a" });
+      await using service = start({ root: folder.root });
+      let checks = 0;
+      using _replaced = replaced("lstatSync", (real) => (path) => {
+        const info = real(path);
+        return checks++ < times ? { ...info, [key]: Number(info[key]) + 1 } : info;
+      });
+      assertEquals((await ask(service.port, "/a.txt")).status, status);
+      assertEquals(checks, Math.min(times + 1, 3));
+      assertEquals(await openFiles(folder), []);
+    });
+  }
+
+  Deno.test(`listings: a folder replaced ${times} times while it is read gets ${status}`, async () => {
+    using folder = new Folder({ "d/a.txt": "a" });
+    await using service = start({ root: folder.root });
+    let [read, other] = [0, 0];
+    using _readDir = replaced("readDir", (real) =>
+      async function* (path) {
+        yield* real(path);
+        read++;
+      });
+    using _statSync = replaced("statSync", (real) => (path) => {
+      const info = real(path);
+      return read < times ? { ...info, ino: ++other } : info;
+    });
+    assertEquals((await ask(service.port, "/d/")).status, status);
+    assertEquals(read, Math.min(times + 1, 3));
+  });
+}
+
+/** Requests for files with siblings: what is opened for each is closed in the end. */
+const CLOSED: readonly [target: string, fields: string[], method: string, status: number][] = [
+  ["/a.txt", [], "GET", 200],
+  ["/a.txt", ["Accept-Encoding: gzip, br, zstd"], "GET", 200],
+  ["/a.txt", ["Accept-Encoding: gzip, br;q=0.5"], "HEAD", 200],
+  ["/large.bin", [], "GET", 200],
+  ["/large.bin", [], "HEAD", 200],
+  ["/large.bin", ["Accept-Encoding: br"], "GET", 200],
+  ["/large.bin", ["Range: bytes=1-2"], "GET", 206],
+  ["/large.bin", ["Range: bytes=1-2,4-5"], "GET", 206],
+  ["/large.bin", ["Range: bytes=300000-"], "GET", 416],
+  ["/large.bin", ["If-None-Match: *"], "GET", 304],
+  ["/large.bin", ['If-Match: "x"'], "GET", 412],
+  ["/nothing", [], "GET", 404],
+  ["/nothing", [], "HEAD", 404],
+  ["/d", [], "GET", 307],
+  ["/d/", [], "GET", 200],
+];
+
+/** The files of a folder that this process has open, on Linux. */
+async function openFiles(folder: Folder): Promise<string[]> {
+  if (Deno.build.os !== "linux") return [];
+  const list = new Deno.Command("ls", { args: ["-l", `/proc/${Deno.pid}/fd`] });
+  const { stdout } = await list.output();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(folder.root));
+}
+
+for (const [target, fields, method, status] of CLOSED) {
+  Deno.test(`files: what is opened for ${method} ${target} ${fields.join()} is closed`, async () => {
+    using folder = new Folder({ "a.txt": "a", "a.txt.gz": "gz", "a.txt.br": "br", "d/b.txt": "" });
+    for (const name of ["large.bin", "large.bin.br", "404.html"]) folder.write(name, LARGE);
+    await using service = start({ root: folder.root });
+    assertEquals((await ask(service.port, target, fields, method)).status, status);
+    assertEquals(await openFiles(folder), []);
+  });
+}
+
+/** Calls a function before each hash is computed, until it is disposed. */
+function beforeDigest(call: () => Promise<void>): Disposable {
+  const { subtle } = crypto;
+  const { digest } = subtle;
+  subtle.digest = async (...args) => {
+    await call();
+    return await digest.apply(subtle, args);
+  };
+  return { [Symbol.dispose]: () => void (subtle.digest = digest) };
+}
+
+Deno.test("files: what is opened before a fault of the server is closed", async () => {
+  using folder = new Folder({ "a.txt": "a", "a.txt.br": "b" });
+  await using service = start({ root: folder.root });
+  const fault = new Error("no hash");
+  using _digest = beforeDigest(() => Promise.reject(fault));
+  assertEquals((await ask(service.port, "/a.txt", ["Accept-Encoding: br"])).status, 500);
+  assertEquals(service.complaints.splice(0), [fault]);
+  assertEquals(await openFiles(folder), []);
+});
+
+Deno.test("files: what is opened for a response that is made again is closed", async () => {
+  using folder = new Folder({ "large.bin": LARGE, "b.txt": "1" });
+  await using service = start({ root: folder.root });
+  assertEquals((await ask(service.port, "/b.txt?1")).body, "1");
+  let hashes = 0;
+  using _digest = beforeDigest(async () => {
+    if (hashes++ > 0) return;
+    folder.write("b.txt", "2", new Date());
+    assertEquals((await ask(service.port, "/b.txt?2")).body, "2");
+  });
+  assertEquals((await ask(service.port, "/large.bin")).status, 200);
+  assertEquals(hashes, 3, "large.bin twice, b.txt once");
+  assertEquals(await openFiles(folder), []);
+});
 
 /** Names, and the media types that they get. */
 const TYPES = {

@@ -5,7 +5,7 @@
  * @module
  */
 import { assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
-import { Client, Folder, getKept, pause, start, UNIX } from "./http_server_helpers.ts";
+import { Client, Folder, getKept, pause, replaced, start, UNIX } from "./http_server_helpers.ts";
 
 /** A change of a folder, and what a path answers before and after it. */
 interface Change {
@@ -174,16 +174,6 @@ Deno.test("freshness: a listing is at most 20 ms old, and never older than the o
   await pause(25);
   assertMatch(await getKept(client, "/d/", html), /three\.txt/);
 });
-
-/** Replaces a function of Deno until it is disposed. */
-function replaced<Name extends keyof typeof Deno>(
-  name: Name,
-  make: (real: typeof Deno[Name]) => typeof Deno[Name],
-): Disposable {
-  const real = Deno[name];
-  Reflect.set(Deno, name, make(real));
-  return { [Symbol.dispose]: () => void Reflect.set(Deno, name, real) };
-}
 
 /** Changes of another file that are seen while a listing is made, and how often it is made. */
 for (const [changes, times] of [[0, 1], [1, 2], [2, 3], [9, 3]] as const) {

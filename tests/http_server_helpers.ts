@@ -386,6 +386,21 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** An error of the system with this name. */
+export function systemError(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+/** Replaces a function of Deno until it is disposed. */
+export function replaced<Name extends keyof typeof Deno>(
+  name: Name,
+  make: (real: typeof Deno[Name]) => typeof Deno[Name],
+): Disposable {
+  const real = Deno[name];
+  Reflect.set(Deno, name, make(real));
+  return { [Symbol.dispose]: () => void Reflect.set(Deno, name, real) };
+}
+
 /** The clock of this process (`Date.now`), which stands still at a time until it is disposed. */
 export class Clock implements Disposable {
   readonly #real = Date.now;

@@ -27,6 +27,7 @@ import {
   request,
   type Service,
   start,
+  systemError,
   talk,
   WWW,
 } from "./http_server_helpers.ts";
@@ -199,11 +200,6 @@ Deno.test("the end: a connection that waits for a place is closed at once", asyn
 });
 
 // ---- Accepting ---------------------------------------------------------
-
-/** An error of the system with this name. */
-function systemError(code: string): Error {
-  return Object.assign(new Error(code), { code });
-}
 
 /** Serves a listener that gives these errors, and null for a connection; returns the pauses (ms). */
 async function pausesAfter(outcomes: readonly (Error | null)[]): Promise<number[]> {
