@@ -724,7 +724,8 @@ class Rounds {
 function closeLongestIdle({ connections, timeouts }: Service): void {
   const latest = performance.now() - timeouts.minIdle;
   const byAddress = [...Map.groupBy(connections, ({ remote }) => remote).values()];
-  const most = Math.max(...byAddress.map(({ length }) => length));
+  // Math.max(...) of more than 120,000 addresses would be too many arguments.
+  const most = byAddress.reduce((most, { length }) => Math.max(most, length), 0);
   let longest: Connection | undefined;
   for (const connection of byAddress.filter(({ length }) => length === most).flat()) {
     if (connection.state !== "idle") continue;
