@@ -761,7 +761,8 @@ const PERMITTED: Readonly<Record<string, string>> = {
 };
 
 function describePermission(message: string): string {
-  const [, kind = "all", what = ""] = /Requires (\w+) access(?: to "(.*)")?/s.exec(message) ?? [];
+  const [, kind, what = ""] = /Requires (\w+) access(?: to "(.*)")?/s.exec(message) ?? [];
+  if (kind === undefined) return message;
   if (kind === "all") return `Deno was not allowed to use ${what}; add --allow-all`; // a device
   const verb = PERMITTED[kind] ?? `use ${kind}`;
   const [object, value] = what === "" ? ["", ""] : [` ${what}`, `=${what}`];

@@ -498,6 +498,7 @@ for (
     ["ExitError", new ExitError(7, "Cannot connect"), "Cannot connect"],
     ["UsageError", new UsageError("Expected a URL"), "Expected a URL"],
     ["LimitError", new LimitError("Too long"), "Too long"],
+    ["permission in other words", new Deno.errors.NotCapable("Not here"), "Not here"],
     ["bug with a code", Object.assign(new TypeError("no"), { code: "ERR_X" }), "no"],
     [
       "error of the system",
