@@ -812,11 +812,13 @@ interface StreamEnd {
   tail: string;
   /** Reason for the end. */
   fault: unknown;
+  /** Fault of a write; undefined if none has failed. */
+  writeFault?: unknown;
 }
 
 /**
  * Describes a connection to `Duplex` of node:stream. A stream of Node's that fails drops what it has
- * received and not given out. So this one ends without an error, and `end` keeps the error.
+ * received and not given out. So this one ends without an error, and `end` keeps the errors.
  */
 function asStream(conn: Deno.Conn, end: StreamEnd): DuplexOptions {
   return {
@@ -830,8 +832,8 @@ function asStream(conn: Deno.Conn, end: StreamEnd): DuplexOptions {
     async write(octets: Uint8Array, _, done) {
       try {
         for (let sent = 0; sent < octets.length;) sent += await conn.write(octets.subarray(sent));
-      } catch {
-        // the read fails as well
+      } catch (error) {
+        end.writeFault = error;
       }
       done();
     },
@@ -880,7 +882,11 @@ class NodeTlsConn implements Deno.Conn {
 
   write(octets: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#socket.write(octets, (error) => error ? reject(error) : resolve(octets.length));
+      this.#socket.write(octets, (error) => {
+        const fault = error ?? this.#end.writeFault;
+        if (fault) reject(fault);
+        else resolve(octets.length);
+      });
     });
   }
 

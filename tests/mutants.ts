@@ -116,8 +116,8 @@ interface Trial {
   stop: AbortSignal;
 }
 
-/** Runs tests in a folder; true if one of them fails, or if they take too long. */
-async function fails({ folder, limit, stop }: Trial, files: string[]): Promise<boolean> {
+/** Runs tests in a folder. Returns the first one that fails, or says that they take too long. */
+async function failure({ folder, limit, stop }: Trial, files: string[]): Promise<string | null> {
   const args = ["test", "--quiet", "--no-check", "--parallel", "--permission-set"];
   const child = new Deno.Command(Deno.execPath(), {
     args: [...args, "--reporter=tap", ...files],
@@ -129,14 +129,18 @@ async function fails({ folder, limit, stop }: Trial, files: string[]): Promise<b
   const end = AbortSignal.any([stop, AbortSignal.timeout(limit)]);
   const kill = () => endGroup(child.pid);
   end.addEventListener("abort", kill);
-  for await (const report of child.stdout.pipeThrough(new TextDecoderStream())) {
-    if (/^not ok/m.test(report)) kill(); // the first failure is enough
+  let [report, failed]: [string, string?] = [""];
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    report += text;
+    failed ??= /^ *not ok \d+ - (.*)\n/m.exec(report)?.[1];
+    if (failed !== undefined) kill(); // the first failure is enough
+    report = report.slice(report.lastIndexOf("\n") + 1);
   }
   const { success } = await child.status;
   end.removeEventListener("abort", kill);
   kill();
   stop.throwIfAborted();
-  return !success;
+  return success ? null : failed ?? "the tests ended early, or took too long";
 }
 
 /** Ends all processes of a group; a test that is ended leaves the programs that it started. */
@@ -148,12 +152,13 @@ function endGroup(id: number): void {
   }
 }
 
-/** Runs the groups of test files until one of them notices something. */
-async function isNoticed(trial: Trial): Promise<boolean> {
+/** Runs the groups of test files until a test fails; null if none does. */
+async function firstFailure(trial: Trial): Promise<string | null> {
   for (const files of trial.groups) {
-    if (await fails(trial, files)) return true;
+    const failed = await failure(trial, files);
+    if (failed !== null) return failed;
   }
-  return false;
+  return null;
 }
 
 const OPTIONS = {
@@ -177,9 +182,8 @@ await run({
     await new Deno.Command("cp", { args: ["-r", `${ROOT}.`, folder] }).output();
     const source = await Deno.readTextFile(`${folder}/${program}`);
     const began = performance.now();
-    if (await isNoticed(trial)) {
-      throw new Error("The tests fail without any change");
-    }
+    const failed = await firstFailure(trial);
+    if (failed !== null) throw new Error(`The tests fail without any change: ${failed}`);
     trial.limit = TOO_SLOW * (performance.now() - began);
     const random = generator(options.seed);
     let [tried, noticed] = [0, 0];
@@ -188,7 +192,7 @@ await run({
       if (mutant === undefined || mutant.source === source) continue;
       tried++;
       await Deno.writeTextFile(`${folder}/${program}`, mutant.source);
-      if (await isNoticed(trial)) noticed++;
+      if (await firstFailure(trial) !== null) noticed++;
       else print(`${program}:${mutant.description}\n`);
     }
     print(`${program}: ${noticed} of ${tried} changes noticed\n`);

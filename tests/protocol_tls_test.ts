@@ -218,6 +218,60 @@ for (const pinned of [false, true]) {
   });
 }
 
+for (const insecure of [false, true]) {
+  const how = insecure ? "node:tls" : "Deno";
+  Deno.test(`TLS: a signal that has aborted before closes the connection (${how})`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const accepted = listener.accept();
+    const dial = () => Deno.connect({ ...LOCAL, port: listener.addr.port });
+    const signal = AbortSignal.abort(new Error("stopped"));
+    const opening = openTls(dial, { hostname: "localhost", insecure, signal });
+    await assertRejects(() => opening, Error, "stopped");
+    using conn = await accepted;
+    assertEquals(await receive(conn), "");
+  });
+
+  Deno.test(`TLS: a signal that aborts after the handshake closes nothing (${how})`, async () => {
+    await using server = new TlsServer(await certificate("localhost"));
+    const dial = () => Deno.connect({ ...LOCAL, port: server.port });
+    const stop = new AbortController();
+    const trust = readTrust(Deno.readTextFileSync(`${TLS}ca.pem`));
+    const options = { hostname: "localhost", trust, insecure, signal: stop.signal };
+    using conn = await openTls(dial, options);
+    stop.abort();
+    await send(conn, ["hello"]);
+    assertEquals(await receive(conn), "heard hello");
+  });
+
+  Deno.test(`TLS: a connection has the addresses of its socket (${how})`, async () => {
+    await using server = new TlsServer(await certificate("localhost"));
+    let local: Deno.Addr | undefined;
+    const dial = async () => {
+      const conn = await Deno.connect({ ...LOCAL, port: server.port });
+      local = conn.localAddr;
+      return conn;
+    };
+    const trust = readTrust(Deno.readTextFileSync(`${TLS}ca.pem`));
+    using conn = await openTls(dial, { hostname: "localhost", trust, insecure });
+    const portOf = (addr: Deno.Addr | undefined) => addr && "port" in addr ? addr.port : 0;
+    assertEquals(portOf(conn.localAddr), portOf(local));
+    assertEquals(portOf(conn.remoteAddr), server.port);
+  });
+
+  Deno.test(`TLS: a write after the server has gone rejects (${how})`, async () => {
+    const server = new TlsServer(await certificate("localhost"));
+    const dial = () => Deno.connect({ ...LOCAL, port: server.port });
+    const trust = readTrust(Deno.readTextFileSync(`${TLS}ca.pem`));
+    using conn = await openTls(dial, { hostname: "localhost", trust, insecure });
+    await server[Symbol.asyncDispose]();
+    const writing = async () => {
+      for (let round = 0; round < 1000; round++) await send(conn, ["x".repeat(10_000)]);
+    };
+    const { name } = await assertRejects(writing);
+    assert(["BrokenPipe", "ConnectionReset"].includes(name), name);
+  });
+}
+
 Deno.test("TLS: a pinned connection gives its octets to small reads", async () => {
   await using server = new TlsServer(await certificate("own"));
   const dial = () => Deno.connect({ ...LOCAL, port: server.port });
