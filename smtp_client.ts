@@ -1716,7 +1716,7 @@ function composeHeader(line: Line, from: Mailbox, id: string): string {
   const { to, cc, replyTo, subject, header } = line.options;
   const hasRecipients = to.length + cc.length > 0;
   const title = subject?.replace(/\p{Cc}+/gu, " ").replace(/^ +| +$/g, "");
-  const date = headerValue(line, "date") ?? formatDate(new Date());
+  const date = headerValue(line, "date")?.replace(/(?:GMT|UT)$/, "+0000"); // RFC 5322 §4.3
   const others = header.filter(({ name }) => !/^(?:date|message-id)$/i.test(name));
   return [
     mailboxField("From", [from]),
@@ -1724,7 +1724,7 @@ function composeHeader(line: Line, from: Mailbox, id: string): string {
     mailboxField("Cc", cc.flat()),
     mailboxField("Reply-To", replyTo.flat()),
     title === undefined ? "" : textField("Subject", title),
-    `Date: ${date}\r\n`,
+    `Date: ${date ?? formatDate(new Date())}\r\n`,
     `Message-ID: ${id}\r\n`,
     ...others.map(({ field }) => field),
     "MIME-Version: 1.0\r\n",

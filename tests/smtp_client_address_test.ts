@@ -360,6 +360,20 @@ const FIELDS: Case[] = [
 
 testMessages(FIELDS);
 
+/** Values of Date, and how they are sent (RFC 5322 §3.3): a name of a zone is obsolete (§4.3). */
+const DATES: [given: string, sent: string][] = [
+  ["Sat, 28 Nov 2026 22:28:00 -0800", "Sat, 28 Nov 2026 22:28:00 -0800"],
+  ["28 Nov 2026 22:28 +0100", "28 Nov 2026 22:28 +0100"],
+  ["1 Nov 2026 22:28:00 GMT", "1 Nov 2026 22:28:00 +0000"],
+  ["Sat, 28 Nov 2026 22:28:00 UT", "Sat, 28 Nov 2026 22:28:00 +0000"],
+];
+
+testMessages(DATES.map(([given, sent]) => ({
+  rule: `RFC 5322 §4.3: -H "Date: ${given}" is sent with a numeric zone`,
+  args: [...TO, "-m", "x", "-H", `Date: ${given}`],
+  raw: new RegExp(`^Date: ${RegExp.escape(sent)}\\r$`, "m"),
+})));
+
 const BAD_FIELDS: [field: string, says: string][] = [
   ["Sender: nobody", "expected an address"],
   ["Sender:", "expected addresses"],
@@ -369,6 +383,8 @@ const BAD_FIELDS: [field: string, says: string][] = [
   ["Date: today", "expected a date"],
   ["Date: Sat, 028 Nov 2026 22:28:00 +0100", "expected a date"],
   ["Date: Sat, 28 Nov 2026 22:28:00 0100", "expected a date"],
+  ["Date: Sat, 28 Nov 2026 22:28:00 *0100", "expected a date"],
+  ["Date: Sat, 28 Nov 2026 22:28:00 EST", "expected a date"],
   ["Date: Sat, 31 Feb 2026 99:28:00 +0100", "expected a date"],
   [`X${long("x", 75)}: y`, "expected 'Name: value'"],
   ["X Y: z", "expected 'Name: value'"],

@@ -24,6 +24,7 @@ import {
   MAIL,
   MINIMAL,
   PASSWORD,
+  prelude,
   rcpt,
   run,
   SENT,
@@ -198,11 +199,15 @@ Deno.test("-v notes that QUIT got no reply", async () => {
   assertStringIncludes(stderr, "* No reply to QUIT: Server closed the connection\n");
 });
 
-Deno.test("-v shows the connection", async () => {
-  const dialogue = { rule: "", talk: BYE, args: ["--check", "-v"], code: 0 };
-  const { stderr } = await converse(dialogue, "none", (text) => [text]);
-  assertMatch(stderr, /^\* Connected to 127\.0\.0\.1 \(127\.0\.0\.1\), port \d+\n< 220 /);
-});
+for (const mode of ["none", "try"]) {
+  Deno.test(`-v shows the connection, and with --tls try that there is no TLS [${mode}]`, async () => {
+    const talk = `${prelude("none", [])}\n${BYE}`;
+    const dialogue = { rule: "", talk, args: ["--check", "-v", "--tls", mode], code: 0 };
+    const { stderr } = await converse(dialogue, null, (text) => [text]);
+    assertMatch(stderr, /^\* Connected to 127\.0\.0\.1 \(127\.0\.0\.1\), port \d+\n< 220 /);
+    assertEquals(stderr.includes("* No TLS, continuing in the clear\n"), mode === "try");
+  });
+}
 
 Deno.test("--check prints what the server offers, one keyword a line", async () => {
   const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${BYE}`;
@@ -596,12 +601,22 @@ for (
       'Cannot use SMTP_FROM "ann": expected an address',
     ],
     [{ SMTP_SERVER: "x.example", SMTP_USER: "ann" }, "No sender: give --from"],
+    [
+      { SMTP_SERVER: "x.example", SMTP_USER: "a@x.example" },
+      "Cannot log in with --tls none: credentials never go in the clear (SMTP_USER is set)",
+    ],
   ] as const
 ) {
   Deno.test(`usage: the variables ${JSON.stringify(env)} are one line, exit 2`, async () => {
-    await assertRejects(() => run(["-t", "b@x.example", "-m", "x"], { env }), UsageError, says);
+    const args = ["-t", "b@x.example", "-m", "x", "--tls", "none"];
+    await assertRejects(() => run(args, { env }), UsageError, says);
   });
 }
+
+Deno.test("usage: --user with --tls none does not name SMTP_USER", async () => {
+  const error = await assertRejects(() => run([...MINIMAL, "-u", "ann", "--tls", "none"]));
+  assertMatch(String(error), /: credentials never go in the clear$/);
+});
 
 Deno.test("SMTP_USER that is an address is the sender", async () => {
   const env = { SMTP_USER: "ann@example.org" };

@@ -640,6 +640,12 @@ for (const [reply, code] of [[500, 76], [509, 76], [510, 69], [550, 69], [451, 7
   });
 }
 
+Deno.test("RFC 5321 §3.1: one octet after the greeting is waited for, and EHLO is not sent", async () => {
+  const talk = 'RAW: "220 mx\\r\\n2"\nPAUSE:\nS: 20 mx';
+  const says = "Unexpected reply: 220 mx";
+  await converse({ rule: "", talk, code: 76, args: CLEAR, says }, null, (text) => [text]);
+});
+
 Deno.test("Ctrl-C before the connection is exit 130, and nothing is connected", async () => {
   using listener = Deno.listen(LOCAL);
   const args = ["--check", "--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none"];

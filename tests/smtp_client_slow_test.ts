@@ -76,6 +76,35 @@ Deno.test("RFC 5321 §4.5.3.2.6: --timeout limits the wait for the reply to the 
   assert(performance.now() - start < 5000);
 });
 
+/** Limits of the steps, and what becomes of a mail whose final dot is answered after 300 ms. */
+const DOT_LIMITS: [times: Partial<MailTimes>, code: number][] = [
+  [{ block: 100, end: 20_000 }, 0],
+  [{ end: 100 }, 75],
+];
+
+for (const [limits, code] of DOT_LIMITS) {
+  Deno.test(`RFC 5321 §4.5.3.2.6: the limit for the final dot is its own: ${limits.end} ms`, async () => {
+    using listener = Deno.listen(LOCAL);
+    const serving = listener.accept().then(async (conn) => {
+      using wire = new Wire(conn);
+      await wire.write("220 mx\r\n");
+      for (const reply of ["250 mx", "250 ok", "250 ok", "354 go"]) {
+        await wire.readLine(1000);
+        await wire.write(`${reply}\r\n`);
+      }
+      while (await wire.readLine(1000) !== ".");
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await wire.write("250 ok\r\n");
+      await wire.readLine(1000);
+    }).catch(() => {});
+    const server = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none"];
+    const mail = ["-f", "a@x.example", "-t", "b@x.example", "-m", "x"];
+    const result = await run([...server, ...mail], { times: { ...TIMES, quit: 100, ...limits } });
+    assertEquals(result.code, code, result.stderr);
+    await serving;
+  });
+}
+
 /** Runs a mail of 16 MB against a server that reads `size` octets each `pause` ms, then stops. */
 async function sendSlowly(
   times: Partial<MailTimes>,
