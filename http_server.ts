@@ -849,8 +849,8 @@ class ResponseCache {
   /** Returns true if the files of a response have not changed, false if they have or it is unknown. */
   #isUnchanged(basis: Basis | undefined, now: number): boolean {
     if (basis === undefined) return true;
-    if (basis.sources.length === 0) return false;
     try {
+      // Without sources the text is empty, and no version is.
       return basis.version === basis.sources.map((path) => this.#stateOf(path, now)).join(" ");
     } catch {
       return false;
@@ -1179,7 +1179,8 @@ async function respond(request: HttpRequest, service: Service): Promise<HttpResp
   } catch (error) {
     if (error instanceof HttpError) return errorResponse(error);
     service.onError?.(error);
-    return errorResponse(500);
+    // A basis, because without one the response would be cached.
+    return { ...errorResponse(500), basis: { path: request.path, sources: [], version: "500" } };
   }
 }
 
@@ -2894,13 +2895,14 @@ function serveOptions(job: Job, signal: AbortSignal, { log, warn }: Output): Ser
  * Checks that Workers can run; otherwise they would fail with a message of the runtime.
  *
  * @throws {ExitError} Without the flag that lets Workers share a port.
- * @throws {Deno.errors.NotCapable} Without permission to read this file, which each Worker loads.
+ * @throws {Deno.errors.NotCapable} Without permission to read the folder of this file: each Worker
+ * loads the file and what it imports.
  */
 function requireWorkers(): void {
   if (typeof Deno.listenDatagram !== "function") { // it needs the same flag
     throw new ExitError(1, "Cannot share a port between threads: add --unstable-net");
   }
-  const path = import.meta.filename;
+  const path = import.meta.dirname;
   if (path === undefined) return; // loaded from a URL
   if (Deno.permissions.querySync({ name: "read", path }).state === "granted") return;
   throw new Deno.errors.NotCapable(`Requires read access to "${path}"`);
@@ -2925,12 +2927,7 @@ async function serveInWorker(job: Job, signal: AbortSignal, output: Output): Pro
   };
   worker.postMessage({ job, port: port2 }, [port2]);
   signal.addEventListener("abort", () => port1.postMessage("stop"));
-  try {
-    return await promise;
-  } finally {
-    port1.close();
-    worker.terminate();
-  }
+  return await promise; // the Worker ends with the process
 }
 
 /** The main function of a Worker. */

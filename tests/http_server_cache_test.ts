@@ -8,11 +8,13 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "jsr:@std/assert@^1.0.19";
 import type { ServeOptions } from "../http_server.ts";
 import {
+  beforeDigest,
   Client,
   Clock,
   Folder,
   getKept,
   pause,
+  replaced,
   request,
   type Service,
   start,
@@ -141,6 +143,100 @@ for (const [ms, expected] of [[2_000, false], [2_001, true]] as const) {
     clock.now += 20;
     await getKept(client, "/a.txt");
     assertEquals(isShared(service), expected);
+  });
+}
+
+/** Counts the calls of `Deno.statSync` for a path, until it is disposed. */
+function countStats(path: string): Disposable & { count: number } {
+  const counter = { count: 0 };
+  const stub = replaced("statSync", (real) => (asked) => {
+    if (asked === path) counter.count++;
+    return real(asked);
+  });
+  return Object.assign(counter, stub);
+}
+
+Deno.test("cache: a file is looked at once in 20 ms, its folder once for all its files", async () => {
+  using folder = new Folder({ "a.txt": "a", "b.txt": "b" });
+  using clock = new Clock(Date.now() + 60_000);
+  await using service = start({ root: folder.root });
+  using client = await Client.open(service.port);
+  for (const target of ["/a.txt", "/b.txt"]) await getKept(client, target);
+  using file = countStats(folder.path("a.txt"));
+  using parent = countStats(folder.root);
+  for (const [ms, want] of [[19, 0], [1, 1], [19, 1], [1, 2]] as const) {
+    clock.now += ms;
+    for (const target of ["/a.txt", "/b.txt"]) await getKept(client, target);
+    assertEquals([file.count, parent.count], [want, want]);
+  }
+});
+
+for (const [rule, target] of [["the same version", "/a.txt"], ["a new path", "/b.txt"]] as const) {
+  Deno.test(`cache: ${rule} is not a change, after which files are looked at anew`, async () => {
+    using folder = new Folder({ "a.txt": "a", "b.txt": "b" });
+    using _clock = new Clock(Date.now() + 60_000);
+    await using service = start({ root: folder.root });
+    using client = await Client.open(service.port);
+    await getKept(client, "/a.txt");
+    await getKept(client, target, ["X-Other: 1"]);
+    using stats = countStats(folder.path("a.txt"));
+    await getKept(client, "/a.txt");
+    assertEquals(stats.count, 0);
+  });
+}
+
+Deno.test("cache: a change that a response shows counts within the same ms", async () => {
+  using folder = new Folder({ "a.txt": "old" });
+  using clock = new Clock(Date.now() + 60_000);
+  await using service = start({ root: folder.root });
+  using client = await Client.open(service.port);
+  assertEquals(await getKept(client, "/a.txt"), "200 old");
+  clock.now += 20;
+  assertEquals(await getKept(client, "/a.txt"), "200 old");
+  folder.write("a.txt", "new", new Date());
+  assertEquals(await getKept(client, "/a.txt", ["X-Other: 1"]), "200 new");
+  assertEquals(await getKept(client, "/a.txt"), "200 new");
+});
+
+Deno.test("cache: equal requests at once share one response", async () => {
+  using folder = new Folder({ "a.txt": "a" });
+  using _clock = new Clock(Date.now() + 60_000);
+  await using service = start({ root: folder.root });
+  const clients = await Promise.all(Array.from({ length: 5 }, () => Client.open(service.port)));
+  using _digest = beforeDigest(() => pause(50));
+  await Promise.all(clients.map((client) => getKept(client, "/a.txt")));
+  const [first, ...others] = service.exchanges.map(({ fields }) => fields);
+  assert(others.length === 4 && others.every((fields) => fields === first));
+  for (const client of clients) client[Symbol.dispose]();
+});
+
+Deno.test("cache: 20 ms after a fault of the server the same request is answered anew", async () => {
+  using folder = new Folder({ "a.txt": "a" });
+  using clock = new Clock();
+  await using service = start({ root: folder.root });
+  using client = await Client.open(service.port);
+  let isFaulty = true;
+  using _digest = beforeDigest(() => isFaulty ? Promise.reject(new Error("no hash")) : pause(0));
+  assertEquals(await getKept(client, "/a.txt"), "500 500 Internal Server Error\n");
+  isFaulty = false;
+  clock.now += 20;
+  assertEquals(await getKept(client, "/a.txt"), "200 a");
+  assertEquals(service.complaints.splice(0).length, 1);
+});
+
+/** Age of a change (ms), and how often a file is hashed for three requests that differ. */
+for (const [age, times] of [[2_000, 3], [2_001, 1]] as const) {
+  Deno.test(`cache: a file that changed ${age} ms ago is hashed ${times} times for three requests`, async () => {
+    using folder = new Folder();
+    const changed = Date.now() + 60_000;
+    folder.write("a.txt", "a", new Date(changed));
+    using _clock = new Clock(changed + age);
+    await using service = start({ root: folder.root });
+    using client = await Client.open(service.port);
+    let hashes = 0;
+    using _digest = beforeDigest(() => Promise.resolve(void hashes++));
+    for (const query of [1, 2, 3]) await getKept(client, `/a.txt?${query}`);
+    assertEquals(hashes, times);
   });
 }
 

@@ -595,17 +595,24 @@ Deno.test("program: threads without --unstable-net get one line", async () => {
   }
 });
 
-Deno.test("program: threads need to read the program itself", async () => {
-  const allow = ["--allow-net", `--allow-read=${WWW}`];
-  await using program = await startServer(["-p0", "-t2", WWW], { allow });
-  const { code, stderr } = await program.stop();
-  assertEquals(code, 1);
-  assertMatch(stderr, /^http_server: Deno was not allowed to read \S+; add --allow-read=\S+\n$/);
-});
+for (const readable of [WWW, `${WWW},${ROOT}http_server.ts`]) {
+  const name = readable.replaceAll(ROOT, "");
+  Deno.test(`program: threads need to read the folder of the program, not only ${name}`, async () => {
+    const allow = ["--allow-net", "--unstable-net", `--allow-read=${readable}`];
+    await using program = await startServer(["-p0", "-t2", WWW], { allow });
+    const { code, stderr } = await program.stop();
+    const folder = ROOT.slice(0, -1);
+    assertEquals([code, stderr], [
+      1,
+      `http_server: Deno was not allowed to read ${folder}; add --allow-read=${folder}\n`,
+    ]);
+  });
+}
 
 Deno.test("program: --allow-net and --allow-read are enough, --lan included", async () => {
   const allow = ["--allow-net", `--allow-read=${WWW}`];
   await using program = await startServer(["-p0", "--lan", WWW], { allow });
+  assertStringIncludes(program.stderr, `http://<address; --allow-sys shows it>:${program.port}/\n`);
   assertEquals((await ask(program.port, "/hello.txt")).status, 200, program.stderr);
   assertEquals((await ask(program.port, "/bare/")).status, 200);
 });

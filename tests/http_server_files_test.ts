@@ -6,6 +6,7 @@
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import {
   ask,
+  beforeDigest,
   Client,
   Folder,
   HUGE,
@@ -367,6 +368,15 @@ for (const [times, status] of [[0, 200], [2, 200], [3, 404]] as const) {
   });
 }
 
+Deno.test("files: a file removed between stat and open gets 404", async () => {
+  using folder = new Folder({ "a.txt": "a" });
+  await using service = start({ root: folder.root });
+  using _replaced = replaced("statSync", (real) => (path) => {
+    return real(`${path}`.replace("/gone.txt", "/a.txt"));
+  });
+  assertEquals((await ask(service.port, "/gone.txt")).status, 404);
+});
+
 /** Requests for files with siblings: what is opened for each is closed in the end. */
 const CLOSED: readonly [target: string, fields: string[], method: string, status: number][] = [
   ["/a.txt", [], "GET", 200],
@@ -402,17 +412,6 @@ for (const [target, fields, method, status] of CLOSED) {
     assertEquals((await ask(service.port, target, fields, method)).status, status);
     assertEquals(await openFiles(folder), []);
   });
-}
-
-/** Calls a function before each hash is computed, until it is disposed. */
-function beforeDigest(call: () => Promise<void>): Disposable {
-  const { subtle } = crypto;
-  const { digest } = subtle;
-  subtle.digest = async (...args) => {
-    await call();
-    return await digest.apply(subtle, args);
-  };
-  return { [Symbol.dispose]: () => void (subtle.digest = digest) };
 }
 
 Deno.test("files: what is opened before a fault of the server is closed", async () => {

@@ -401,6 +401,17 @@ export function replaced<Name extends keyof typeof Deno>(
   return { [Symbol.dispose]: () => void Reflect.set(Deno, name, real) };
 }
 
+/** Calls a function before each hash is computed, until it is disposed. */
+export function beforeDigest(call: () => Promise<void>): Disposable {
+  const { subtle } = crypto;
+  const { digest } = subtle;
+  subtle.digest = async (...args) => {
+    await call();
+    return await digest.apply(subtle, args);
+  };
+  return { [Symbol.dispose]: () => void (subtle.digest = digest) };
+}
+
 /** The clock of this process (`Date.now`), which stands still at a time until it is disposed. */
 export class Clock implements Disposable {
   readonly #real = Date.now;

@@ -199,6 +199,14 @@ Deno.test("the end: a connection that waits for a place is closed at once", asyn
   await done;
 });
 
+Deno.test("the end: a listener that its owner closes ends the service", async () => {
+  const listener = Deno.listen(LOCAL);
+  const done = serve([listener], { root: WWW, signal: new AbortController().signal });
+  assertMatch((await ask(listener.addr.port, "/hello.txt")).body, /Hello/);
+  listener.close();
+  assertEquals(await done, { requests: 1, sent: 14 });
+});
+
 // ---- Accepting ---------------------------------------------------------
 
 /** Serves a listener that gives these errors, and null for a connection; returns the pauses (ms). */
