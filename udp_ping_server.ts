@@ -1190,7 +1190,6 @@ export class EventCommand {
   /** Waits for the commands until the time-out (ms), then ends the one that runs. */
   async end(timeout: number = this.#limits.end): Promise<void> {
     this.#recent.forEach(clearTimeout);
-    this.#deferred.clear();
     await this.#settle(timeout);
     this.#stop.abort();
     await this.#settle(this.#limits.end); // it may ignore SIGTERM

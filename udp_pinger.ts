@@ -438,7 +438,7 @@ function roundToMicros(ms: number): number {
 /** Returns the nearest-rank percentile of sorted values (RFC 2330 §11.3); 0 if there are none. */
 export function percentile(sorted: ArrayLike<number>, p: number): number {
   const rank = Math.ceil(p * sorted.length - 1e-9);
-  return sorted[Math.min(Math.max(rank, 1), sorted.length) - 1] ?? 0;
+  return sorted[Math.max(rank, 1) - 1] ?? 0;
 }
 
 /** Returns Wilson's 95 % score interval of the loss (%). */

@@ -407,6 +407,13 @@ const COMMANDS = [
   { args: ["--help"], allow: [], code: 0, stdout: /--exec COMMAND/, stderr: /^$/ },
   { args: ["-V"], allow: [], code: 0, stdout: /^udp_ping_server \d/, stderr: /^$/ },
   { args: ["-p0"], allow: [], code: 1, stdout: /^$/, stderr: /^[^\n]*add --allow-net\n$/ },
+  {
+    args: ["-p0", "-q"],
+    allow: ["--allow-net", "--preload=data:text/javascript,delete Deno.listenDatagram"],
+    code: 1,
+    stdout: /^$/,
+    stderr: /^udp_ping_server: Deno was started without UDP; add --unstable-net\n$/,
+  },
   { args: ["--lsos", "1"], allow: [], code: 2, stdout: /^$/, stderr: /did you mean --loss\?\n$/ },
 ];
 for (const { args, allow, code, stdout, stderr } of COMMANDS) {

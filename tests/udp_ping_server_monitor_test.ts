@@ -21,7 +21,7 @@ type Options = Omit<MonitorOptions, "report" | "warn">;
 /** Returns a beat of sender x whose number is `distance` more than its time. */
 const timed = (second: number, distance: number): string => {
   const time = 1_700_000_000 + second;
-  return `sequence=${time + distance}\ttime=${time}.5\tname=x\tinterval=60`;
+  return `sequence=${time + distance}\ttime=${time}.0\tname=x\tinterval=60`;
 };
 
 /** Returns a beat of web1 with an interval of 100 ms. */
@@ -748,6 +748,14 @@ Deno.test("monitor: a sender that came back is not forgotten", () => {
     ...([[7.1, first("b").replace("=1", "=2")], [8, first("c")]] as Steps),
   ], { maxSenders: 2 });
   assertEquals(monitor.summary(8000).map(({ name }) => name), ["b", "c"]);
+});
+
+Deno.test("monitor: a sender that came back and is up is not forgotten", () => {
+  const { monitor } = watched([
+    ...([[0, first("a")], [3.5, null], [4, first("b")], [4.1, first("a")]] as Steps),
+    ...([[7.05, null], [7.06, first("c")]] as Steps),
+  ], { maxSenders: 2 });
+  assertEquals(monitor.summary(8000).map(({ name }) => name), ["a", "c"]);
 });
 
 Deno.test("monitor: an expected sender is not forgotten", () => {

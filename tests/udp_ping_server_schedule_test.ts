@@ -205,6 +205,23 @@ Deno.test("limits: the timer of a reply that was sent is forgotten, the others a
   });
 });
 
+Deno.test("--rate: 10,000 different requests are no repeats", async () => {
+  await onVirtualClock(async (clock) => {
+    const stop = new AbortController();
+    const { socket, arrive } = virtualSocket(() => {});
+    const options = { ...PERFECT, rate: 1e6, limits: { repeats: 20 } };
+    const server = new EchoServer(socket, options, stop.signal);
+    const serving = server.serve();
+    for (let index = 0; index < 10_000; index++) arrive(octetsOf(`${index}`));
+    while (server.counts.echoed + server.counts.limited < 10_000) {
+      await new Promise<void>((resolve) => clock.at(clock.now + 1, resolve));
+    }
+    stop.abort();
+    await serving;
+    assertEquals(server.counts.limited, 0);
+  });
+});
+
 // ---- The monitor ---------------------------------------------------------
 
 /** What happens to a monitor, and what it reports when. */

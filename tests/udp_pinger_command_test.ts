@@ -17,6 +17,7 @@ import {
   echo,
   flip,
   flipThenEcho,
+  hasScript,
   otherPort,
   respond,
   runPinger,
@@ -138,6 +139,13 @@ const COMMANDS = [
   },
   { args: ["no.such.host.invalid"], code: 2, stdout: /^$/, stderr: /^udp_pinger: Cannot resolve/ },
   { args: ["1.2.3.4.5"], code: 2, stdout: /^$/, stderr: /"1.2.3.4.5": expected a host\n$/ },
+  {
+    args: ["127.0.0.1"],
+    allow: ["--allow-net", "--preload=data:text/javascript,delete Deno.listenDatagram"],
+    code: 2,
+    stdout: /^$/,
+    stderr: /^udp_pinger: Deno was started without UDP; add --unstable-net\n$/,
+  },
   { args: ["-4", "::1"], code: 2, stdout: /^$/, stderr: /"::1" with -4\n$/ },
   { args: ["-6", "127.0.0.1"], code: 2, stdout: /^$/, stderr: /"127.0.0.1" with -6\n$/ },
   {
@@ -153,9 +161,10 @@ const COMMANDS = [
     stderr: /./,
   },
 ];
-for (const { args, code, stdout, stderr } of COMMANDS) {
-  Deno.test(`command line: udp_pinger ${args.join(" ")}`, async () => {
-    const outcome = await runProgram("udp_pinger.ts", args);
+for (const { args, allow, code, stdout, stderr } of COMMANDS) {
+  const where = allow === undefined ? "" : " without --unstable-net";
+  Deno.test(`command line: udp_pinger ${args.join(" ")}${where}`, async () => {
+    const outcome = await runProgram("udp_pinger.ts", args, { ...(allow && { allow }) });
     assertEquals(outcome.code, code);
     assertMatch(outcome.stdout, stdout);
     assertMatch(outcome.stderr, stderr);
@@ -468,6 +477,22 @@ Deno.test("command line: a missing permission is named", async () => {
   const refused = await runPinger(["-c1"], [echo], ["--allow-net=0.0.0.0:0"]);
   assertEquals(refused.code, 2);
   assertMatch(refused.stderr, /^udp_pinger: Deno was not allowed .* --allow-net=127.0.0.1:\d+\n$/);
+});
+
+Deno.test({
+  name: "command line: in a terminal Deno asks for no other permission than the needed ones",
+  ignore: !hasScript,
+}, async () => {
+  const server = udp();
+  const target = `127.0.0.1:${addressOf(server).port}`;
+  const responder = respond(server, [echo]);
+  const run = ["run", "--unstable-net", `--allow-net=0.0.0.0:0,${target}`];
+  const pinger = [Deno.execPath(), ...run, `${ROOT}udp_pinger.ts`, "-c1", target];
+  const args = ["-qec", `timeout 10 ${pinger.join(" ")}`, "/dev/null"];
+  const { stdout } = await new Deno.Command("script", { args, stdin: "null", stderr: "null" })
+    .output();
+  await responder.stop();
+  assertMatch(toByteString(stdout), /^45 bytes from 127\.0\.0\.1:/);
 });
 
 Deno.test("command line: Ctrl-C prints the statistics at once", async () => {

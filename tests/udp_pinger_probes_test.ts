@@ -173,6 +173,24 @@ testScripts([
     counts: "1 packet transmitted, 1 received, +1 foreign, 0% packet loss",
   },
   {
+    rule: "a number of 15 digits is read",
+    actions: [sayThenEcho("sequence=000000000000001\ttime=1.000000")],
+    lines: ["seq=1 OK (corrupted: 38 bytes, not 45)", "seq=1 OK"],
+    counts: "1 packet transmitted, 1 received, +1 corrupted, 0% packet loss",
+  },
+  {
+    rule: "a number of 16 digits is not",
+    actions: [sayThenEcho("sequence=0000000000000001\ttime=1.000000")],
+    lines: ["foreign: 39 octets from 127.0.0.1:P", "seq=1 OK"],
+    counts: "1 packet transmitted, 1 received, +1 foreign, 0% packet loss",
+  },
+  {
+    rule: "a reply that ends after its number is corrupted",
+    actions: [sayThenEcho("sequence=1")],
+    lines: ["seq=1 OK (corrupted: 10 bytes, not 45)", "seq=1 OK"],
+    counts: "1 packet transmitted, 1 received, +1 corrupted, 0% packet loss",
+  },
+  {
     rule: "the right sequence with other octets is corrupted",
     actions: [sayThenEcho("sequence=1\ttime=1.000000")],
     lines: ["seq=1 OK (corrupted: 24 bytes, not 45)", "seq=1 OK"],
@@ -493,6 +511,39 @@ for (const { rule, actions, options, up, down } of ONE_WAY) {
     assertEquals([summary.oneWay?.lostUp, summary.oneWay?.lostDown], [up, down]);
   });
 }
+
+/** Fills the server fields of a reply with a time (s after a first one) and a count. */
+function stampAt(octets: Uint8Array | undefined, second: number, n: number): Uint8Array {
+  const time = ((performance.timeOrigin + performance.now()) / 1000).toFixed(6);
+  const moved = (Number(time) + second).toFixed(6);
+  const fields = `\trx=${moved}\ttx=${moved}\tn=${String(n).padStart(10, "0")}`;
+  return octetsOf(toByteString(octets ?? new Uint8Array()).replace(/\trx=.*$/, fields));
+}
+
+Deno.test("Pinger -T: a copy of an earlier request that overtook nothing adds no count", async () => {
+  // Of three probes the third is lost. The second one is answered before a copy of the first.
+  const answer: Action = async ({ before, reply }) => {
+    if (before.length < 3) return;
+    await reply(stampAt(before[1], -0.002, 2));
+    await reply(stampAt(before[0], -0.001, 2));
+  };
+  const { summary } = await runScript([drop, drop, answer], { oneWay: true, preload: 3 });
+  assertEquals([summary.received, summary.lost], [2, 1]);
+  assertEquals([summary.oneWay?.lostUp, summary.oneWay?.lostDown], [1, 0]);
+});
+
+Deno.test("Pinger -T: of two requests in the same microsecond the first reply has the count", async () => {
+  const answer: Action = async ({ before, reply }) => {
+    if (before.length < 3) return;
+    const [later, earlier] = [stampAt(before[1], 0, 2), stampAt(before[0], 0, 1)];
+    const [time = ""] = /\trx=.*n=/.exec(toByteString(later)) ?? [];
+    await reply(later);
+    await reply(octetsOf(toByteString(earlier).replace(/\trx=.*n=/, time)));
+  };
+  const { summary } = await runScript([drop, drop, answer], { oneWay: true, preload: 3 });
+  assertEquals([summary.received, summary.lost], [2, 1]);
+  assertEquals([summary.oneWay?.lostUp, summary.oneWay?.lostDown], [1, 0]);
+});
 
 const DAMAGED_PLACES = [
   { rule: "the time of arrival", place: /rx=\d{4}/, put: "rx=9999" },

@@ -267,6 +267,14 @@ Deno.test("statistics: percentiles of more replies than are kept come from a sam
   assertEquals(rtt?.min, 1);
 });
 
+Deno.test("statistics: of 65,537 round-trip times 65,536 are kept", () => {
+  const many = new Statistics();
+  for (let rtt = 1; rtt <= 65_536; rtt++) many.addReply(rtt);
+  assertEquals([...many.sortedRtts()], ramp(65_536));
+  many.addReply(65_537);
+  assertEquals(many.sortedRtts().length, 65_536);
+});
+
 Deno.test("replay: no options when nothing came", () => {
   assertEquals(replay(new Statistics().summary()), null);
 });
