@@ -238,6 +238,7 @@ for (
     ["::ffff:1.2", "1.2"],
     ["::ffff:1:2", "::ffff:1:2"],
     ["::ffff:a.b", "::ffff:a.b"],
+    ["::ffff:1.b", "::ffff:1.b"],
     ["1::ffff:1.2.3.4", "1::ffff:1.2.3.4"],
     ["fe80::1%eth0", "fe80::1%eth0"],
   ] as const
@@ -382,3 +383,14 @@ for (
       assertEquals(delays, want);
     }));
 }
+
+Deno.test("pause: leaves no listener on a signal that lives on", async () => {
+  const { signal } = new AbortController();
+  const listeners = new Set<unknown>();
+  signal.addEventListener = (_: string, listener: unknown) => void listeners.add(listener);
+  signal.removeEventListener = (_: string, listener: unknown) => void listeners.delete(listener);
+  const paused = pause(1, signal);
+  assertEquals(listeners.size, 1);
+  await paused;
+  assertEquals(listeners.size, 0);
+});
