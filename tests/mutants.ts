@@ -14,7 +14,7 @@ import { UsageError } from "../protocol.ts";
 import { ROOT } from "./helpers.ts";
 
 /** Longest time for the tests of the unchanged program (ms). */
-const MAX_TIME = 300_000;
+const MAX_TIME = 600_000;
 
 /** Tests that take this many times longer than without a change count as failed. */
 const TOO_SLOW = 3;
