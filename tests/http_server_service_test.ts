@@ -24,6 +24,7 @@ import {
   LARGE,
   pause,
   readAnswers,
+  readSlowly,
   request,
   type Service,
   start,
@@ -143,6 +144,27 @@ Deno.test("connections: a client that leaves in the middle of a large answer", a
   assert(cut.every(({ sent }) => sent < HUGE));
 });
 
+Deno.test("connections: after a request with close the place is free at once", async () => {
+  await using service = start({ maxConnections: 1, timeouts: { linger: 60_000 } });
+  using first = await Client.open(service.port);
+  await first.send(request("/hello.txt", ["Connection: close"]));
+  assertMatch(await first.until(), /Hello/); // and does not close its side
+  assertMatch((await ask(service.port, "/end.txt")).body, /the end/);
+});
+
+Deno.test("RFC 9112 §9.6: what follows a request with close does not destroy the responses", async () => {
+  using folder = new Folder({ "a.bin": new Uint8Array(131_072) });
+  await using service = start({ root: folder.root });
+  using client = await Client.open(service.port);
+  const last = request("/a.bin", ["Connection: close"]);
+  const sending = client.send(request("/a.bin").repeat(59), last + "x".repeat(300_000));
+  await pause(100); // more is waiting now than the client has room for
+  const answers = readAnswers(await readSlowly(client));
+  assertEquals(answers.map(({ body }) => body.length), Array(60).fill(131_072));
+  client[Symbol.dispose]();
+  await sending;
+});
+
 Deno.test("the end: idle and silent connections are closed at once", async () => {
   await using service = start();
   using idle = await Client.open(service.port);
@@ -189,9 +211,18 @@ Deno.test("the end: a connection that waits for a place is closed at once", asyn
   using client = await Client.open(service.port);
   await client.send(request("/huge.bin"));
   await client.until(/\r\n\r\n/);
+  // It waits for a signal, and not for the next look at the idle connections.
   using waiting = await Client.open(service.port);
-  await waiting.send(request("/huge.bin"));
-  await pause(30);
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout =
+    ((call: () => void, ms: number) =>
+      setTimeout(call, ms < 1_000 ? 600_000 : ms)) as typeof setTimeout;
+  try {
+    await waiting.send(request("/huge.bin"));
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
   const done = service.stop();
   assertEquals(await waiting.until(), "");
   assertEquals(readAnswers(await client.until())[0]?.body.length, HUGE);
