@@ -551,6 +551,11 @@ for (
   const [rule, head, status] of [
     ["a body too long to read", request("/hello.txt", ["Content-Length: 900000"]), 200],
     [
+      "a body too long to read, with close",
+      request("/hello.txt", ["Content-Length: 900000", "Connection: close"]),
+      200,
+    ],
+    [
       "a refused expectation",
       request("/", ["Expect: 100-continue", "Content-Length: 9"], "PUT"),
       405,

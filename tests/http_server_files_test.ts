@@ -4,6 +4,7 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
+import { LOCAL } from "./helpers.ts";
 import {
   ask,
   beforeDigest,
@@ -437,6 +438,56 @@ Deno.test("files: what is opened for a response that is made again is closed", a
   assertEquals((await ask(service.port, "/large.bin")).status, 200);
   assertEquals(hashes, 3, "large.bin twice, b.txt once");
   assertEquals(await openFiles(folder), []);
+});
+
+// ---- The first 50 ms, before node:fs is loaded -------------------------
+
+/** Serves with a new copy of the module, which loads node:fs only at the end. */
+async function serveAtStart(root: string, body: (port: number) => Promise<void>): Promise<void> {
+  const name = `../http_server.ts?${crypto.randomUUID()}`;
+  const { serve }: typeof import("../http_server.ts") = await import(name);
+  const listener = Deno.listen(LOCAL);
+  const ending = new AbortController();
+  const { setTimeout } = globalThis;
+  let load = () => {};
+  Reflect.set(globalThis, "setTimeout", (call: () => void) => load = call);
+  const done = serve([listener], { root, signal: ending.signal });
+  globalThis.setTimeout = setTimeout;
+  try {
+    await body(listener.addr.port);
+  } finally {
+    ending.abort();
+    load();
+    await done;
+  }
+}
+
+for (const name of ["empty", "small", "large"]) {
+  Deno.test(`files: in the first 50 ms a file is sent as later: ${name}`, async () => {
+    const content = name === "empty" ? "" : name === "small" ? "0123456789" : LARGE;
+    using folder = new Folder({ "file.bin": content });
+    await serveAtStart(folder.root, async (port) => {
+      assert((await ask(port, "/file.bin")).body === content);
+      if (name === "empty") return;
+      for (const [first, last] of [[0, 0], [1, 9], [content.length - 9, content.length - 1]]) {
+        const { body } = await ask(port, "/file.bin", [`Range: bytes=${first}-${last}`]);
+        assertEquals(body, content.slice(first, Number(last) + 1));
+      }
+    });
+  });
+}
+
+Deno.test("files: in the first 50 ms a file that is shorter than its size ends where it ends", async () => {
+  using folder = new Folder({ "file.txt": "0123456789" });
+  using _replaced = replaced("openSync", (real) => (path) => {
+    const file = real(path);
+    const state = { ...file.statSync(), size: 15 };
+    return Object.assign(file, { statSync: () => state });
+  });
+  await serveAtStart(folder.root, async (port) => {
+    const { body, fields } = await ask(port, "/file.txt");
+    assertEquals([body, fields.get("Content-Length")], ["0123456789", "10"]);
+  });
 });
 
 /** Names, and the media types that they get. */

@@ -615,6 +615,8 @@ const CODINGS: readonly [accepted: string | null, want: string][] = [
   ["gzip;q=0.5, identity", "identity"],
   ["gzip;q=0.5, identity;q=0.1", "gzip"],
   ["identity;q=0, gzip", "gzip"],
+  ["identity;q=0", "identity"],
+  ["identity;q=0, *;q=0", "identity"],
   ["gzipx", "identity"],
   ["xbr", "identity"],
 ];

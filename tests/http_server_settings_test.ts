@@ -318,6 +318,11 @@ Deno.test("RFC 9112 §3.2.2: the host of an absolute target wins over Host", asy
   assertEquals(await statusFor(service.port, "http://localhost/hello.txt", "evil.test"), 200);
 });
 
+Deno.test("RFC 9112 §3.2: bound to loopback, HTTP/1.0 without Host is served", async () => {
+  await using service = start({ hosts: [] });
+  assertMatch(await talk(service.port, ["GET /hello.txt HTTP/1.0\r\n\r\n"]), /Hello/);
+});
+
 Deno.test("RFC 9112 §3.2: a malformed Host gets 400, not 421", async () => {
   await using service = start({ hosts: [] });
   assertEquals(await statusFor(service.port, "/hello.txt", "evil.test:x"), 400);

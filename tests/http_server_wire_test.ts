@@ -204,6 +204,7 @@ Deno.test("wire: shows the header lines of another connection, as they were sent
   using viewer = await Viewer.open(service.port);
   await ask(service.port, "/hello.txt?a=%20", ["X-Text: caf\xc3\xa9 <b>"]);
   const events = await viewer.until(/^HTTP\/1\.1 200 OK$/);
+  assertMatch(viewer.client.text, /^[^]*?\r\nConnection: close\r\n[^]*\r\n\r\n/);
   const [received, sent] = events;
   assert(received && sent);
   assertEquals([received.mark, sent.mark], ["<", ">"]);
