@@ -5,6 +5,7 @@
  * @module
  */
 import {
+  assert,
   assertEquals,
   assertMatch,
   assertNotEquals,
@@ -448,6 +449,20 @@ Deno.test("RFC 5322 §3.6: the order of the fields of a composed message", async
     ...["Keywords", "Sender", "Comments", "In-Reply-To", "References", "Comments", "Keywords"],
     ...["MIME-Version", "Content-Type", "Content-Transfer-Encoding"],
   ]);
+});
+
+Deno.test("RFC 5322 §3.6.2: From has one mailbox, so that Sender is not required", async () => {
+  const args = ["--dry-run", "-f", "a@x.example,b@x.example", ...TO, "-m", "x"];
+  await assertRejects(() => run(args), UsageError, "expected one address");
+});
+
+Deno.test("RFC 5322 §3.6.4: each message has a Message-ID of its own", async () => {
+  const messageId = async () =>
+    /^Message-ID: <[-0-9a-f]{36}@example\.org>$/m
+      .exec((await compose({ rule: "", args: [...TO, "-m", "x"] })).replaceAll("\r", ""))?.[0];
+  const [first, second] = [await messageId(), await messageId()];
+  assert(first !== undefined && second !== undefined);
+  assertNotEquals(first, second);
 });
 
 Deno.test("RFC 5322 §3.6.6: Resent fields of -H stay together, in their order", async () => {
