@@ -165,6 +165,43 @@ Deno.test("-v shows commands, replies and the size of the message, not the messa
   }
   assert(!stderr.includes("hi\n"));
 });
+/** What -v shows of a whole session. */
+const SESSION = `* Connected to 127.0.0.1 (127.0.0.1), port PORT
+< 220 mx.example ESMTP
+> EHLO [127.0.0.1]
+< 250-mx.example
+< 250 STARTTLS
+> STARTTLS
+< 220 Go ahead
+* TLS, certificate trusted for 127.0.0.1
+> EHLO [127.0.0.1]
+< 250-mx.example
+< 250 AUTH PLAIN
+> AUTH PLAIN [credentials]
+< 235 in
+> MAIL FROM:<ann@example.org>
+< 250 2.1.0 Ok
+> RCPT TO:<bob@example.org>
+< 250 2.1.5 Ok
+> DATA
+< 354 Go ahead
+> [SIZE octets]
+> .
+< 250 2.0.0 Queued as 1
+> QUIT
+< 221 2.0.0 Bye
+sent to 1 recipient (SIZE B): 250 2.0.0 Queued as 1
+`;
+
+Deno.test("-v shows a session line by line", async () => {
+  const talk = `C: AUTH PLAIN ${b64("\0ann\0s3cret")}\nS: 235 in\n${SENT}`;
+  const dialogue = { rule: "", talk, offers: ["AUTH PLAIN"], env: PASSWORD, code: 0 };
+  const args = ["-t", "bob@example.org", "-u", "ann", "-v"];
+  const { stderr } = await converse({ ...dialogue, args }, "starttls", (text) => [text]);
+  const shown = stderr.replace(/port \d+/, "port PORT").replace(/\d+(?= octets| B\))/g, "SIZE");
+  assertEquals(shown, SESSION);
+});
+
 Deno.test("a mail that is sent prints nothing on standard output", async () => {
   const dialogue = { rule: "", talk: SENT, args: ["-t", "bob@example.org"], code: 0 };
   const offers = ["HELP", "VRFY"];

@@ -393,6 +393,74 @@ for (const [rule, value, lines] of WORDS) {
   });
 }
 
+/** A message of every part, with names for what is random. */
+const WHOLE = `From: Ann <ann@example.org>
+To: bob@example.org
+Subject: Hello
+Date: DATE
+Message-ID: <ID-1@example.org>
+MIME-Version: 1.0
+Content-Type: multipart/mixed;
+ boundary="=_ID-2"
+
+--=_ID-2
+Content-Type: multipart/alternative;
+ boundary="=_ID-3"
+
+--=_ID-3
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 7bit
+
+See the picture
+
+--=_ID-3
+Content-Type: multipart/related; type="text/html";
+ boundary="=_ID-4"
+
+--=_ID-4
+Content-Type: text/html; charset=utf-8
+Content-Transfer-Encoding: 7bit
+
+<img src="cid:ID-5@example.org">
+
+--=_ID-4
+Content-Type: image/png;
+ name="p.png"
+Content-Disposition: inline;
+ filename="p.png"
+Content-Transfer-Encoding: base64
+Content-ID: <ID-5@example.org>
+
+UE5H
+
+--=_ID-4--
+
+--=_ID-3--
+
+--=_ID-2
+Content-Type: text/plain; charset=utf-8;
+ name="a.txt"
+Content-Disposition: attachment;
+ filename="a.txt"
+Content-Transfer-Encoding: base64
+
+aGk=
+
+--=_ID-2--
+`.replaceAll("\n", "\r\n");
+
+Deno.test("RFC 2046 §5.1: a message of every part, octet for octet", async () => {
+  const files = { "a.html": '<img src="cid:p.png">', "p.png": "PNG", "a.txt": "hi" };
+  const html = ["--html-file", "a.html", "--inline", "p.png"];
+  const args = [...TO, "-s", "Hello", "-m", "See the picture", ...html, "-a", "a.txt"];
+  const message = (await compose({ rule: "", args, files })).replace(
+    /(?<=^Date: ).*(?=\r)/m,
+    "DATE",
+  );
+  const ids = [...new Set(message.match(/[-0-9a-f]{36}/g))];
+  assertEquals(ids.reduce((text, id, at) => text.replaceAll(id, `ID-${at + 1}`), message), WHOLE);
+});
+
 /** How often a field is in a message (RFC 5322 §3.6): composed with every option, and with few. */
 const COUNTS: [name: string, withAll: number, withFew: number][] = [
   ["Date", 1, 1],
