@@ -340,7 +340,7 @@ testRows([
 
 Deno.test("RFC 9110 §9.3.6: CONNECT without an answer is given up after the read timeout", async () => {
   await using server = new ScriptedServer([[STAY]], (text) => [text], Deno.listen(LOCAL));
-  const args = ["-x", `127.0.0.1:${server.port}`, "https://origin.invalid/"];
+  const args = ["-m", "5", "-x", `127.0.0.1:${server.port}`, "https://origin.invalid/"];
   const { code, stderr } = await runHere(args, { readTimeout: 100 });
   const expected = { code: 28, stderr: "http_client: The server sent nothing for 0.1 s\n" };
   assertEquals({ code, stderr }, expected);

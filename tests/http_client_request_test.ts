@@ -76,7 +76,7 @@ const REQUESTS: Row[] = [
   {
     rule: "-I: with -X GET the body is not read",
     sends: [[`${OK}Content-Length: 4\r\n\r\n`, STAY]],
-    args: ["-I", "-X", "GET", "URL"],
+    args: ["-I", "-X", "GET", "-m", "5", "URL"],
     out: `${OK}Content-Length: 4\r\n\r\n`,
     asks: [/^GET /],
   },

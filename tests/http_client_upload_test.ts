@@ -605,7 +605,7 @@ Deno.test("RFC 9112 §9.5: after 413 the next piece is not sent", async () => {
 
 Deno.test("-T: a file that goes on after its announced size is not read to its end", async () => {
   const never = new Promise<void>(() => {});
-  const { code } = await engine(5, ["abcde", never], [takes(5)]);
+  const { code } = await engine(5, ["abcde", never], [takes(5)], ["-m", "5"]);
   assertEquals(code, 0);
 });
 
@@ -631,7 +631,7 @@ Deno.test("-d: a complete response ends a request that the server does not read"
       await peer.say(DONE);
       await done.promise;
     }], async (url) => {
-      const outcome = await runHere(["-d", `@${path}`, url]);
+      const outcome = await runHere(["-m", "5", "-d", `@${path}`, url]);
       done.resolve();
       return outcome;
     }));
@@ -651,16 +651,22 @@ for (const [when, pieces] of [["at first", ["", "abc"]], ["later", ["abc", ""]]]
   });
 }
 
-for (const [size, body] of [[3, "abc"], [null, "3\r\nabc\r\n0\r\n\r\n"]] as const) {
+for (
+  const [size, pieces, body] of [
+    [0, [], ""],
+    [3, ["abc"], "abc"],
+    [null, ["abc"], "3\r\nabc\r\n0\r\n\r\n"],
+  ] as const
+) {
   Deno.test(`-T: a server that says nothing after the upload is given up (size ${size})`, async () => {
     const { code, stderr } = await engine(
       size,
-      ["abc"],
+      [...pieces],
       [async (peer) => {
         await peer.head();
         assertEquals(await peer.octets(body.length + 1), body, "the connection ends");
       }],
-      ["-H", "Expect:"],
+      ["-m", "5", "-H", "Expect:"],
       { readTimeout: 100 },
     );
     assertEquals({ code, stderr }, { code: 28, stderr: "The server sent nothing for 0.1 s" });
