@@ -271,12 +271,14 @@ export async function has(program: string): Promise<boolean> {
 /** Runs the client on a terminal of Python's making, and gives what was shown on it. */
 export async function onTerminal(
   args: string[],
-  options: { interrupt?: boolean } = {},
+  { interrupt = false, columns = 0 } = {},
 ): Promise<{ code: number; shown: string }> {
   const script = String.raw`
-import os, pty, signal, sys, time, select
+import os, pty, signal, sys, termios, time, select
 pid, fd = pty.fork()
-if pid == 0: os.execvp(sys.argv[2], sys.argv[2:])
+if pid == 0:
+    termios.tcsetwinsize(0, (24, int(sys.argv[2])))
+    os.execvp(sys.argv[3], sys.argv[3:])
 shown, start, sent = b"", time.time(), sys.argv[1] == "wait"
 while True:
     ready, _, _ = select.select([fd], [], [], 0.2)
@@ -293,7 +295,7 @@ sys.stdout.buffer.write(b"%d\n" % os.waitstatus_to_exitcode(status) + shown)
 `;
   const { stdout } = await new Deno.Command("python3", {
     args: [
-      ...["-c", script, options.interrupt ? "interrupt" : "wait", Deno.execPath(), "run"],
+      ...["-c", script, interrupt ? "interrupt" : "wait", `${columns}`, Deno.execPath(), "run"],
       ...["--allow-all", `${ROOT}http_client.ts`, ...args],
     ],
     env: { NO_COLOR: "1", TERM: "xterm" },
@@ -425,6 +427,8 @@ export interface TerminalRow {
   shows: string | RegExp;
   hides?: RegExp;
   interrupt?: boolean;
+  /** Width of the terminal. Default: it has none. */
+  columns?: number;
 }
 
 /** Makes each row a test on a terminal. */
@@ -433,12 +437,12 @@ export function testTerminal(rows: readonly TerminalRow[], ignore: boolean): voi
 }
 
 async function checkTerminal(row: TerminalRow): Promise<void> {
-  const { sends, args = ["URL"], code = 0, shows, hides, interrupt = false } = row;
+  const { sends, args = ["URL"], code = 0, shows, hides, interrupt, columns } = row;
   const file = await Deno.makeTempFile();
   await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
   const url = `http://127.0.0.1:${server.port}/`;
   const real = args.map((arg) => arg.replace("URL", url).replace("FILE", file));
-  const outcome = await onTerminal(real, { interrupt });
+  const outcome = await onTerminal(real, { interrupt, columns });
   await Deno.remove(file);
   assert(matches(outcome.shown, shows), JSON.stringify(outcome));
   if (hides !== undefined) assert(!hides.test(outcome.shown), JSON.stringify(outcome));

@@ -17,7 +17,56 @@ testTerminal([
       "x".repeat(40),
     ]],
     args: ["-o", "/dev/null", "URL"],
-    shows: /\r#{12}-{8}  60 B  [\d.]+ k?B\/s of 100 B  00:00:0\d left\x1b\[K[^]*\r\x1b\[Ksaved/,
+    shows:
+      /\r#{12}-{8}  60 B  1?\d(?:\.\d+)? B\/s of 100 B  00:00:0\d left\x1b\[K[^]*\r\x1b\[Ksaved/,
+  },
+  {
+    rule: "terminal: progress shows a day less a second at most",
+    sends: [[`${OK}Content-Length: 9007199254740991\r\n\r\nx`, 800, "x".repeat(10), 50]],
+    args: ["-o", "/dev/null", "URL"],
+    code: 18,
+    shows: /  23:59:59 left\x1b\[K\r\x1b\[Khttp_client: \d+ bytes missing/,
+  },
+  {
+    rule: "terminal: progress is drawn ten times a second at most",
+    sends: [[
+      `${OK}Content-Length: 200\r\n\r\n`,
+      ...Array.from({ length: 100 }, () => [10, "x"]).flat(),
+      "x".repeat(100),
+    ]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /^(?:\r[-#]{20}  \d+ B  [^\r]* left\x1b\[K){1,30}\r\x1b\[Ksaved/,
+  },
+  {
+    rule: "terminal: progress of a complete body has no time left, even if it came at once",
+    sends: [[`${OK}Content-Length: 5\r\n\r\n`, 800, "hello"]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: "\r####################  5 B  0 B/s of 5 B  00:00:00 left\x1b[K",
+  },
+  {
+    rule: "terminal: progress fits in a narrow terminal",
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhe`, 800, "llo", 50]],
+    args: ["-o", "/dev/null", "URL"],
+    columns: 30,
+    code: 18,
+    shows: /\r#{11}-{9}  5 B  \d[^\x1b]\x1b\[K/,
+  },
+  {
+    rule: "terminal: a download within half a second draws no progress",
+    sends: [[DONE]],
+    args: ["-o", "/dev/null", "URL"],
+    shows: /^saved /,
+  },
+  {
+    rule: "terminal: -s draws no progress",
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 800, "hell"]],
+    args: ["-s", "-o", "/dev/null", "URL"],
+    shows: /^$/,
+  },
+  {
+    rule: "terminal: a body that is shown has no progress",
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 800, "hell"]],
+    shows: /^hellohell$/,
   },
   {
     rule: "terminal: progress counts octets where the length is unknown",
