@@ -759,11 +759,58 @@ Deno.test("Ctrl-C: the connection is closed at once, without QUIT", async () => 
     await wire.write("220 mx\r\n");
     await wire.readLine(100);
     stop.abort();
-    return await wire.readLine(100).catch(() => null);
+    wire.setDeadline(5000);
+    return await wire.readLine(100).catch(({ name }) => name);
   });
   const args = ["--check", "--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none"];
-  assertEquals((await run(args, { signal: stop.signal })).code, 130);
-  assertEquals(await serving, null);
+  const { code, stderr } = await run(args, { signal: stop.signal });
+  assertEquals([code, await serving], [130, null]);
+  assertStringIncludes(stderr, "Interrupted at EHLO [127.0.0.1]\n");
+});
+
+Deno.test("Ctrl-C in the TLS handshake ends the session at once", async () => {
+  using listener = Deno.listen(LOCAL);
+  const [stop, ended] = [new AbortController(), Promise.withResolvers<void>()];
+  const serving = listener.accept().then(async (conn) => {
+    using _ = conn;
+    await conn.read(new Uint8Array(1000));
+    stop.abort();
+    await ended.promise;
+  });
+  const args = ["--check", "--server", `127.0.0.1:${listener.addr.port}`, "--tls", "implicit"];
+  const start = performance.now();
+  const { code, stderr } = await run([...args, "--timeout", "5"], { signal: stop.signal });
+  const elapsed = performance.now() - start;
+  ended.resolve();
+  await serving;
+  assertEquals([code, stderr], [130, "smtp_client: Interrupted at the TLS handshake\n"]);
+  assert(elapsed < 1500, `${elapsed} ms`);
+});
+
+Deno.test("Ctrl-C inside the message: the connection is closed, and the dot is not sent", async () => {
+  using listener = Deno.listen(LOCAL);
+  const stop = new AbortController();
+  const serving = listener.accept().then(async (conn) => {
+    using wire = new Wire(conn);
+    await wire.write("220 mx\r\n");
+    for (const reply of ["250 mx", "250 ok", "250 ok", "354 go"]) {
+      await wire.readLine(1000);
+      await wire.write(`${reply}\r\n`);
+    }
+    await wire.fill();
+    stop.abort();
+    wire.setDeadline(5000);
+    let end: string | null = "";
+    for (let line; (line = await wire.readLine(1000).catch(() => null)) !== null;) end = line;
+    return end;
+  });
+  const eml = `a: b\n\n${`${"x".repeat(70)}\n`.repeat(100_000)}`;
+  const args = ["--server", `127.0.0.1:${listener.addr.port}`, "--tls", "none", "--eml", "-"];
+  const envelope = ["-f", "a@x.example", "-t", "b@x.example"];
+  const { code, stderr } = await run([...args, ...envelope], { stdin: eml, signal: stop.signal });
+  assertEquals(code, 130);
+  assertStringIncludes(stderr, "Interrupted at the message\n");
+  assert(await serving !== ".");
 });
 
 /** Refusals of the message, and the advice. */
