@@ -19,6 +19,9 @@ const MAX_TIME = 600_000;
 /** Tests that take this many times longer than without a change count as failed. */
 const TOO_SLOW = 3;
 
+/** Time that tests may take in any case (ms). */
+const MIN_TIME = 10_000;
+
 /** The modules that all programs share. */
 const SHARED = ["cli", "protocol"];
 
@@ -82,11 +85,18 @@ function mutate(source: string, random: () => number): Mutant | undefined {
   };
 }
 
+/** Test files that run together. */
+interface Group {
+  files: string[];
+  /** Longest time (ms). */
+  limit: number;
+}
+
 /**
  * Returns the test files that may notice a change of a program, in groups that run one after
  * another: its own, those of both ends, and its own that wait. A shared module is tested by all.
  */
-function testFiles(program: string): string[][] {
+function testGroups(program: string): Group[] {
   const name = program.replace(/\.ts$/, "");
   const names = Array.from(Deno.readDirSync(`${ROOT}tests`), ({ name }) => name);
   const files = names.filter((file) => file.endsWith("_test.ts")).sort();
@@ -99,7 +109,7 @@ function testFiles(program: string): string[][] {
   const groups = [own.filter((file) => !waits(file)), others, own.filter(waits)];
   if (own.length === 0) return [];
   return groups.filter((group) => group.length > 0)
-    .map((group) => group.map((file) => `tests/${file}`));
+    .map((group) => ({ files: group.map((file) => `tests/${file}`), limit: MAX_TIME }));
 }
 
 /** True for the tests that wait for real time. */
@@ -107,17 +117,12 @@ function waits(file: string): boolean {
   return file.includes("_slow_");
 }
 
-/** Where the tests run, and until when. */
-interface Trial {
-  folder: string;
-  groups: string[][];
-  /** Longest time for a group (ms). */
-  limit: number;
-  stop: AbortSignal;
-}
-
 /** Runs tests in a folder. Returns the first one that fails, or says that they take too long. */
-async function failure({ folder, limit, stop }: Trial, files: string[]): Promise<string | null> {
+async function failure(
+  folder: string,
+  { files, limit }: Group,
+  stop: AbortSignal,
+): Promise<string | null> {
   const args = ["test", "--quiet", "--no-check", "--parallel", "--permission-set"];
   const child = new Deno.Command(Deno.execPath(), {
     args: [...args, "--reporter=tap", ...files],
@@ -152,15 +157,6 @@ function endGroup(id: number): void {
   }
 }
 
-/** Runs the groups of test files until a test fails; null if none does. */
-async function firstFailure(trial: Trial): Promise<string | null> {
-  for (const files of trial.groups) {
-    const failed = await failure(trial, files);
-    if (failed !== null) return failed;
-  }
-  return null;
-}
-
 const OPTIONS = {
   count: option("--count N", "number of changes", wholeNumber(1, 10_000), "20"),
   seed: option("--seed N", "the same changes for the same seed", wholeNumber(0, 2 ** 32), "1"),
@@ -174,17 +170,25 @@ await run({
   example: "deno task mutants udp_pinger.ts --count 5",
   exitStatuses: "0 done, 2 usage",
 }, async ({ options, operands: [program] }) => {
-  const groups = program === undefined ? [] : testFiles(program);
+  const groups = program === undefined ? [] : testGroups(program);
   if (program === undefined || groups.length === 0) throw new UsageError("Expected a program");
+  const stop = shutdownSignal();
   const folder = await Deno.makeTempDir();
-  const trial: Trial = { folder, groups, limit: MAX_TIME, stop: shutdownSignal() };
   try {
     await new Deno.Command("cp", { args: ["-r", `${ROOT}.`, folder] }).output();
     const source = await Deno.readTextFile(`${folder}/${program}`);
-    const began = performance.now();
-    const failed = await firstFailure(trial);
-    if (failed !== null) throw new Error(`The tests fail without any change: ${failed}`);
-    trial.limit = TOO_SLOW * (performance.now() - began);
+    for (const group of groups) {
+      const began = performance.now();
+      const failed = await failure(folder, group, stop);
+      if (failed !== null) throw new Error(`The tests fail without any change: ${failed}`);
+      group.limit = Math.max(MIN_TIME, TOO_SLOW * (performance.now() - began));
+    }
+    const isNoticed = async () => {
+      for (const group of groups) {
+        if (await failure(folder, group, stop) !== null) return true;
+      }
+      return false;
+    };
     const random = generator(options.seed);
     let [tried, noticed] = [0, 0];
     while (tried < options.count) {
@@ -192,7 +196,7 @@ await run({
       if (mutant === undefined || mutant.source === source) continue;
       tried++;
       await Deno.writeTextFile(`${folder}/${program}`, mutant.source);
-      if (await firstFailure(trial) !== null) noticed++;
+      if (await isNoticed()) noticed++;
       else print(`${program}:${mutant.description}\n`);
     }
     print(`${program}: ${noticed} of ${tried} changes noticed\n`);

@@ -200,6 +200,7 @@ Deno.test("RFC 9110 §5.5: a lenient header refuses CR, LF and NUL only", () => 
   };
   assertEquals(OCTETS.filter((char) => !isTaken(char)), ["\0", "\n", "\r"]);
   assertEquals(fields.size, 253);
+  assertEquals(fields.appendLine("B:").get("B"), "");
 });
 
 Deno.test("RFC 9112 §5: a lenient header still wants a token as the name", () => {

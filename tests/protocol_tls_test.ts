@@ -137,6 +137,13 @@ const CASES: Case[] = [
     connections: 2,
   },
   {
+    rule: "a server's own that is for a CA is not the pinned one of a CA",
+    shows: "twin",
+    trusts: ["root"],
+    fault: /NotPinned/,
+    connections: 2,
+  },
+  {
     rule: "a file with a pinned certificate may hold CAs, too",
     shows: "localhost",
     trusts: ["own", "ca"],
@@ -469,6 +476,7 @@ const element = (tag: number, ...content: string[]) =>
 const extension = (n: number, value: string) =>
   element(0x30, element(6, "\x55\x1d" + String.fromCharCode(n)), element(4, value));
 const CA_TRUE = extension(19, element(0x30, "\x01\x01\xff"));
+const CA_FALSE = extension(19, element(0x30));
 const NAMES = extension(17, element(0x30));
 const usage = (bits: number) => extension(15, element(3, "\0" + String.fromCharCode(bits)));
 
@@ -491,6 +499,7 @@ for (
     ["its own issuer", element(0x30, tbs("a", "a")), 0, 1, true],
     ["its own issuer, for servers", element(0x30, tbs("a", "a", NAMES)), 0, 1, true],
     ["CA:TRUE", element(0x30, tbs("a", "a", CA_TRUE)), 1, 1, false],
+    ["CA:FALSE", element(0x30, tbs("a", "a", CA_FALSE)), 0, 1, true],
     ["CA:TRUE for servers", element(0x30, tbs("a", "a", CA_TRUE, NAMES)), 0, 1, true],
     ["keyCertSign", element(0x30, tbs("a", "a", CA_TRUE, NAMES, usage(0x04))), 1, 1, true],
     ["all others", element(0x30, tbs("a", "a", CA_TRUE, NAMES, usage(0xfb))), 0, 1, true],

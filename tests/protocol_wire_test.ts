@@ -51,8 +51,8 @@ class ScriptedConn {
     return written.length;
   }
 
-  // deno-lint-ignore require-await
   async closeWrite(): Promise<void> {
+    await Promise.resolve(); // a close that does not wait comes first
     this.log.push("closeWrite");
     if (this.fault) throw this.fault;
   }
@@ -172,6 +172,7 @@ Deno.test("readLine: an end after a line was read is null, and stays null", asyn
 for (
   const [text, end, message] of [
     ["abc", "CRLF", "Connection closed inside a line"],
+    ["abc\n", undefined, "Line has a CR or LF outside its CRLF"],
     ["a\nb\r\n", "CRLF", "Line has a CR or LF outside its CRLF"],
     ["a\rb\n", "LF", "Line has a CR or LF outside its CRLF"],
   ] as const
@@ -247,6 +248,22 @@ Deno.test("write: a fault of the system is the cause of a ClosedError", async ()
   using wire = wireOn(conn);
   const error = await assertRejects(() => wire.write("a"), ClosedError, "broken");
   assertEquals(error.cause, conn.fault);
+});
+
+Deno.test("write: octets are sent as they are", async () => {
+  const conn = new ScriptedConn();
+  using wire = wireOn(conn);
+  await wire.write(Uint8Array.of(0x41, 0xff, 0x0a));
+  assertEquals(conn.log, ["write A\xff\n"]);
+});
+
+Deno.test("writeLine: refuses a line break, and rejects if the write fails", async () => {
+  const conn = new ScriptedConn();
+  conn.fault = new Deno.errors.BrokenPipe("broken");
+  using wire = wireOn(conn);
+  const refused = await assertRejects(() => wire.writeLine("a\nb"), MalformedError);
+  assertEquals(refused.message, "Cannot send CR, LF or NUL inside a line");
+  await assertRejects(() => wire.writeLine("a"), ClosedError, "broken");
 });
 
 Deno.test("writeLine: sends the line with its CRLF, and shows it in the trace", async () => {
