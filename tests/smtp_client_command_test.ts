@@ -383,14 +383,15 @@ const OUTSIDE: {
     rule: "a file that Deno may not read names --allow-read",
     args: [...MINIMAL, "-a", "README.md"],
     code: 2,
-    says: "--allow-read",
+    says: "smtp_client: Deno was not allowed to read README.md; add --allow-read=README.md\n",
     allow: ["--allow-net"],
   },
   {
     rule: "a server that Deno may not connect to names --allow-net",
     args: MINIMAL,
     code: 2,
-    says: "--allow-net=127.0.0.1:1",
+    says:
+      "smtp_client: Deno was not allowed to use the network at 127.0.0.1:1; add --allow-net=127.0.0.1:1\n",
     allow: [],
   },
   {
