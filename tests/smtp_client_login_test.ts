@@ -368,6 +368,16 @@ const LOGINS: Dialogue[] = [
     says: 'the server\'s challenge is "x=[credentials]"',
   },
   {
+    rule: "an echoed password is hidden in a reply that is not UTF-8",
+    offers: ["AUTH PLAIN"],
+    env: { SMTP_PASSWORD: "pässwörd€" },
+    talk: `C: AUTH PLAIN ${b64("\0ann\0pässwörd€")}\nRAW: ${
+      JSON.stringify("535 no p\xc3\xa4ssw\xc3\xb6rd\xe2\x82\xac \xff\r\n")
+    }\n${BYE}`,
+    code: 77,
+    says: "535 no [credentials] ÿ",
+  },
+  {
     rule: "an echoed password with control characters is hidden",
     offers: ["AUTH PLAIN"],
     env: { SMTP_PASSWORD: "s3\tcr\u202eet" },
