@@ -319,12 +319,10 @@ export function generator(seed: number): () => number {
 
 /** Remembers which of the last sequence numbers came. */
 class SequenceWindow {
-  readonly #seen = new Uint8Array(WINDOW);
+  readonly #seen = new Uint8Array(WINDOW).fill(1);
 
   /** Begins at a number. All numbers up to `highest` count as seen. */
-  constructor(public highest = -1) {
-    if (highest >= 0) this.#seen.fill(1);
-  }
+  constructor(public highest = -1) {}
 
   /** Returns whether a number came before. A number that is too far back counts as seen. */
   has(sequence: number): boolean {
@@ -407,18 +405,17 @@ export class FaultGenerator {
     const draw = this.#draw;
     return {
       isLost: this.#isLost(),
-      delay: jitter === 0 ? delay : Math.max(0, delay + (2 * draw.delay() - 1) * jitter),
-      copies: duplicate > 0 && draw.duplicate() < duplicate ? 2 : 1,
-      isDamaged: corrupt > 0 && draw.corrupt() < corrupt,
-      bitPosition: corrupt > 0 ? draw.corrupt() : 0,
-      isReordered: reorder > 0 && draw.reorder() < reorder,
+      delay: Math.max(0, delay + (2 * draw.delay() - 1) * jitter),
+      copies: draw.duplicate() < duplicate ? 2 : 1,
+      isDamaged: draw.corrupt() < corrupt,
+      bitPosition: draw.corrupt(),
+      isReordered: draw.reorder() < reorder,
     };
   }
 
   /** Gilbert's chain: a burst ends with probability 1/burst. Its start is set to reach `loss`. */
   #isLost(): boolean {
     const { loss, burst } = this.#options;
-    if (loss === 0) return false;
     let chance = loss;
     if (burst !== undefined && this.#wasLost !== undefined) {
       chance = this.#wasLost ? 1 - 1 / burst : loss / ((1 - loss) * burst);

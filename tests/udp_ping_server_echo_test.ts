@@ -1,5 +1,6 @@
 /** Tests of the echo: octets, order, abuse, counts, and the fields of -T. */
 import { assert, assertEquals, assertLess } from "jsr:@std/assert@^1.0.19";
+import type { Trace } from "../protocol.ts";
 import { ECHO_LIMITS, type EchoOptions, EchoServer, summarize } from "../udp_ping_server.ts";
 import { octetsOf } from "./helpers.ts";
 import {
@@ -355,6 +356,44 @@ Deno.test("abuse: a different request is answered during a storm", async () => {
   assertEquals(await storm(101, "another"), 0);
 });
 
+for (const [octet, limited] of [[512, 0], [513, 1]] as const) {
+  const rule = limited === 1 ? "a repeat" : "another request";
+  Deno.test(`--rate: a request that differs in octet ${octet} only is ${rule}`, async () => {
+    await serving({ rate: 1000, limits: { repeats: 1 } }, async (server, client) => {
+      const request = "x".repeat(600);
+      await client.send(request);
+      await client.send(`${request.slice(0, octet - 1)}y${request.slice(octet)}`);
+      await arrived(server, 2);
+      assertEquals(server.counts.limited, limited);
+    });
+  });
+}
+
+Deno.test("--rate: two requests in turn are repeats, too", async () => {
+  await serving({ rate: 1000, limits: { repeats: 4 } }, async (server, client) => {
+    for (const text of ["a", "b", "a", "b", "a", "b"]) await client.send(text);
+    await arrived(server, 6);
+    assertEquals(server.counts.limited, 1);
+  });
+});
+
+Deno.test("-v: the trace has each request with its fate, and each reply", async () => {
+  const lines: string[] = [];
+  const trace: Trace = (mark, text) => lines.push(`${mark} ${text}`);
+  await serving({ rate: 1, trace }, async (server, client) => {
+    for (const text of ["a", "caf\xc3\xa9"]) await client.send(text);
+    await arrived(server, 2);
+    await client.count(1);
+    const peer = `127.0.0.1:${addressOf(client.socket).port}`;
+    assertEquals(lines.sort(), [
+      `* Client 1 is ${peer}, seed 1`,
+      `< 1 octets, ${peer}: a`,
+      `< 5 octets, ${peer}: café (limited)`,
+      `> 1 octets, ${peer}: a`,
+    ]);
+  });
+});
+
 Deno.test("--rate 0: nothing is limited, not even the same request again and again", async () => {
   await serving({ rate: 0, limits: { repeats: 4 } }, async (server, client) => {
     for (let index = 0; index < 50; index++) await client.send("the same");
@@ -397,6 +436,8 @@ const COUNTED = [
     sequences: [1, 5000, 5001, 5000],
     want: [1, 1, 3, 3],
   },
+  { rule: "1023 ahead is near", sequences: [1, 1024], want: [1, 2] },
+  { rule: "1024 ahead is far", sequences: [1, 1025], want: [1, 1] },
   { rule: "1023 back is new", sequences: [1024, 1], want: [1, 2] },
   { rule: "1024 back is too far", sequences: [1025, 1], want: [1, 1] },
   {

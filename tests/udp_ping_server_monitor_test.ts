@@ -794,6 +794,12 @@ Deno.test("monitor: the summary of a sender", () => {
   assertEquals(monitor.junk, 1);
 });
 
+Deno.test("monitor: a copy of the first beat is a duplicate, also of number 0", () => {
+  const { monitor } = watched([[0, web(0)], [0, web(0)], [1, web(1)]]);
+  const [{ received = 0, duplicates = 0 } = {}] = monitor.summary(1000);
+  assertEquals([received, duplicates], [2, 1]);
+});
+
 const UP: [rule: string, steps: Steps, up: number][] = [
   ["a sender that is up counts until now", [[0, web(1)]], 100],
   ["a stop counts from the last beat", [[0, web(1)], [2, web(2)], [6, null]], 20],
