@@ -435,7 +435,7 @@ export class FaultGenerator {
  */
 class RateLimiter {
   readonly #options: EchoOptions;
-  #tokens: number;
+  #tokens = Infinity; // the first request limits them
   #refilled = performance.now();
   /** Which hashes of requests came. Allocated when needed, because --rate may be 0. */
   #seen: Uint8Array | undefined;
@@ -445,7 +445,6 @@ class RateLimiter {
 
   constructor(options: EchoOptions) {
     this.#options = options;
-    this.#tokens = Math.max(1, options.rate);
   }
 
   /** Returns whether to answer a request. */

@@ -447,7 +447,7 @@ export function wilson(lost: number, sent: number): [low: number, high: number] 
   const spread = Z * Z / sent;
   const middle = share + spread / 2;
   const half = Z * Math.sqrt((share * (1 - share) + spread / 4) / sent);
-  const toPercent = (end: number) => percent(Math.min(Math.max(end / (1 + spread), 0), 1));
+  const toPercent = (end: number) => percent(end / (1 + spread));
   return [
     lost === 0 ? 0 : toPercent(middle - half),
     lost === sent ? 100 : toPercent(middle + half),

@@ -436,6 +436,11 @@ const COUNTED = [
     sequences: [1, 5000, 5001, 5000],
     want: [1, 1, 3, 3],
   },
+  {
+    rule: "a late request 1,024 after one that came",
+    sequences: [2, 1000, 1030, 1026],
+    want: [1, 2, 3, 4],
+  },
   { rule: "1023 ahead is near", sequences: [1, 1024], want: [1, 2] },
   { rule: "1024 ahead is far", sequences: [1, 1025], want: [1, 1] },
   { rule: "1023 back is new", sequences: [1024, 1], want: [1, 2] },

@@ -192,6 +192,12 @@ Deno.test("--seed 7: the faults of the first requests are always the same", () =
   ]);
 });
 
+Deno.test("--jitter: a delay is at least 0, however large the jitter is", () => {
+  const faults = new FaultGenerator({ ...PERFECT, delay: 5, jitter: 1000 }, 1);
+  const delays = Array.from({ length: 100 }, () => faults.next().delay);
+  assertEquals(Math.min(...delays), 0);
+});
+
 /** Returns which of the first 60 requests of a new client are lost. */
 async function lossesOf(server: EchoServer, address: Deno.NetAddr): Promise<string> {
   const client = new Client(address);

@@ -227,6 +227,16 @@ const HEARTBEATS: {
     ],
   },
   {
+    rule: "after a long gap a beat 1,023 numbers back is late, one 1,024 back is a restart",
+    steps: [[0, web(1)], [2000, web(2001)], [2001, web(978)], [2001, web(977)]],
+    want: [
+      "web1: started",
+      "web1: 1999 lost (sequence 2 to 2000)",
+      "web1: 1 came late (sequence 978)",
+      "web1: restarted (sequence fell to 977)",
+    ],
+  },
+  {
     rule: "one absurd number is a restart, and so is the return",
     steps: [[0, web(1)], [1, web(900_000_000_002)], [2, web(3)]],
     want: [

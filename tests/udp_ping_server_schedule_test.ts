@@ -135,6 +135,12 @@ for (const { rule, options, over } of STORMS) {
   });
 }
 
+Deno.test("abuse: the first repeat after another request is limited during a storm", async () => {
+  const requests: Echo["requests"] = [[0, "x", 101], [500, "y"], [500, "x"]];
+  const { replies } = await echoed({ options: { rate: 50 }, requests });
+  assertEquals(replies.slice(50), ["500 y"]);
+});
+
 /** Runs a server whose sends do not end until they are told to. */
 async function withSlowSends(
   act: (

@@ -320,6 +320,11 @@ for (const { rule, want, ...run } of SCHEDULES) {
   Deno.test(`schedule: ${rule}`, async () => assertEquals((await runOn(run)).log, want));
 }
 
+Deno.test("schedule: the time of a run is from the first send to the last, its pipe the most in flight", async () => {
+  const { summary } = await runOn({ options: { interval: 100, count: 4 }, path: () => [210] });
+  assertEquals([summary.time, summary.pipe], [300, 3]);
+});
+
 /** The times (ms) at which a flood sends its first probes. */
 async function flood(run: Omit<Schedule, "rule" | "want">): Promise<number[]> {
   const options = { flood: true, count: 10_000, timeout: 60_000, ...run.options };

@@ -101,6 +101,72 @@ const STATISTICS: Numbers[] = [
     ],
   },
   {
+    rule: "replay has --reorder where jitter is half the gap between probes",
+    rtts: [10, 14, 6, 10, 12],
+    more: { outOfOrder: 1 },
+    time: 16,
+    want: [
+      "5 packets transmitted, 5 received, +1 out of order, 0% packet loss, time 16ms",
+      "rtt min/avg/max/mdev = 6.000/10.400/14.000/2.653 ms",
+      "jitter 4.500 ms",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 10 --jitter 2 --loss 0 --reorder 0.2",
+    ],
+  },
+  {
+    rule: "replay has no --reorder where jitter is more than half the gap",
+    rtts: [10, 14, 6, 10, 12],
+    more: { outOfOrder: 1 },
+    time: 15,
+    want: [
+      "5 packets transmitted, 5 received, +1 out of order, 0% packet loss, time 15ms",
+      "rtt min/avg/max/mdev = 6.000/10.400/14.000/2.653 ms",
+      "jitter 4.500 ms",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 10 --jitter 2 --loss 0",
+    ],
+  },
+  {
+    rule: "replay has --reorder where jitter is half a millisecond, the resolution of timers",
+    rtts: [10, 10.5],
+    more: { outOfOrder: 1 },
+    want: [
+      "2 packets transmitted, 2 received, +1 out of order, 0% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 10.000/10.250/10.500/0.250 ms",
+      "jitter 0.500 ms",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 10 --jitter 0.5 --loss 0 --reorder 0.5",
+    ],
+  },
+  {
+    rule: "replay has no --reorder where jitter is more than half a millisecond",
+    rtts: [10, 10.6],
+    more: { outOfOrder: 1 },
+    want: [
+      "2 packets transmitted, 2 received, +1 out of order, 0% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 10.000/10.300/10.600/0.300 ms",
+      "jitter 0.600 ms",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 10 --jitter 0.6 --loss 0",
+    ],
+  },
+  {
+    rule: "replay has three digits, two for jitter and bursts",
+    rtts: [null, null, 11.728, null, null, 12.345, null, 12.962, 12.962],
+    want: [
+      "9 packets transmitted, 4 received, 55.6% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 11.728/12.499/12.962/0.512 ms",
+      "jitter 0.411 ms; loss in 3 bursts, longest 2, 95% interval 27% to 81%",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 12.3 --jitter 1.2 --loss 0.556 --burst 1.7",
+    ],
+  },
+  {
+    rule: "replay has no more jitter than delay",
+    rtts: [1, 2, 9, 9],
+    want: [
+      "4 packets transmitted, 4 received, 0% packet loss, time 0ms",
+      "rtt min/avg/max/mdev = 1.000/5.250/9.000/3.767 ms",
+      "jitter 2.667 ms",
+      "replay: deno run --allow-net --unstable-net udp_ping_server.ts --delay 2 --jitter 2 --loss 0",
+    ],
+  },
+  {
     rule: "95th percentile from 20 replies on",
     rtts: ramp(20),
     want: [
@@ -229,6 +295,7 @@ Deno.test("statistics: up and down together are what was lost, never more", () =
 });
 
 const QUANTILES = [
+  { of: [], p: 0.5, want: 0 },
   { of: [7], p: 0.5, want: 7 },
   { of: [1, 2], p: 0.5, want: 1 },
   { of: [1, 2, 3], p: 0.5, want: 2 },
@@ -257,6 +324,33 @@ for (const { lost, sent, want } of INTERVALS) {
     assertEquals(wilson(lost, sent).map((end) => Number(end.toPrecision(2))).join(" to "), want);
   });
 }
+
+Deno.test("statistics: the interval of loss ends at 0 and 100, exactly", () => {
+  assertEquals(wilson(0, 0), [0, 100]);
+  assertEquals([wilson(0, 7)[0], wilson(7, 7)[1]], [0, 100]);
+});
+
+Deno.test("statistics: the summary of a run without probes, and of one with a single reply", () => {
+  const none = {
+    ...{ received: 0, duplicates: 0, late: 0, corrupted: 0, outOfOrder: 0, upperCase: 0 },
+    ...{ errors: 0, foreign: 0, transmitted: 0, lost: 0, loss: 0, lossInterval: [0, 100] },
+    ...{ bursts: 0, longest: 0, time: 0, pipe: 0, rtt: null, ewma: 0, jitter: null },
+    ...{ jitter3550: null, p25: null, p50: null, p75: null, p95: null, p99: null, oneWay: null },
+  };
+  assertEquals({ ...new Statistics().summary() }, { ...none, lossInterval: [0, 100] });
+  const { lossInterval: _, ...one } = statisticsOf({ rtts: [2] }).summary();
+  const { lossInterval: __, ...rest } = none;
+  const times = { min: 2, avg: 2, max: 2, mdev: 0 };
+  assertEquals({ ...one }, {
+    ...rest,
+    ...{ received: 1, transmitted: 1, rtt: times, ewma: 2, p25: 2, p50: 2, p75: 2 },
+  });
+});
+
+Deno.test("statistics: quartiles are nearest ranks", () => {
+  const { p25, p50, p75 } = statisticsOf({ rtts: ramp(8) }).summary();
+  assertEquals([p25, p50, p75], [2, 4, 6]);
+});
 
 Deno.test("statistics: percentiles of more replies than are kept come from a sample", () => {
   const many = new Statistics();
