@@ -3,6 +3,8 @@
  *
  * @module
  */
+import zlib from "node:zlib";
+import { toByteString } from "../protocol.ts";
 import {
   br,
   chunked,
@@ -98,6 +100,21 @@ const CODINGS: Row[] = [
   {
     rule: "RFC 9110 §8.4.1.2: raw deflate is decoded, too",
     sends: [[coded("deflate", raw("hello"))]],
+    out: "hello",
+  },
+  {
+    rule: "RFC 9110 §8.4.1.2: raw deflate is decoded if its first octet alone looks like zlib",
+    sends: [[coded("deflate", "\x08\x05\0\xfa\xffhello\x01\0\0\xff\xff")]],
+    out: "hello",
+  },
+  {
+    rule: "RFC 9110 §8.4.1.2: raw deflate is decoded if it has the check bits of zlib by chance",
+    sends: [[coded("deflate", raw("ch"))]],
+    out: "ch",
+  },
+  {
+    rule: "RFC 1950 §2.2: zlib of a small window is decoded",
+    sends: [[coded("deflate", toByteString(zlib.deflateSync("hello", { windowBits: 9 })))]],
     out: "hello",
   },
   {
@@ -229,6 +246,12 @@ const CODINGS: Row[] = [
 
 /** The limit of --max-filesize. */
 const SIZES: Row[] = [
+  {
+    rule: "--max-filesize: 0 is no limit",
+    sends: [[hello("Content-Length: 5")]],
+    args: ["--max-filesize", "0", "URL"],
+    out: "hello",
+  },
   {
     rule: "--max-filesize: a body of exactly the limit is accepted",
     sends: [[hello("Content-Length: 5")]],

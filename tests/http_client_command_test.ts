@@ -7,12 +7,14 @@
 import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.19";
 import { certificate, LOCAL, runProgram } from "./helpers.ts";
 import {
+  chunked,
   coded,
   DONE,
   gz,
   has,
   hello,
   interruptedAt,
+  MEMBERS,
   OK,
   type Row,
   runHere,
@@ -24,7 +26,8 @@ import {
   testTerminal,
   to,
 } from "./http_client_helpers.ts";
-import { COMMAND, TIMES } from "../http_client.ts";
+import { parseCommandLine } from "../cli.ts";
+import { COMMAND, readJob, TIMES } from "../http_client.ts";
 
 /** Which responses -f makes a failure. */
 const FAILURES: Row[] = [
@@ -78,6 +81,13 @@ const FAILURES: Row[] = [
     args: ["-o", "/dev/null", "URL"],
     code: 18,
     hides: "kept",
+  },
+  {
+    rule: "-f: of a reason phrase 200 octets are shown",
+    sends: [[`HTTP/1.1 404 ${"a".repeat(201)}\r\n\r\n`]],
+    args: ["-f", "URL"],
+    code: 22,
+    says: `The server answered 404 ${"a".repeat(200)}\n`,
   },
   {
     rule: "-f: ESC in a reason phrase is shown escaped",
@@ -182,6 +192,43 @@ const RETRIES: Row[] = [
     hops: 1,
   },
   {
+    rule: "--retry: a connection that is refused is tried again",
+    sends: [[DONE]],
+    args: ["--retry", "1", "http://127.0.0.1:1/"],
+    code: 7,
+    says: "again in 0.01 s, 1 left",
+    hops: 0,
+  },
+  {
+    rule: "--retry: a connection that closes without a response is tried again",
+    sends: [[], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: "done",
+    hops: 2,
+  },
+  {
+    rule: "--retry: a malformed chunk is tried again",
+    sends: [[chunked("x\r\n")], [DONE]],
+    args: ["--retry", "1", "URL"],
+    out: "done",
+    hops: 2,
+  },
+  {
+    rule: "--retry: a header that is not HTTP is not tried again",
+    sends: [["SSH-2.0-x\r\n"], [DONE]],
+    args: ["--retry", "1", "URL"],
+    code: 8,
+    hops: 1,
+  },
+  {
+    rule: "--retry: a body that was decoded in part on standard output is not tried again",
+    sends: [[MEMBERS[0], 50], [MEMBERS.join("")]],
+    args: ["--retry", "1", "URL"],
+    out: "hello",
+    code: 18,
+    hops: 1,
+  },
+  {
     rule: "--retry: 404 is not tried again",
     sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
     args: ["--retry", "2", "URL"],
@@ -258,8 +305,8 @@ const FORMATS: Row[] = [
   {
     rule: "-w: prints 000 after a failure",
     sends: [[DONE]],
-    args: ["-w", "%{http_code} %{size_download}", "http://127.0.0.1:1/"],
-    out: "000 0",
+    args: ["-w", "%{http_code} %{size_download} %{num_redirects}", "http://127.0.0.1:1/"],
+    out: "000 0 0",
     code: 7,
     hops: 0,
   },
@@ -308,6 +355,14 @@ const FORMATS: Row[] = [
     hops: 0,
   },
   {
+    rule: "-w: the time of the connection does not include the look-up",
+    sends: [[DONE]],
+    args: ["-w", "%{time_connect}", "http://no.such.host.invalid/"],
+    out: "0.000000",
+    code: 6,
+    hops: 0,
+  },
+  {
     rule: "-w: a backslash before another character is printed",
     sends: [[DONE]],
     args: ["-w", "\\%{http_code}\\q\\r\\", "URL"],
@@ -338,6 +393,19 @@ const SHOWN: Row[] = [
     says:
       /^\* connected to 127\.0\.0\.1 port \d+\n> GET \/ HTTP\/1\.1\n[^]*\n>\n< HTTP\/1\.1 200 OK\n< Content-Length: 5\n<\n\* /,
   },
+  ...Object.entries({
+    "in chunks; codings: none": chunked("4\r\ndone\r\n0\r\n\r\n"),
+    "by closing; codings: none": `${OK}\r\ndone`,
+    "by its length; codings: none": DONE,
+    "by its length; codings: gzip, gzip": coded("gzip, gzip", gz(gz("done"))),
+  }).map(([end, response]) => ({
+    rule: `-v says that the body ends ${end}`,
+    sends: [[response]],
+    args: ["-v", "URL"],
+    out: "done",
+    says: `\n* the body ends ${end}\n`,
+    hides: /^< [40]$/m,
+  })),
   {
     rule: "the bundle -fsSL is four options",
     sends: [[DONE]],
@@ -388,7 +456,7 @@ testRows([FAILURES, RETRIES, FORMATS, SHOWN].flat());
 
 testCommands("options", [
   { args: ["--help"], code: 0, out: /^Fetches one URL[^]*130\s+Ctrl-C\.\n$/ },
-  { args: ["-h"], code: 0, out: /--max-filesize/ },
+  { args: ["-h"], code: 0, out: /--max-filesize[^]*sends nothing for 300 s is given up/ },
   { args: ["--version"], code: 0, out: /^http_client \d+\.\d+\.\d+\n$/ },
   { args: ["-V"], code: 0, out: /^http_client/ },
   { args: [], code: 2, says: "expected URL" },
@@ -512,6 +580,12 @@ testTerminal([
     shows: /saved \/dev\/null  4 B in \d\.\d s/,
   },
   {
+    rule: "terminal: -u with a password does not ask for one",
+    sends: [[DONE]],
+    args: ["-u", "me:", "URL"],
+    shows: /^done$/,
+  },
+  {
     rule: "terminal: -s prints nothing",
     sends: [[DONE]],
     args: ["-s", "-o", "/dev/null", "URL"],
@@ -598,6 +672,13 @@ Deno.test("--retry: the pause before an attempt is 600 s at most", async () => {
   assertEquals(code, 130);
   assertStringIncludes(stderr, "again in 0 s, 2 left\n");
   assertStringIncludes(stderr, "again in 600 s, 1 left\n");
+});
+
+Deno.test("without options nothing is limited but connections (300 s) and redirections (20)", async () => {
+  const { options } = await readJob(parseCommandLine(COMMAND, ["u"]));
+  const { connectTimeout, maxTime, maxFilesize, maxRedirects, retries } = options;
+  assertEquals([connectTimeout, maxTime], [300_000, 2_147_483_000]);
+  assertEquals([maxFilesize, maxRedirects, retries], [Infinity, 20, 0]);
 });
 
 Deno.test("the read timeout is 300 s, the first pause 1 s", () => {

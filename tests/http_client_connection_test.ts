@@ -144,6 +144,11 @@ testCommands("connection", [
   { args: ["--cacert", `${ROOT}deno.json`, "https://h/"], code: 77, says: "no PEM certificate" },
   { args: ["--cacert", `${TLS}localhost.key`, "https://h/"], code: 77 },
   {
+    args: ["-v", "http://no.such.host.invalid/"],
+    code: 6,
+    says: /^http_client: Cannot find an address of no\.such\.host\.invalid\n$/,
+  },
+  {
     args: ["-v", "http://bücher.invalid/"],
     code: 6,
     says: "* bücher.invalid is xn--bcher-kva.invalid to the DNS",

@@ -13,6 +13,7 @@ import {
   gz,
   hello,
   LONG,
+  MEMBERS,
   named,
   OK,
   part,
@@ -106,6 +107,30 @@ const FILES: FileRow[] = [
       /^5 bytes kept in f; to resume: deno run -NRW http_client\.ts -C - -o f http:\/\/127.*\/\n/,
   },
   {
+    rule: "-o: of a decoded body cut short nothing is called kept",
+    sends: [[MEMBERS[0], 50]],
+    args: ["--compressed", "-o", "f", "URL"],
+    after: { f: "hello" },
+    code: 18,
+    says: /^http_client: \d+ bytes missing of \d+\n$/,
+  },
+  {
+    rule: "-C: after a POST that failed nothing is called kept",
+    sends: [[]],
+    args: ["-d", "x", ...resume],
+    before: { f: "123" },
+    after: { f: "123" },
+    code: 52,
+    says: /^http_client: The server closed without a response\n$/,
+  },
+  {
+    rule: "-f: with -i and -o neither header nor body is printed",
+    sends: [["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr"]],
+    args: ["-fi", "-o", "f", "URL"],
+    after: {},
+    code: 22,
+  },
+  {
     rule: "-o: of a body that never begins nothing is called kept",
     sends: [[`${OK}Content-Length: 9\r\n\r\n`]],
     args: ["-o", "f", "URL"],
@@ -158,6 +183,13 @@ const FILES: FileRow[] = [
     sends: [[DONE]],
     args: ["-O", "URLa/b.txt?q#f"],
     after: { "b.txt": "done" },
+    asks: [/^Accept-Encoding: identity\r$/m],
+  },
+  {
+    rule: "-O: a name of three dots is a name",
+    sends: [[DONE]],
+    args: ["-O", "URL..."],
+    after: { "...": "done" },
   },
   {
     rule: "-O: decodes the name",
@@ -225,6 +257,7 @@ const FILES: FileRow[] = [
     sends: [[named("attachment; filename=c.txt; x=y")]],
     args: ["-J", "URLb"],
     after: { "c.txt": "done" },
+    asks: [/^Accept-Encoding: identity\r$/m],
   },
   {
     rule: "RFC 6266 §4.3: -J prefers filename*",
@@ -721,6 +754,37 @@ const RETRIES: FileRow[] = [
     asks: [/./, { not: /If-Range/ }],
   },
   {
+    rule: "RFC 9110 §13.1.5: --retry sends the ETag of the file that it has started again",
+    sends: [
+      [`${OK}ETag: "v1"\r\nContent-Length: 9\r\n\r\nabcd`],
+      [`${OK}ETag: "v2"\r\nContent-Length: 9\r\n\r\n1234`],
+      [part("bytes 4-8/9", "56789")],
+    ],
+    args: ["--retry", "2", "-o", "f", "URL"],
+    after: { f: "123456789" },
+    asks: [/./, /^If-Range: "v1"\r$/m, /^If-Range: "v2"\r$/m],
+  },
+  {
+    rule: "--retry: 404 is exit 33, and what came before is kept",
+    sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [
+      "HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr",
+    ]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+    says: "Cannot resume at byte 4: the server answered 404 No",
+  },
+  {
+    rule: "RFC 9110 §15.3.7.3: --retry cuts a long ETag in its message",
+    sends: [[`${OK}ETag: ${"a".repeat(300)}\r\nContent-Length: 9\r\n\r\n1234`], [
+      part("bytes 4-8/9", "56789", `ETag: ${"b".repeat(300)}\r\n`),
+    ]],
+    args: ["--retry", "1", "-o", "f", "URL"],
+    after: { f: "1234" },
+    code: 33,
+    says: `its ETag changed from ${"a".repeat(200)} to ${"b".repeat(200)}\n`,
+  },
+  {
     rule: "--retry: 404 with --fail-with-body keeps what came before",
     sends: [[`${OK}Content-Length: 9\r\n\r\n1234`], [
       "HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nsorr",
@@ -842,6 +906,17 @@ Deno.test("the command to resume works as pasted, also with a quote in the file 
   assertEquals(code, 0, `${command}: ${new TextDecoder().decode(errors)}`);
   assertEquals(await Deno.readTextFile(path), "hello, no");
   await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("the command to resume does not repeat user and password of the URL", async () => {
+  const path = await Deno.makeTempFile();
+  const sends = [[`${OK}Content-Length: 9\r\n\r\nhello`]];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  const { stderr } = await runHere(["-o", path, `http://me:s3cret@127.0.0.1:${server.port}/`]);
+  await Deno.remove(path);
+  const url = `http://127.0.0.1:${server.port}/`;
+  assertStringIncludes(stderr, "to resume (with -u again): deno run -NRW http_client.ts -C - -o");
+  assertStringIncludes(stderr, ` ${url}\n`);
 });
 
 const undated = hello("Content-Length: 5");

@@ -231,6 +231,11 @@ export const chunked = (body: string) => `${OK}Transfer-Encoding: chunked\r\n\r\
 export const to = (location: string, status = 302) =>
   `HTTP/1.1 ${status} Moved\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`;
 export const DONE = `${OK}Content-Length: 4\r\n\r\ndone`;
+/** Two members of gzip, "hello" and " you", of which the second one comes later or not at all. */
+export const MEMBERS = [
+  coded("gzip", gz("hello") + gz(" you")).slice(0, -gz(" you").length),
+  gz(" you"),
+] as const;
 export const LONG = "abcdefgh".repeat(500);
 
 // ---- Programs ----------------------------------------------------------
@@ -271,14 +276,15 @@ export async function has(program: string): Promise<boolean> {
 /** Runs the client on a terminal of Python's making, and gives what was shown on it. */
 export async function onTerminal(
   args: string[],
-  { interrupt = false, columns = 0 } = {},
+  { interrupt = false, columns = 0, isRedirected = false } = {},
 ): Promise<{ code: number; shown: string }> {
   const script = String.raw`
 import os, pty, signal, sys, termios, time, select
 pid, fd = pty.fork()
 if pid == 0:
     termios.tcsetwinsize(0, (24, int(sys.argv[2])))
-    os.execvp(sys.argv[3], sys.argv[3:])
+    if sys.argv[3] == "redirected": os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+    os.execvp(sys.argv[4], sys.argv[4:])
 shown, start, sent = b"", time.time(), sys.argv[1] == "wait"
 while True:
     ready, _, _ = select.select([fd], [], [], 0.2)
@@ -295,7 +301,8 @@ sys.stdout.buffer.write(b"%d\n" % os.waitstatus_to_exitcode(status) + shown)
 `;
   const { stdout } = await new Deno.Command("python3", {
     args: [
-      ...["-c", script, interrupt ? "interrupt" : "wait", `${columns}`, Deno.execPath(), "run"],
+      ...["-c", script, interrupt ? "interrupt" : "wait", `${columns}`],
+      ...[isRedirected ? "redirected" : "shown", Deno.execPath(), "run"],
       ...["--allow-all", `${ROOT}http_client.ts`, ...args],
     ],
     env: { NO_COLOR: "1", TERM: "xterm" },
@@ -429,6 +436,8 @@ export interface TerminalRow {
   interrupt?: boolean;
   /** Width of the terminal. Default: it has none. */
   columns?: number;
+  /** True if standard output goes elsewhere. */
+  isRedirected?: boolean;
 }
 
 /** Makes each row a test on a terminal. */
@@ -437,12 +446,12 @@ export function testTerminal(rows: readonly TerminalRow[], ignore: boolean): voi
 }
 
 async function checkTerminal(row: TerminalRow): Promise<void> {
-  const { sends, args = ["URL"], code = 0, shows, hides, interrupt, columns } = row;
+  const { sends, args = ["URL"], code = 0, shows, hides, ...settings } = row;
   const file = await Deno.makeTempFile();
   await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
   const url = `http://127.0.0.1:${server.port}/`;
   const real = args.map((arg) => arg.replace("URL", url).replace("FILE", file));
-  const outcome = await onTerminal(real, { interrupt, columns });
+  const outcome = await onTerminal(real, settings);
   await Deno.remove(file);
   assert(matches(outcome.shown, shows), JSON.stringify(outcome));
   if (hides !== undefined) assert(!hides.test(outcome.shown), JSON.stringify(outcome));

@@ -18,7 +18,9 @@ import {
   testRows,
   to,
 } from "./http_client_helpers.ts";
-import { LOCAL } from "./helpers.ts";
+import { toByteString } from "../protocol.ts";
+import type { Streams } from "../http_client.ts";
+import { LOCAL, send } from "./helpers.ts";
 
 /** RFC 9112 §2 and §4: what a response begins with. */
 const STATUS_LINES: Row[] = [
@@ -603,6 +605,67 @@ const CHUNKED: Row[] = [
   },
 ];
 
+/** Plays a chunked body in two parts, the second one after the client has passed on some octets. */
+async function inTwoParts(first: string, second: string, stdout: Streams["stdout"]) {
+  using listener = Deno.listen(LOCAL);
+  const written = Promise.withResolvers<void>();
+  const serving = listener.accept().then(async (conn) => {
+    using peer = conn;
+    await peer.read(new Uint8Array(65_536));
+    await send(peer, [chunked(first)]);
+    await written.promise;
+    await send(peer, [second]);
+  });
+  const write = async (octets: Uint8Array) => {
+    const count = await stdout.write(octets);
+    written.resolve();
+    return count;
+  };
+  const outcome = await runHere(["-m", "5", `:${listener.addr.port}`], {
+    stdout: { ...stdout, write },
+  });
+  written.resolve();
+  await serving;
+  return outcome;
+}
+
+/** Parts of a chunked body that a server sends, and what the client passes on of the first one. */
+const PARTS = {
+  "a part of a chunk": ["9\r\nhello", " you\r\n0\r\n\r\n"],
+  "a chunk": ["5\r\nhello\r\n", "4\r\n you\r\n0\r\n\r\n"],
+  "a chunk before a part of a size": ["5\r\nhello\r\n0000", "4\r\n you\r\n0\r\n\r\n"],
+};
+
+for (const [what, [first = "", second = ""]] of Object.entries(PARTS)) {
+  Deno.test(`RFC 9112 §7.1: ${what} is passed on before the rest comes`, async () => {
+    const pieces: string[] = [];
+    const write = (octets: Uint8Array) => {
+      pieces.push(toByteString(octets));
+      return Promise.resolve(octets.length);
+    };
+    const { code, stderr } = await inTwoParts(first, second, { write, isTerminal: () => false });
+    assertEquals(code, 0, stderr);
+    assertEquals(pieces, ["hello", " you"]);
+  });
+}
+
+Deno.test("RFC 9112 §7.1: chunks that come together are written together", async () => {
+  const sends = [[chunked("1\r\nx\r\n".repeat(1_000) + "0\r\n\r\n")]];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  let count = 0;
+  const write = (octets: Uint8Array) => (count++, Promise.resolve(octets.length));
+  await runHere([`:${server.port}`], { stdout: { write, isTerminal: () => false } });
+  assert(count < 100, `${count} writes`);
+});
+
+Deno.test("RFC 9112 §7.1: a chunk larger than all buffers is passed on", async () => {
+  const body = "x".repeat(1_000_000);
+  const sends = [[chunked(`${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`)]];
+  await using server = new ScriptedServer(sends, (text) => [text], Deno.listen(LOCAL));
+  const { code, stdout } = await runHere(["-m", "5", `:${server.port}`]);
+  assertEquals({ code, isWhole: stdout === body }, { code: 0, isWhole: true });
+});
+
 /** RFC 9112 §6.3 and §8: the end of the connection. */
 const ENDS: Row[] = [
   {
@@ -680,6 +743,7 @@ const NO_BODY: Row[] = [
     sends: [[`${OK}Content-Encoding: zzz\r\n\r\n`, STAY]],
     args: ["-I", "URL"],
     out: /zzz/,
+    hides: /./,
   },
 ];
 

@@ -188,6 +188,13 @@ const REDIRECTIONS: Row[] = [
     hops: 1,
   },
   {
+    rule: "RFC 9110 §15.4: --max-redirs -1 follows 25",
+    sends: [...Array.from({ length: 25 }, () => [to("/x")]), [DONE]],
+    args: ["-L", "--max-redirs", "-1", "URL"],
+    out: "done",
+    hops: 26,
+  },
+  {
     rule: "RFC 9110 §15.4: --max-redirs 1 follows one",
     sends: [[to("/x")], [DONE]],
     args: ["-L", "--max-redirs", "1", "URL"],
@@ -251,6 +258,21 @@ const ORIGINS: Row[] = [
     args: ["-L", "-u", "a:b", "-H", "Cookie: c=1", "URL"],
     out: "done",
     asks: [/^Authorization/m, /^Authorization[^]*^Cookie: c=1/m],
+  },
+  {
+    rule: "RFC 9110 §15.4: -v says where a redirection leads",
+    sends: [[to("/x")], [DONE]],
+    args: ["-vL", "URL"],
+    out: "done",
+    says: /^\* 302 leads to http:\/\/127\.0\.0\.1:\d+\/x$/m,
+  },
+  {
+    rule: "RFC 9110 §15.4: -v says what another origin does not get",
+    sends: [[to("http://localhost:PORT/x")], [DONE]],
+    args: ["-vL", "URL"],
+    out: "done",
+    says:
+      /^\* 302 leads to http:\/\/localhost:\d+\/x, another origin: without credentials and private fields$/m,
   },
   {
     rule: "RFC 9110 §15.4: another origin gets no credentials, also not on the way back",

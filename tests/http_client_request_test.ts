@@ -39,6 +39,19 @@ const REQUESTS: Row[] = [
     ],
   },
   {
+    rule: "-d: DATA keeps its line ends",
+    sends: [[DONE]],
+    args: ["-d", "a\r\nb\n", "URL"],
+    out: "done",
+    asks: [/\r\n\r\na\r\nb\n$/],
+  },
+  {
+    rule: "RFC 9110 §8.3: a GET has no Content-Type",
+    sends: [[DONE]],
+    out: "done",
+    asks: [{ not: /^Content-|^Proxy-/mi }],
+  },
+  {
     rule: "RFC 9110 §8.6: POST without a body has Content-Length 0",
     sends: [[DONE]],
     args: ["-X", "POST", "URL"],
@@ -166,6 +179,14 @@ const REQUESTS: Row[] = [
     args: ["-r", asked, "URL"],
     out: "lo",
     says: /^warning: the server sent bytes \d-\d, not /,
+  })),
+  ...["0-2", "0-1,3-4"].map((asked) => ({
+    rule:
+      `RFC 9110 §14.6: a 206 without Content-Range, as of several parts, is accepted for -r ${asked}`,
+    sends: [["HTTP/1.1 206 P\r\nContent-Type: multipart/byteranges; boundary=a\r\n\r\nlo"]],
+    args: ["-r", asked, "URL"],
+    out: "lo",
+    hides: /./,
   })),
   {
     rule: "RFC 9110 §14.2: -r that is answered by the whole file is noted",

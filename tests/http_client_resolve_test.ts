@@ -265,6 +265,12 @@ Deno.test("--resolve: needs permission for the address", async () => {
   assert(stderr.includes("--allow-net=127.0.0.1:1"), stderr);
 });
 
+Deno.test("-4: needs permission for the address of localhost", async () => {
+  const allow = ["--allow-net=localhost"];
+  const { stderr } = await runProgram("http_client.ts", ["-4", "http://localhost:1/"], { allow });
+  assert(stderr.includes("--allow-net=127.0.0.1:1"), stderr);
+});
+
 Deno.test("RFC 6761 §6.3: permission for localhost is enough for a.localhost", async () => {
   await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
   for (const name of ["localhost", "a.localhost"]) {

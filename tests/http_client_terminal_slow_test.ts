@@ -4,14 +4,14 @@
  *
  * @module
  */
-import { DONE, has, OK, STAY, testTerminal } from "./http_client_helpers.ts";
+import { DONE, has, MEMBERS, OK, STAY, testShell, testTerminal } from "./http_client_helpers.ts";
 
 testTerminal([
   {
     rule: "terminal: progress has a bar where the length is known",
     sends: [[
       `${OK}Content-Length: 100\r\n\r\n${"x".repeat(50)}`,
-      800,
+      600,
       "x".repeat(10),
       300,
       "x".repeat(40),
@@ -22,7 +22,7 @@ testTerminal([
   },
   {
     rule: "terminal: progress shows a day less a second at most",
-    sends: [[`${OK}Content-Length: 9007199254740991\r\n\r\nx`, 800, "x".repeat(10), 50]],
+    sends: [[`${OK}Content-Length: 9007199254740991\r\n\r\nx`, 600, "x".repeat(10), 50]],
     args: ["-o", "/dev/null", "URL"],
     code: 18,
     shows: /  23:59:59 left\x1b\[K\r\x1b\[Khttp_client: \d+ bytes missing/,
@@ -39,13 +39,13 @@ testTerminal([
   },
   {
     rule: "terminal: progress of a complete body has no time left, even if it came at once",
-    sends: [[`${OK}Content-Length: 5\r\n\r\n`, 800, "hello"]],
+    sends: [[`${OK}Content-Length: 5\r\n\r\n`, 600, "hello"]],
     args: ["-o", "/dev/null", "URL"],
     shows: "\r####################  5 B  0 B/s of 5 B  00:00:00 left\x1b[K",
   },
   {
     rule: "terminal: progress fits in a narrow terminal",
-    sends: [[`${OK}Content-Length: 9\r\n\r\nhe`, 800, "llo", 50]],
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhe`, 600, "llo", 50]],
     args: ["-o", "/dev/null", "URL"],
     columns: 30,
     code: 18,
@@ -59,18 +59,37 @@ testTerminal([
   },
   {
     rule: "terminal: -s draws no progress",
-    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 800, "hell"]],
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 600, "hell"]],
     args: ["-s", "-o", "/dev/null", "URL"],
     shows: /^$/,
   },
   {
     rule: "terminal: a body that is shown has no progress",
-    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 800, "hell"]],
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 600, "hell"]],
     shows: /^hellohell$/,
   },
   {
+    rule: "terminal: a body that goes elsewhere has progress",
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 600, "hell"]],
+    isRedirected: true,
+    shows: /^\r#{20}  9 B  [^\r]*\r\x1b\[K$/,
+  },
+  {
+    rule: "terminal: a body of -o - has no progress, wherever it goes",
+    sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 600, "hell"]],
+    args: ["-o", "-", "URL"],
+    isRedirected: true,
+    shows: /^$/,
+  },
+  {
+    rule: "terminal: progress of a decoded body has no bar",
+    sends: [[MEMBERS[0], 600, MEMBERS[1]]],
+    args: ["--compressed", "-o", "/dev/null", "URL"],
+    shows: /^\r9 B  [^\r]*\/s\x1b\[K\r\x1b\[Ksaved /,
+  },
+  {
     rule: "terminal: progress counts octets where the length is unknown",
-    sends: [[`${OK}\r\n${"x".repeat(50)}`, 800, "x".repeat(50), 300, "x"]],
+    sends: [[`${OK}\r\n${"x".repeat(50)}`, 600, "x".repeat(50), 300, "x"]],
     args: ["-o", "/dev/null", "URL"],
     shows: /\r100 B  [\d.]+ k?B\/s\x1b\[K/,
   },
@@ -107,3 +126,11 @@ testTerminal([
     shows: "http_client: Interrupted",
   },
 ], !await has("python3"));
+
+testShell([{
+  rule: "shell: progress is for terminals",
+  line: "CLIENT -o /dev/null URL",
+  sends: [[`${OK}Content-Length: 9\r\n\r\nhello`, 600, "hell"]],
+  out: /^$/,
+  err: /^$/,
+}]);

@@ -304,6 +304,24 @@ Deno.test("RFC 9110 §10.1.1: 417 without Expect is a response like others", asy
   assertEquals({ stdout, code }, { stdout: "no", code: 0 });
 });
 
+Deno.test("RFC 9110 §10.1.1: a small upload is sent at once", async () => {
+  const { stdout } = await upload("hello", [takes(5)], ["-m", "5"], PATIENT);
+  assertEquals(stdout, "done");
+});
+
+Deno.test("RFC 9110 §10.1.1: a peer that does not speak HTTP gets no upload", async () => {
+  const { code } = await upload(
+    BIG,
+    [async (peer) => {
+      await peer.head();
+      await peer.say("SSH-2.0-x\r\n");
+    }],
+    ["-m", "5"],
+    PATIENT,
+  );
+  assertEquals(code, 8);
+});
+
 for (const [length, asks] of [[1_000_000, false], [1_000_001, true]] as const) {
   Deno.test(`RFC 9110 §10.1.1: an upload of ${length} octets ${asks ? "asks" : "does not ask"}`, async () => {
     const content = "x".repeat(length);
