@@ -265,6 +265,24 @@ testListing("a folder with an awkward name has one too", async (_page, port) => 
   assert(!body.includes("<b>"));
 });
 
+Deno.test("listings: a row has a name, a size except for folders, and a time", async () => {
+  using folder = new Folder({ "d/sub/": "", "d/a.txt": "x".repeat(12_345), "d/b.txt": "" });
+  const time = new Date("2020-12-31T23:59:59Z");
+  for (const name of ["d/sub", "d/a.txt"]) Deno.utimeSync(folder.path(name), time, time);
+  await using service = start({ root: folder.root });
+  const { body } = await ask(service.port, "/d/");
+  assertEquals(body.slice(body.indexOf("<tbody>")).split("\n"), [
+    "<tbody>",
+    '<tr><td><a href="../">../</a><td><td>',
+    '<tr><td><a href="./sub/">sub/</a><td><td>2020-12-31 23:59',
+    '<tr><td><a href="./a.txt">a.txt</a><td>12.3 kB<td>2020-12-31 23:59',
+    '<tr><td><a href="./b.txt">b.txt</a><td>0 B<td>2020-01-01 00:00',
+    "</table>",
+    "<p>1 folder, 2 files. Times are UTC.",
+    "",
+  ]);
+});
+
 Deno.test("listings: a path of links, each to a folder above", async () => {
   await using service = start();
   const { body } = await ask(service.port, "/bare/deep/");
