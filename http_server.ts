@@ -2265,7 +2265,9 @@ class WireView {
       if (error instanceof HttpError) return errorResponse(error);
       throw error;
     });
-    return { ...response, isPrivate: true };
+    // A basis, because without one the response would be cached, and no viewer would see it.
+    const basis = { path: request.path, sources: [], version: "wire" };
+    return { ...response, isPrivate: true, basis };
   }
 
   async #choose(

@@ -8,7 +8,9 @@ import {
   type Answer,
   ask,
   Client,
+  Clock,
   Folder,
+  getKept,
   LARGE,
   octets,
   pause,
@@ -107,4 +109,25 @@ Deno.test("freshness: a change that keeps size and modification time is seen aft
   folder.write("a.txt", "new");
   await client.send(request("/a.txt", ["X-Other: 1"]), request("/a.txt"));
   await client.until(/new[^]*new$/);
+});
+
+Deno.test("freshness: no older version follows when the known versions have been forgotten", async () => {
+  using folder = new Folder({ "a.txt": "old" });
+  using _clock = new Clock(Date.now() + 60_000);
+  await using service = start({ root: folder.root });
+  using client = await Client.open(service.port);
+  assertEquals(await getKept(client, "/a.txt"), "200 old");
+  // 16 MiB of versions are known at most. An entry takes two octets for each of its path, and more.
+  const paths = Array.from({ length: 1_100 }, (_, at) => `/${at}${"x".repeat(7_900)}`);
+  const sending = client.send(...paths.map((path) => request(path)));
+  client.text = "";
+  while (service.exchanges.length < 1_101) {
+    await client.read();
+    client.text = "";
+  }
+  await sending;
+  folder.write("a.txt", "new", new Date());
+  using other = await Client.open(service.port);
+  assertEquals(await getKept(other, "/a.txt", ["X-Other: 1"]), "200 new");
+  assertEquals(await getKept(other, "/a.txt"), "200 new");
 });

@@ -138,6 +138,7 @@ for (
       using folder = await open();
       await using service = start({ root: folder.root, listing: false, timeouts: { settle } });
       using client = await Client.open(service.port);
+      assertMatch(await getKept(client, "/elsewhere"), /^404 /); // of another path a version is known
       for (let time = 0; time < 3; time++) {
         assertEquals(await getKept(client, target, fields), before);
       }

@@ -12,7 +12,9 @@ import {
   ask,
   basic,
   Client,
+  Clock,
   getKept,
+  PATIENCE,
   pause,
   readAnswers,
   request,
@@ -72,8 +74,13 @@ class Viewer implements Disposable {
 
   /** Waits until an event has a line that matches; returns all events. */
   async until(pattern: RegExp): Promise<Event[]> {
-    while (!this.events.some(({ lines }) => lines?.some((line) => pattern.test(line)))) {
-      assert(await this.client.read(), "the stream goes on");
+    const guard = setTimeout(() => this.client.conn.close(), PATIENCE);
+    try {
+      while (!this.events.some(({ lines }) => lines?.some((line) => pattern.test(line)))) {
+        assert(await this.client.read(), "the stream goes on");
+      }
+    } finally {
+      clearTimeout(guard);
     }
     return this.events;
   }
@@ -239,6 +246,21 @@ Deno.test("wire: shows the page's own request and response first, and not its ev
   assertEquals(second.events[0]?.lines[0], "GET /end.txt HTTP/1.1");
 });
 
+Deno.test("wire: shows the page's own request and response also when it is opened again", async () => {
+  using clock = new Clock();
+  await using service = startWire();
+  using client = await Client.open(service.port);
+  for (let time = 0; time < 3; time++) {
+    await getKept(client, PAGE);
+    const viewer = await Viewer.open(service.port);
+    const events = await viewer.until(/^HTTP\/1\.1 200/);
+    assertEquals(events.map(({ mark }) => mark), ["<", ">"]);
+    viewer.client.conn.close();
+    await pause(30); // the service has noticed it by then
+    clock.now += 20;
+  }
+});
+
 Deno.test("wire: hides credentials, cookies and the token", async () => {
   await using service = startWire({ fields: [["Set-Cookie", "id=geheim"]] });
   using viewer = await Viewer.open(service.port);
@@ -326,7 +348,7 @@ Deno.test("wire: a viewer that does not read loses lines, and the service goes o
 });
 
 Deno.test("wire: a viewer is not idle, and is not closed for a new connection", async () => {
-  const timeouts = { idle: 50, request: 50, minIdle: 0 };
+  const timeouts = { idle: 50, request: 50, write: 100, minIdle: 0 };
   await using service = startWire({ timeouts, maxConnections: 2 });
   using viewer = await Viewer.open(service.port);
   await pause(250);
