@@ -1348,6 +1348,9 @@ function isAddressLiteral(text: string): boolean {
   return URL.canParse(v6 === undefined ? `http://${v4}` : `http://[${v6}]`);
 }
 
+/** A label of a domain in ASCII. A URL lets more pass: in one, U+2474 becomes "(1)". */
+const LABEL = /^(?!-)[\w-]{1,63}(?<!-)$/;
+
 /**
  * Returns a domain with A-labels for what is not ASCII (RFC 5891), or null if it is not a domain.
  * The name of a host may have underscores and a final dot.
@@ -1360,8 +1363,7 @@ function asciiDomain(domain: string, isHost = false): string | null {
   if (/^[\d.]+$/.test(parsed) && parsed !== domain) return null; // 127.1 is 127.0.0.1 in a URL
   const ascii = parsed && isAscii(domain) ? domain : parsed;
   const labels = (isHost ? ascii.replace(/\.$/, "") : ascii).split(".");
-  const isShort = ascii.length < 254 && labels.every((label) => /^(?!-).{1,63}(?<!-)$/.test(label));
-  return isShort ? ascii : null;
+  return ascii.length < 254 && labels.every((label) => LABEL.test(label)) ? ascii : null;
 }
 
 // ---- Command line --------------------------------------------------------

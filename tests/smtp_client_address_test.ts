@@ -286,6 +286,7 @@ const REFUSED: [written: string, says: string][] = [
   ["a@[IPv6:::::]", "expected an address"],
   ["a@[IPv6:192.0.2.1]", "expected an address"],
   ["a@１.２", "expected an address"],
+  ["a@x⑴.example", "expected an address"],
   ["a..b@docomo.example", 'dots need quotes: "a..b"@docomo.example'],
   ["ab.@docomo.example", 'dots need quotes: "ab."@docomo.example'],
   [".ab@docomo.example", 'dots need quotes: ".ab"@docomo.example'],

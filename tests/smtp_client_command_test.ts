@@ -552,6 +552,7 @@ const SERVERS: [name: string, hostname: string | null][] = [
   ["x..example", null],
   ["a:b", null],
   ["::1]/[x", null],
+  ["x⑴.example", null],
   [".", null],
 ];
 

@@ -393,6 +393,20 @@ for (const [rule, value, lines] of WORDS) {
   });
 }
 
+Deno.test("RFC 5322 §2.1.1: a structured field of 998 octets in a line is sent, 999 are refused", async () => {
+  const withId = (size: number) =>
+    compose({ rule: "", args: [...TO, "-m", "x", "-H", `References: <${long("x", size)}@x>`] });
+  assertStringIncludes(await withId(982), `\r\nReferences: <${long("x", 982)}@x>\r\n`);
+  await assertRejects(() => withId(983), UsageError, "in lines of 998 octets");
+});
+
+Deno.test("RFC 5322 §2.1.1: a text of 998 octets in a line is sent, 999 become encoded words", async () => {
+  const withText = (size: number) =>
+    compose({ rule: "", args: [...TO, "-m", "x", "-H", `X-Any: ${long("x", size)}`] });
+  assertStringIncludes(await withText(991), `\r\nX-Any: ${long("x", 991)}\r\n`);
+  assertStringIncludes(await withText(992), `\r\nX-Any: =?utf-8?q?${long("x", 57)}?=\r\n =?`);
+});
+
 /** A message of every part, with names for what is random. */
 const WHOLE = `From: Ann <ann@example.org>
 To: bob@example.org
