@@ -1330,7 +1330,7 @@ export class Advisor {
     if (oneWay && received > 0 && !summary.oneWay) return "plain echo server: no one-way data";
     // The replies came at the rate of the limit: no more, and not much less.
     const tolerance = SERVER_RATE / 10;
-    if (received > 0 && lost > 0 && Math.abs(this.#fewestTokens) < tolerance) {
+    if (lost > 0 && Math.abs(this.#fewestTokens) < tolerance) {
       return `udp_ping_server.ts sends ${SERVER_RATE} replies a second to one client; ` +
         "start it with --rate 0";
     }

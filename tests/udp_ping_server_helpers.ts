@@ -152,9 +152,12 @@ export async function loop(options: Partial<EchoOptions>, quiet?: number): Promi
   // A server sends this itself, as if its address had been forged.
   await one?.send(octetsOf("loop"), addressOf(other ?? udp()));
   const received = () => servers.reduce((sum, { counts }) => sum + counts.received, 0);
-  assert(await settled(received, quiet), `still running after ${received()} datagrams`);
-  stop.abort();
-  await Promise.all(done);
+  try {
+    assert(await settled(received, quiet), `still running after ${received()} datagrams`);
+  } finally {
+    stop.abort();
+    await Promise.all(done);
+  }
   return received();
 }
 

@@ -400,6 +400,22 @@ const HEARTBEATS: {
     ],
   },
   {
+    rule: "a name stays with its host for three intervals of silence",
+    steps: [[0, web(1)], [3, web(2), "192.0.2.9"]],
+    want: [
+      "web1: started",
+      "web1: beats come from 192.0.2.9, too, not only from 192.0.2.7",
+    ],
+  },
+  {
+    rule: "a name moves to another host after three intervals of silence",
+    steps: [[0, web(1)], [3.001, web(2), "192.0.2.9"]],
+    want: [
+      "web1: started",
+      "web1: beats now come from 192.0.2.9, no longer from 192.0.2.7",
+    ],
+  },
+  {
     rule: "a sender that stopped comes back from another host",
     steps: [[0, web(1)], [4, null], [5, web(1), "192.0.2.9"]],
     want: [
@@ -505,6 +521,11 @@ const HEARTBEATS: {
     want: ["backup: failed: x"],
   },
   {
+    rule: "cron: a failure and its end in the same second are both reported",
+    steps: [[0, cron(0)], [0.5, cron(0, "\tfail=x")], [0.9, cron(0)]],
+    want: ["backup: started", "backup: failed: x", "backup: is back (after 0.4 s, 0 lost)"],
+  },
+  {
     rule: "cron: an earlier number ends a stop",
     steps: [[0, cron(10)], [259_201, null], [259_202, cron(9)]],
     want: [
@@ -540,7 +561,7 @@ const HEARTBEATS: {
   },
   {
     rule: "cron: the beat at 1,000,000,000 is the time",
-    steps: [[0, timed(-700_000_000, 0)], [1, timed(-699_999_990, 0)]],
+    steps: [[0, timed(-700_000_010, 0)], [1, timed(-700_000_000, 0)]],
     want: ["x: started"],
   },
   {
@@ -812,6 +833,7 @@ Deno.test("monitor: a copy of the first beat is a duplicate, also of number 0", 
 
 const UP: [rule: string, steps: Steps, up: number][] = [
   ["a sender that is up counts until now", [[0, web(1)]], 100],
+  ["a sender that was heard just now was up", [[10, web(1)]], 100],
   ["a stop counts from the last beat", [[0, web(1)], [2, web(2)], [6, null]], 20],
   ["a failure counts as down", [[0, cron(0)], [4, cron(4, "\tfail=x")]], 40],
   ["after a farewell neither is counted", [[0, web(1)], [5, web(2, "\tbye=1")]], 100],
@@ -823,6 +845,23 @@ for (const [rule, steps, up] of UP) {
       ? { expected: [{ name: "x" }] }
       : {};
     assertEquals(watched(steps, options).monitor.summary(10_000).map(({ up }) => up), [up]);
+  });
+}
+
+for (const [back, received] of [[3599, 1], [3600, 2]] as const) {
+  const rule = received === 1 ? "late" : "a clock that was set back";
+  Deno.test(`monitor: cron: a number ${back} s back is ${rule}`, () => {
+    const { monitor } = watched([[0, cron(10_000)], [1, cron(10_000 - back)]]);
+    assertEquals(monitor.summary(1000)[0]?.received, received);
+  });
+}
+
+for (const [second, jitter] of [[61.05, 0], [61.051, 474.5]] as const) {
+  const rule = jitter === 0 ? "no interval" : "an interval";
+  Deno.test(`monitor: a beat ${1000 * second - 61_000} ms after a suspension ends ${rule}`, () => {
+    const before: Steps = [[0, web(1)], [1, web(2)], [61, "..."], [61, web(3)]];
+    const { monitor } = watched([...before, [second, web(4)]]);
+    assertEquals(monitor.summary(62_000)[0]?.jitter, jitter);
   });
 }
 

@@ -154,11 +154,23 @@ function adviceOn(times: number[], lost = 1): string | null {
 const ramp = (count: number, step: number) => Array.from({ length: count }, (_, at) => at * step);
 const RATES = [
   { rule: "1,000 replies at once, then losses", times: ramp(1000, 0), isRate: true },
-  { rule: "899 replies at once", times: ramp(899, 0), isRate: false },
+  { rule: "900 replies at once", times: ramp(900, 0), isRate: false },
+  { rule: "901 replies at once", times: ramp(901, 0), isRate: true },
+  { rule: "1,099 replies at once", times: ramp(1099, 0), isRate: true },
   {
-    rule: "1,101 replies at once: the server has no such limit",
-    times: ramp(1101, 0),
+    rule: "1,100 replies at once: the server has no such limit",
+    times: ramp(1100, 0),
     isRate: false,
+  },
+  {
+    rule: "700 replies, a second without any, and 700 more",
+    times: [...ramp(700, 0), ...ramp(700, 0).map(() => 1000)],
+    isRate: false,
+  },
+  {
+    rule: "700 replies, 0.4 s without any, and 700 more",
+    times: [...ramp(700, 0), ...ramp(700, 0).map(() => 400)],
+    isRate: true,
   },
   { rule: "5,000 replies at 1,250 a second", times: ramp(5000, 0.8), isRate: true },
   { rule: "5,000 replies at 500 a second", times: ramp(5000, 2), isRate: false },
@@ -195,6 +207,55 @@ for (const { rule, server = "127.0.0.1:12000", localPort = 40_000, size = 0, wan
   Deno.test(`advice: all lost, ${rule}`, () => {
     const advisor = new Advisor(server, localPort);
     assertMatch(advisor.advise(summaryOf([null]), false, size, false) ?? "", want);
+  });
+}
+
+/** What came instead of replies, and the advice. */
+const EVENTS: { rule: string; events: PingEvent[]; counts?: Partial<Summary>; want: string }[] = [
+  {
+    rule: "junk from the server",
+    events: [{ event: "foreign", from: "127.0.0.1:12000" }],
+    want: "all lost: the server answers, but does not echo the probes",
+  },
+  {
+    rule: "junk from another address",
+    events: [{ event: "foreign", from: "127.0.0.1:12001" }],
+    want:
+      "all lost: nothing answers on port 12000, or UDP is filtered, or the server drops everything",
+  },
+  {
+    rule: "a reply from another address",
+    events: [{ event: "foreign", seq: 1, from: "127.0.0.1:12001" }],
+    want: "all lost: answered by another address, start the server with --host",
+  },
+  {
+    rule: "a corrupted reply",
+    events: [{ event: "corrupted", seq: 1, from: "127.0.0.1:12000" }],
+    counts: { corrupted: 1 },
+    want: "all lost: the server answers, but not with what it was sent",
+  },
+  {
+    rule: "a late reply after 1000 ms",
+    events: [{ event: "late", seq: 1, rtt: 1000 }],
+    counts: { late: 1 },
+    want: "all late: replies took up to 1000.000 ms; try -W 1.5",
+  },
+  {
+    rule: "late replies after up to 1001 ms, and a duplicate",
+    events: [
+      { event: "late", seq: 1, rtt: 1001 },
+      { event: "late", seq: 2, rtt: 700 },
+      { event: "duplicate", seq: 2, rtt: 5000 },
+    ],
+    counts: { late: 2 },
+    want: "all late: replies took up to 1001.000 ms; try -W 2",
+  },
+];
+for (const { rule, events, counts, want } of EVENTS) {
+  Deno.test(`advice: all lost, ${rule}`, () => {
+    const advisor = new Advisor("127.0.0.1:12000", 40_000);
+    for (const event of events) advisor.observe(event, 0);
+    assertEquals(advisor.advise({ ...summaryOf([null]), ...counts }, false, 0, false), want);
   });
 }
 

@@ -147,6 +147,16 @@ const LAST_LINES: { rule: string; results: SizeResult[]; isIpv6?: boolean; want:
     want: /^largest size that passes: 1372 bytes; 1373 does not: fragments are lost, or /,
   },
   {
+    rule: "the longest datagram of IPv4 does not pass",
+    results: [result(65_506, 3), result(65_507, 0)],
+    want: /^largest size that passes: 65506 bytes; 65507 does not: fragments are lost, or /,
+  },
+  {
+    rule: "one is longer than a datagram of IPv4",
+    results: [result(65_507, 3), result(65_508, 0)],
+    want: /^largest size that passes: 65507 bytes; 65508 does not$/,
+  },
+  {
     rule: "nothing passes",
     results: [result(100, 0)],
     want: /^100 bytes: 0\/3 packets, 100% loss$/,
