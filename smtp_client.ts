@@ -1718,7 +1718,7 @@ function composeHeader(line: Line, from: Mailbox, id: string): string {
   const { to, cc, replyTo, subject, header } = line.options;
   const hasRecipients = to.length + cc.length > 0;
   const title = subject?.replace(/\p{Cc}+/gu, " ").replace(/^ +| +$/g, "");
-  const date = headerValue(line, "date")?.replace(/(?:GMT|UT)$/, "+0000"); // RFC 5322 §4.3
+  const date = headerValue(line, "date") ?? formatDate(new Date());
   const others = header.filter(({ name }) => !/^(?:date|message-id)$/i.test(name));
   return [
     mailboxField("From", [from]),
@@ -1726,7 +1726,7 @@ function composeHeader(line: Line, from: Mailbox, id: string): string {
     mailboxField("Cc", cc.flat()),
     mailboxField("Reply-To", replyTo.flat()),
     title === undefined ? "" : textField("Subject", title),
-    `Date: ${date ?? formatDate(new Date())}\r\n`,
+    `Date: ${date}\r\n`,
     `Message-ID: ${id}\r\n`,
     ...others.map(({ field }) => field),
     "MIME-Version: 1.0\r\n",
@@ -1739,9 +1739,13 @@ function headerValue(line: Line, wanted: string): string | undefined {
 
 /** Fields that other options, or the program, write. */
 const OWN_FIELD = /^(?:from|to|cc|bcc|resent-bcc|reply-to|subject|mime-version|content-.*)$/i;
+const DATE_FIELD = /^(?:resent-)?date$/i;
+const ID_FIELD = /^(?:resent-)?message-id$/i;
+/** Fields with one address (RFC 5322 §3.6.2). */
+const SENDER_FIELD = /^(?:resent-)?sender$/i;
 /** Fields with addresses, which encoded words must not hide (RFC 2047 §5). */
 const ADDRESS_FIELD = new RegExp(
-  "^(?:sender|resent-(?:from|sender|to|cc|reply-to)|mail-(?:followup|reply)-to|errors-to" +
+  "^(?:resent-(?:from|to|cc|reply-to)|mail-(?:followup|reply)-to|errors-to" +
     "|(?:disposition-notification|return-receipt)-to|x-original-to|apparently-to)$",
   "i",
 );
@@ -1757,19 +1761,22 @@ const SINGLE_FIELD = /^(?:date|sender|message-id|in-reply-to|references)$/i;
 /** `msg-id = "<" id-left "@" id-right ">"` (RFC 5322 §3.6.4). */
 const MESSAGE_ID = /^<[!-;=?-~]+@[!-;=?-~]+>$/;
 /** `date-time` (RFC 5322 §3.3). */
-const DATE_TIME = /^(?:\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d(?::\d\d)? (?:[+-]\d{4}|GMT|UT)$/;
+const DATE_TIME = /^(?:\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d(?::\d\d)? [+-]\d{4}$/;
 
 /** Reads and formats a field of -H. */
 function readHeaderField(text: string) {
   const [, name = "", raw = ""] = /^([^:]+):(.*)$/s.exec(text) ?? [];
-  const value = raw.replaceAll("\t", " ").trim();
+  const given = raw.replaceAll("\t", " ").trim();
+  // Names of zones are obsolete (RFC 5322 §4.3).
+  const value = DATE_FIELD.test(name) ? given.replace(/(?:GMT|UT)$/, "+0000") : given;
   const isAllowed = TOKEN.test(name) && name.length < MAX_CODED_LINE && !OWN_FIELD.test(name);
   const isText = !/\p{Cc}/u.test(value);
   requireThat(isAllowed && isText, "expected 'Name: value', and a field that no option writes");
   const isId = MESSAGE_ID.test(value);
-  requireThat(isId || !/^message-id$/i.test(name), "expected an id, as in <1@example.org>");
+  requireThat(isId || !ID_FIELD.test(name), "expected an id, as in <1@example.org>");
   const isDate = DATE_TIME.test(value) && !Number.isNaN(Date.parse(value));
-  requireThat(isDate || !/^date$/i.test(name), `expected a date, as in ${formatDate(new Date(0))}`);
+  const example = formatDate(new Date(0));
+  requireThat(isDate || !DATE_FIELD.test(name), `expected a date, as in ${example}`);
   return { name, value, field: formatHeaderField(name, value) };
 }
 
@@ -1783,6 +1790,7 @@ function refuseRepeats({ options, spelling }: Line): void {
 }
 
 function formatHeaderField(name: string, value: string): string {
+  if (SENDER_FIELD.test(name)) return mailboxField(name, [readSender(value)]);
   if (ADDRESS_FIELD.test(name)) return mailboxField(name, readRecipients(value));
   if (!STRUCTURED_FIELD.test(name)) return textField(name, value, MAX_LINE);
   const folded = /^[ -~]*$/.test(value) ? fold(name, value, MAX_LINE) : null;

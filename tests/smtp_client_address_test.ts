@@ -369,6 +369,16 @@ const DATES: [given: string, sent: string][] = [
   ["Sat, 28 Nov 2026 22:28:00 UT", "Sat, 28 Nov 2026 22:28:00 +0000"],
 ];
 
+testMessages([{
+  rule: "RFC 5322 §4.3: GMT in another field by -H stays",
+  args: [...TO, "-m", "x", "-H", "X-Time: 1 Nov 2026 22:28:00 GMT"],
+  raw: /^X-Time: 1 Nov 2026 22:28:00 GMT\r$/m,
+}, {
+  rule: "RFC 5322 §4.3: Resent-Date by -H is sent with a numeric zone",
+  args: [...TO, "-m", "x", "-H", "Resent-Date: 1 Nov 2026 22:28:00 GMT"],
+  raw: /^Resent-Date: 1 Nov 2026 22:28:00 \+0000\r$/m,
+}]);
+
 testMessages(DATES.map(([given, sent]) => ({
   rule: `RFC 5322 §4.3: -H "Date: ${given}" is sent with a numeric zone`,
   args: [...TO, "-m", "x", "-H", `Date: ${given}`],
@@ -377,11 +387,16 @@ testMessages(DATES.map(([given, sent]) => ({
 
 const BAD_FIELDS: [field: string, says: string][] = [
   ["Sender: nobody", "expected an address"],
-  ["Sender:", "expected addresses"],
+  ["Sender:", "expected one address"],
+  ["Sender: a@x.example, b@x.example", "expected one address"],
+  ["Resent-Sender: a@x.example, b@x.example", "expected one address"],
+  ["Resent-From:", "expected addresses"],
+  ["Resent-Message-ID: 1", "expected an id"],
+  ["Resent-Date: today", "expected a date"],
   ["Message-ID: 1", "expected an id"],
   ["Message-ID: <a b@x>", "expected an id"],
   ["Message-ID: <a@b c>", "expected an id"],
-  ["Date: today", "expected a date"],
+  ["Date: today", "expected a date, as in Thu, 01 Jan 1970 00:00:00 +0000"],
   ["Date: Sat, 028 Nov 2026 22:28:00 +0100", "expected a date"],
   ["Date: Sat, 28 Nov 2026 22:28:00 0100", "expected a date"],
   ["Date: Sat, 28 Nov 2026 22:28:00 *0100", "expected a date"],
