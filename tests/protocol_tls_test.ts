@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.19";
+import { assert, assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.19";
 import { createServer } from "node:tls";
 import { describeTlsFault, openTls, readTrust, toByteString } from "../protocol.ts";
 import { acceptTls, certificate, LOCAL, octetsOf, receive, send, TLS } from "./helpers.ts";
@@ -265,6 +265,20 @@ for (const insecure of [false, true]) {
     assertEquals(portOf(conn.remoteAddr), server.port);
   });
 
+  Deno.test(`RFC 8446 §6.1: closeWrite() and close() send close_notify (${how})`, async () => {
+    using listener = Deno.listenTls({ ...LOCAL, ...await certificate("localhost") });
+    const dial = () => Deno.connect({ ...LOCAL, port: listener.addr.port });
+    const trust = readTrust(Deno.readTextFileSync(`${TLS}ca.pem`));
+    const [conn, server] = await Promise.all([
+      openTls(dial, { hostname: "localhost", trust, insecure }),
+      listener.accept().then(async (server) => (await server.handshake(), server)),
+    ]);
+    await conn.closeWrite();
+    conn.close();
+    assertEquals(await server.read(new Uint8Array(1)), null);
+    server.close();
+  });
+
   Deno.test(`TLS: a write after the server has gone rejects (${how})`, async () => {
     const server = new TlsServer(await certificate("localhost"));
     const dial = () => Deno.connect({ ...LOCAL, port: server.port });
@@ -409,6 +423,16 @@ Deno.test("TLS: reads and writes of single octets are enough for node:tls", asyn
   using conn = await openTls(dial, { hostname: "localhost", insecure: true });
   await send(conn, ["hello"]);
   assertEquals(await receive(conn), "heard hello");
+});
+
+Deno.test("TLS: a pinned connection has read() and write(), but no streams", async () => {
+  await using server = new TlsServer(await certificate("own"));
+  const dial = () => Deno.connect({ ...LOCAL, port: server.port });
+  using conn = await openTls(dial, { hostname: "localhost", insecure: true });
+  assertThrows(() => conn.readable, TypeError, "Use read()");
+  assertThrows(() => conn.writable, TypeError, "Use write()");
+  conn.ref();
+  conn.unref();
 });
 
 Deno.test("TLS: a pinned connection half-closes", async () => {
@@ -593,6 +617,7 @@ for (
       true,
       "it cannot be checked (unhandled thing)",
     ],
+    ["invalid peer certificate: Odd(\nThing)", true, "it cannot be checked (thing)"],
     [
       "received corrupt message of type InvalidContentType",
       false,
@@ -624,3 +649,8 @@ for (
     assertEquals(describeTlsFault(new Error(message), "--ca FILE"), { isCertificate, why });
   });
 }
+
+Deno.test("RFC 8446 §6: what is thrown and is no error is shown as it is", () => {
+  const fault = { isCertificate: false, why: "gone" };
+  assertEquals(describeTlsFault("gone", "--ca FILE"), fault);
+});
