@@ -43,7 +43,12 @@ const hasTerminal = UNIX && await new Deno.Command("script", { args: ["--version
 
 /** What it shows there, by arguments and colours. */
 const TERMINALS: readonly [args: string, colour: boolean, want: RegExp][] = [
-  ["", false, /serving \S*www[^]*Local +http:\/\/localhost:\d+\/[^]*--lan[^]*Ctrl-C/],
+  ["--wire", false, /\n {2}Wire {5}http:\S*\/\.wire\?token=[\w-]{24}\r?\n/],
+  [
+    "",
+    false,
+    /^(?![^]*Wire)[^]*serving \S*www[^]*Local +http:\/\/localhost:\d+\/[^]*--lan[^]*Ctrl-C/,
+  ],
   ["-b 0.0.0.0", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
   ["--lan", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
   // deno-lint-ignore no-control-regex
