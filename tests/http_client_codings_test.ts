@@ -286,6 +286,12 @@ const SIZES: Row[] = [
     code: 63,
   },
   {
+    rule: "--max-filesize: octets before decoding do not count",
+    sends: [[coded("gzip", gz("hello"))]],
+    args: ["--max-filesize", "5", "URL"],
+    out: "hello",
+  },
+  {
     rule: "--max-filesize: decoded octets of exactly the limit are accepted",
     sends: [[coded("gzip", gz("a".repeat(1000)))]],
     args: ["--max-filesize", "1000", "URL"],

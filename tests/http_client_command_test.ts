@@ -480,7 +480,9 @@ testCommands("options", [
   { args: ["--retry", "1001", "u"], code: 2, says: "from 0 to 1000" },
   { args: ["--max-redirs", "-2", "u"], code: 2 },
   { args: ["--max-filesize", "-1", "u"], code: 2 },
-  { args: ["-r", "abc", "u"], code: 2, says: '"abc"' },
+  { args: ["-r", "abc", "u"], code: 2, says: '"abc": expected "0-99", "100-" or "-100"' },
+  { args: ["-r", "-", "u"], code: 2 },
+  { args: ["-r", "0-1,", "u"], code: 2 },
   { args: ["-C", "5", "-o", "f", "u"], code: 2, says: '"5"' },
   { args: ["-C", "-", "u"], code: 2, says: "-C without" },
   { args: ["-C", "-", "-o", "f", "-r", "0-1", "u"], code: 2 },
@@ -510,6 +512,27 @@ Deno.test("the help names every option, in 80 columns", async () => {
   for (const { spellings } of Object.values(COMMAND.options)) {
     for (const spelling of spellings) assertStringIncludes(stdout, spelling);
   }
+});
+
+Deno.test("the help has the numbers of options and the exit statuses", async () => {
+  const { stdout } = await runProgram("http_client.ts", ["--help"]);
+  const help = stdout.replaceAll(/\s+/g, " ");
+  for (
+    const phrase of [
+      "ask for a part: 0-99, 100- or -100",
+      "number of redirections; -1 is no limit (default: 20)",
+      "status 400 and above is exit 22, without the body",
+      "attempts after 408, 429, 5xx and failures that may pass; a download resumes (default: 0)",
+      "time limit of each connection (default: 300)",
+      "-4, --ipv4 use IPv4 addresses only -6, --ipv6 use IPv6 addresses only",
+      "h:8000/p, [::1]:8000/p, :8000/p (localhost)",
+      "-m and --connect-timeout: 0 is no limit.",
+      "Exit status: 0 complete, 1 scheme, 2 usage, 3 URL, 5 proxy, 6 name, 7 connect, 8 not HTTP, " +
+      "18 cut short, 22 status with -f, 23 cannot write, 26 cannot read -T, 28 time, " +
+      "33 cannot resume, 35 TLS, 47 redirections, 52 nothing came, 55 send, 56 receive, " +
+      "60 certificate, 61 coding, 63 too large, 77 CA file, 100 header too large, 130 Ctrl-C.",
+    ]
+  ) assertStringIncludes(help, phrase);
 });
 
 testTerminal([
@@ -600,6 +623,13 @@ testShell([
     sends: [[DONE]],
     out: /^23\n$/,
     err: /^http_client: .*\/dev\/full.*space/i,
+  },
+  {
+    rule: "shell: a file that reaches its largest size is exit 23, and kept",
+    line: "f=$(mktemp); trap '' XFSZ; (ulimit -f 1; CLIENT -o $f URL); echo $?; rm $f",
+    sends: [[`${OK}Content-Length: 2000\r\n\r\n${"x".repeat(2000)}`]],
+    out: /^23\n$/,
+    err: /^(?:512|1024) bytes kept in [^\n]*\nhttp_client: Cannot write /,
   },
   {
     rule: "shell: a full disk at standard output is exit 23",

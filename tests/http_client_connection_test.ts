@@ -193,6 +193,7 @@ const TLS_SERVER = `
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1] + ".pem", sys.argv[1] + ".key")
+if sys.argv[3] == "asks": context.verify_mode = ssl.CERT_REQUIRED
 if sys.argv[2] == "1.2": context.maximum_version = ssl.TLSVersion.TLSv1_2
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
@@ -240,6 +241,22 @@ const ENDINGS = [
   },
 ];
 
+/** Starts the server, and runs the client with a way to trust it. */
+async function askPython(version: string, how: string, text: string, trust: string[]) {
+  const child = new Deno.Command("python3", {
+    args: ["-c", TLS_SERVER, `${TLS}localhost`, version, how, text],
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  const port = new TextDecoder().decode(value).trim();
+  const outcome = await runHere([...trust, `https://127.0.0.1:${port}/`]);
+  await reader.cancel();
+  await child.status;
+  return outcome;
+}
+
 const ENDED = [["--cacert", `${TLS}ca.pem`], ["-k"]].flatMap((trust) =>
   ["1.2", "1.3"].flatMap((version) => ENDINGS.map((ending) => ({ trust, version, ...ending })))
 );
@@ -250,22 +267,22 @@ for (const { rule, trust, version, how, text, code } of ENDED) {
     name: `${rule} (TLS ${version}, ${trust[0]})`,
     ignore: !hasPython,
     fn: async () => {
-      const child = new Deno.Command("python3", {
-        args: ["-c", TLS_SERVER, `${TLS}localhost`, version, how, text],
-        stdout: "piped",
-        stderr: "null",
-      }).spawn();
-      const reader = child.stdout.getReader();
-      const { value } = await reader.read();
-      const port = new TextDecoder().decode(value).trim();
-      const outcome = await runHere([...trust, `https://127.0.0.1:${port}/`]);
-      await reader.cancel();
-      await child.status;
+      const outcome = await askPython(version, how, text, trust);
       assertEquals(outcome.code, code, JSON.stringify(outcome));
       assertEquals(outcome.stdout, "hello");
     },
   });
 }
+
+Deno.test({
+  name: "RFC 8446 §4.3.2: a server that requires a certificate of the client is exit 35",
+  ignore: !hasPython,
+  fn: async () => {
+    const { code, stderr } = await askPython("1.3", "asks", "", ["--cacert", `${TLS}ca.pem`]);
+    assertEquals(code, 35, stderr);
+    assertStringIncludes(stderr, "certificate");
+  },
+});
 
 for (
   const [rule, answer, args, code] of [
