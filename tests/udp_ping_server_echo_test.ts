@@ -393,6 +393,17 @@ Deno.test("-v: the trace has each request with its fate, and each reply", async 
   });
 });
 
+Deno.test("-v: the trace shows up to 200 octets of a datagram", async () => {
+  const lines: string[] = [];
+  const trace: Trace = (mark, text) => lines.push(`${mark} ${text}`);
+  await serving({ trace }, async (_server, client) => {
+    await client.send("x".repeat(201));
+    await client.count(1);
+    const peer = `127.0.0.1:${addressOf(client.socket).port}`;
+    assertEquals(lines.at(-1), `> 201 octets, ${peer}: ${"x".repeat(200)}`);
+  });
+});
+
 Deno.test("--rate 0: nothing is limited, not even the same request again and again", async () => {
   await serving({ rate: 0, limits: { repeats: 4 } }, async (server, client) => {
     for (let index = 0; index < 50; index++) await client.send("the same");

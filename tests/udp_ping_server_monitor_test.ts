@@ -600,6 +600,15 @@ const HEARTBEATS: {
     want: ["192.0.2.7:4444: started", "192.0.2.7:4444: stopped (silent for 6.0 s)"],
   },
   {
+    rule: "the learned interval is the median",
+    steps: [
+      ...[0, 1, 3, 12, 16, 19].map((at, index): Steps[number] => [at, `${index} - 1`]),
+      [28, null],
+      [28.001, null],
+    ],
+    want: ["192.0.2.7:4444: started", "192.0.2.7:4444: stopped (silent for 9.0 s)"],
+  },
+  {
     rule: "a learned interval is 333 ms at least",
     steps: [...course(6, 0.1), [1.499, null], [1.5, null]],
     want: ["192.0.2.7:4444: started", "192.0.2.7:4444: stopped (silent for 1.0 s)"],
@@ -847,6 +856,11 @@ for (const [rule, steps, up] of UP) {
     assertEquals(watched(steps, options).monitor.summary(10_000).map(({ up }) => up), [up]);
   });
 }
+
+Deno.test("monitor: jitter is the mean of the differences between intervals", () => {
+  const steps: Steps = [[0, web(1)], [1, web(2)], [3, web(3)], [7, web(4)]];
+  assertEquals(watched(steps).monitor.summary(7000)[0]?.jitter, (0 + 1000 + 2000) / 3);
+});
 
 for (const [back, received] of [[3599, 1], [3600, 2]] as const) {
   const rule = received === 1 ? "late" : "a clock that was set back";

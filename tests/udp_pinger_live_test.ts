@@ -56,6 +56,28 @@ const DRAWN: { rule: string; bars: Bar[]; width: number; want: string }[] = [
     want: "   0% 10.000/10.000 ms ▄▄",
   },
   {
+    rule: "the long text takes at most three fifths of the line: 70 columns",
+    bars: [10],
+    width: 70,
+    want: "loss    0%  p50 10.000 ms  p95 10.000 ms  ▄",
+  },
+  {
+    rule: "69 columns get the shorter text",
+    bars: [10],
+    width: 69,
+    want: "   0% 10.000/10.000 ms ▄",
+  },
+  {
+    rule: "39 columns get the shorter text",
+    bars: [10],
+    width: 39,
+    want: "   0% 10.000/10.000 ms ▄",
+  },
+  { rule: "38 columns get the loss alone", bars: [10], width: 38, want: "   0% ▄" },
+  { rule: "10 columns get the loss alone", bars: [10], width: 10, want: "   0% ▄" },
+  { rule: "9 columns show bars alone", bars: [10], width: 9, want: "▄" },
+  { rule: "a bar is never lower than the lowest", bars: [0, 10, 10], width: 9, want: "▁▄▄" },
+  {
     rule: "seven columns show bars alone",
     bars: [9, 9, 9, 9, 9, 9, 9, 9],
     width: 7,
@@ -263,6 +285,7 @@ const TOO_LONG = [
   { isIpv6: false, size: 65_507, want: "nothing was sent: message too long" },
   { isIpv6: false, size: 65_508, want: "nothing was sent: message too long; try -s 65507" },
   { isIpv6: true, size: 65_527, want: "nothing was sent: message too long" },
+  { isIpv6: true, size: 65_528, want: "nothing was sent: message too long; try -s 65527" },
 ];
 for (const { isIpv6, size, want } of TOO_LONG) {
   Deno.test(`advice: ${size} octets are too long over IPv${isIpv6 ? 6 : 4}`, () => {

@@ -251,6 +251,10 @@ Deno.test("statistics: a flood shows pipe and ipg/ewma as ping(8) does", () => {
     "rtt min/avg/max/mdev = 1.000/5.000/9.000/3.266 ms, pipe 2, ipg/ewma 5.000/2.375 ms",
   );
   assertEquals(
+    shown([1, 1], 10),
+    "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms, pipe 2, ipg/ewma 10.000/1.000 ms",
+  );
+  assertEquals(
     shown([1], 0),
     "rtt min/avg/max/mdev = 1.000/1.000/1.000/0.000 ms, pipe 2, ipg/ewma 0.000/1.000 ms",
   );
@@ -382,4 +386,12 @@ Deno.test("histogram: rows of equal ratio hold every reply", () => {
     "     8.000 ms |## | 2",
   ]);
   assertEquals(histogram([3]).length, 1);
+});
+
+Deno.test("histogram: it has 12 rows of 40 columns by default", () => {
+  const lines = histogram([1, 1, 4096]);
+  assertEquals(lines.length, 12);
+  assertEquals(lines[0], `     1.000 ms |${"#".repeat(40)}| 2`);
+  assertEquals(lines[10], `  1024.000 ms |${" ".repeat(40)}| 0`);
+  assertEquals(lines[11], `  2048.000 ms |${"#".repeat(20)}${" ".repeat(20)}| 1`);
 });
