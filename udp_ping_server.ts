@@ -761,18 +761,18 @@ function readBeat(octets: Uint8Array, from: Deno.NetAddr): Beat | undefined {
   const text = toByteString(octets.subarray(0, MAX_BEAT)).replace(/\r?\n$/, "");
   const [, number, time, rest = ""] = OUR_BEAT.exec(text) ?? OTHER_BEAT.exec(text) ?? [];
   if (number === undefined) return undefined;
-  const field = (name: string, limit: number) => {
+  const field = (name: string) => {
     const found = rest.split("\t").find((each) => each.startsWith(`${name}=`));
-    return found?.slice(name.length + 1).slice(0, limit);
+    return found?.slice(name.length + 1);
   };
   const sequence = Number(number);
-  const failure = field("fail", MAX_FAILURE);
+  const failure = field("fail")?.slice(0, MAX_FAILURE);
   return {
     sequence,
-    name: printable(field("name", MAX_NAME) || showAddress(from.hostname, from.port)),
-    interval: readInterval(field("interval", 20)),
+    name: printable(field("name")?.slice(0, MAX_NAME) || showAddress(from.hostname, from.port)),
+    interval: readInterval(field("interval")),
     failure: failure === undefined ? undefined : printable(failure),
-    isFarewell: field("bye", 2) === "1",
+    isFarewell: field("bye") === "1",
     isTimed: sequence >= 1e9 && Math.abs(sequence - Number(time)) <= CLOCK_DISTANCE,
   };
 }

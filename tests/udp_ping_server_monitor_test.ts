@@ -318,6 +318,27 @@ const HEARTBEATS: {
     want: ["web1: started", "web1: stopped (silent for 15.1 s)"],
   },
   {
+    rule: "an interval with many digits is read",
+    steps: [[0, web(1).replace("interval=1", `interval=${"0".repeat(30)}2`)], [6, null], [
+      6.1,
+      null,
+    ]],
+    want: ["web1: started", "web1: stopped (silent for 6.1 s)"],
+  },
+  {
+    rule: "an interval of 0 is not",
+    steps: [[0, web(1).replace("interval=1", "interval=0")], [15, null], [15.1, null]],
+    want: ["web1: started", "web1: stopped (silent for 15.1 s)"],
+  },
+  {
+    rule: "only bye=1 is a farewell",
+    steps: [[0, web(1, "\tbye=10")], [1, web(2, "\tbye=0")], [2, web(3, "\tbye=")], [
+      3,
+      web(4, "\tbye=1"),
+    ]],
+    want: ["web1: started", "web1: left"],
+  },
+  {
     rule: "a jump of the wall clock lets silence count anew and is not reported",
     steps: [[0, web(1)], [2, "zzz"], [4.9, null], [5.1, null]],
     want: ["web1: started", "web1: stopped (silent for 5.1 s)"],
@@ -685,6 +706,7 @@ const FORMS = {
     "ours with a line end": "sequence=3\ttime=1.5\r\n",
     "15 digits": "sequence=999999999999999\ttime=1",
     "N - TIME": "3 - 1700000000.5",
+    "N - TIME with 15 digits": "999999999999999 - 1",
     "N - TIME with a line end": "3 - 1700000000.5\n",
     "N TIME": "3 1700000000.5",
     "WORD N TIME": "Ping 3 1700000000.5",
@@ -702,6 +724,7 @@ const FORMS = {
     "a time that is a word": "3 - now",
     "no number": "Ping x 1.5",
     "16 digits": "sequence=9999999999999999\ttime=1",
+    "N - TIME with 16 digits": "9999999999999999 - 1",
     "two lines": "3 - 1.5\n4 - 1.6",
     "a line within a field": "sequence=3\ttime=1.5\tx=\ny",
     "not UTF-8": "\xff\xfe",
@@ -840,6 +863,13 @@ Deno.test("monitor: a copy of the first beat is a duplicate, also of number 0", 
   assertEquals([received, duplicates], [2, 1]);
 });
 
+Deno.test("monitor: the summary of a sender with one beat", () => {
+  assertEquals(watched([[0, web(1)]]).monitor.summary(1000), [{
+    ...{ name: "web1", received: 1, lost: 0, late: 0, duplicates: 0, stops: 0 },
+    ...{ loss: 0, up: 100, jitter: 0 },
+  }]);
+});
+
 const UP: [rule: string, steps: Steps, up: number][] = [
   ["a sender that is up counts until now", [[0, web(1)]], 100],
   ["a sender that was heard just now was up", [[10, web(1)]], 100],
@@ -857,9 +887,21 @@ for (const [rule, steps, up] of UP) {
   });
 }
 
+Deno.test("monitor: beats that were not sent after a farewell are not lost", () => {
+  const { monitor } = watched([[0, web(1)], [1, web(2, "\tbye=1")], [60, web(100)]]);
+  const [{ received = 0, lost = -1 } = {}] = monitor.summary(60_000);
+  assertEquals([received, lost], [3, 0]);
+});
+
+Deno.test("monitor: of another datagram 60 octets are quoted", () => {
+  assertEquals(watched([[0, "x".repeat(61)]]).warnings, [
+    `1 datagram without a heartbeat, now "${"x".repeat(60)}" from 192.0.2.7:4444`,
+  ]);
+});
+
 Deno.test("monitor: jitter is the mean of the differences between intervals", () => {
-  const steps: Steps = [[0, web(1)], [1, web(2)], [3, web(3)], [7, web(4)]];
-  assertEquals(watched(steps).monitor.summary(7000)[0]?.jitter, (0 + 1000 + 2000) / 3);
+  const steps: Steps = [[0, web(1)], [1, web(2)], [3, web(3)], [4, web(4)]];
+  assertEquals(watched(steps).monitor.summary(4000)[0]?.jitter, 666.667); // 0, 1 and 1 s
 });
 
 for (const [back, received] of [[3599, 1], [3600, 2]] as const) {
