@@ -324,9 +324,11 @@ const FIELDS: Case[] = [
     args: [...TO, "-m", "x", "-H", "Sender: Jörg Müller <j@example.org>"],
     raw: /^Sender: =\?utf-8\?[^ ]*\?= <j@example\.org>\r$/m,
   },
-  ...["Resent-To", "Resent-From", "Mail-Followup-To", "Disposition-Notification-To"].map((
-    name,
-  ) => ({
+  ...[
+    ...["Resent-To", "Resent-Cc", "Resent-From", "Resent-Reply-To", "Mail-Followup-To"],
+    ...["Mail-Reply-To", "Errors-To", "Disposition-Notification-To", "Return-Receipt-To"],
+    ...["X-Original-To", "Apparently-To"],
+  ].map((name) => ({
     rule: `RFC 2047 §5: ${name} by -H keeps its addresses outside encoded words`,
     args: [...TO, "-m", "x", "-H", `${name}: Jörg <j@example.org>, b@bücher.example`],
     raw: new RegExp(`^${name}: =.*= <j@example\\.org>,\\r\\n b@xn--bcher-kva\\.example\\r$`, "m"),
@@ -412,5 +414,29 @@ const BAD_FIELDS: [field: string, says: string][] = [
 for (const [field, says] of BAD_FIELDS) {
   Deno.test(`RFC 5322 §3.6: -H ${JSON.stringify(field.slice(0, 40))} is refused`, async () => {
     await assertRejects(() => run([...DRY_RUN, ...TO, "-H", field]), UsageError, says);
+  });
+}
+
+/** Fields that other options, or the program, write. */
+const OWN = ["From", "to", "CC", "Bcc", "Resent-Bcc", "Reply-To", "Subject", "MIME-Version"]
+  .concat(["Content-Type", "Content-Transfer-Encoding", "Content-ID"]);
+
+for (const name of OWN) {
+  Deno.test(`RFC 5322 §3.6: ${name} by -H is refused, because it has an option or is fixed`, async () => {
+    const args = [...DRY_RUN, ...TO, "-H", `${name}: a@x.example`];
+    await assertRejects(() => run(args), UsageError, "a field that no option writes");
+  });
+}
+
+/** Structured fields, in which an encoded word has no meaning. */
+const STRUCTURED = ["In-Reply-To", "References", "Return-Path", "Received", "List-Unsubscribe"]
+  .concat(["Archived-At", "Auto-Submitted", "Precedence", "Importance", "Priority", "X-Priority"])
+  .concat(["Feedback-ID", "DKIM-Signature", "Authentication-Results", "Original-Recipient"])
+  .concat(["Require-Recipient-Valid-Since"]);
+
+for (const name of STRUCTURED) {
+  Deno.test(`RFC 2047 §5: ${name} by -H that is not ASCII is refused`, async () => {
+    const args = [...DRY_RUN, ...TO, "-H", `${name}: Grüße`];
+    await assertRejects(() => run(args), UsageError, "expected printable ASCII in this field");
   });
 }
