@@ -395,7 +395,7 @@ const BAD_FIELDS: [field: string, says: string][] = [
   ["Resent-From:", "expected addresses"],
   ["Resent-Message-ID: 1", "expected an id"],
   ["Resent-Date: today", "expected a date"],
-  ["Message-ID: 1", "expected an id"],
+  ["Message-ID: 1", "expected an id, as in <1@example.org>"],
   ["Message-ID: <a b@x>", "expected an id"],
   ["Message-ID: <a@b c>", "expected an id"],
   ["Date: today", "expected a date, as in Thu, 01 Jan 1970 00:00:00 +0000"],
