@@ -500,6 +500,23 @@ Deno.test(
   },
 );
 
+for (const threads of [1, 2, 3]) {
+  const name = `program: --threads ${threads} listens as many times`;
+  Deno.test({ name, ignore: Deno.build.os !== "linux" }, async () => {
+    const args = ["-qp0", "-b", "127.0.0.1", "-t", `${threads}`];
+    await using program = await startServer([...args, WWW]);
+    const port = program.port.toString(16).toUpperCase().padStart(4, "0");
+    const listening = new RegExp(`^ *\\d+: 0100007F:${port} 00000000:0000 0A `, "gm");
+    const count = async () => {
+      const { stdout } = await new Deno.Command("cat", { args: ["/proc/net/tcp"] }).output();
+      return new TextDecoder().decode(stdout).match(listening)?.length ?? 0;
+    };
+    for (let tries = 0; await count() < threads && tries < 100; tries++) await pause(10);
+    await pause(200); // none is added later
+    assertEquals(await count(), threads);
+  });
+}
+
 Deno.test(
   { name: "program: threads share no port with another program", ignore: !UNIX },
   async () => {
