@@ -204,6 +204,136 @@ Deno.test("wire: the policy of the page names its own script and style by their 
   assertEquals(fields.get("Referrer-Policy"), "no-referrer");
 });
 
+// ---- The script of the page --------------------------------------------
+
+/** As much of an element as the script uses. */
+class FakeElement {
+  children: FakeElement[] = [];
+  textContent = "";
+  className = "";
+  title = "";
+  value = "";
+  onclick = () => {};
+
+  constructor(readonly parent?: FakeElement) {}
+  get firstChild() {
+    return this.children[0];
+  }
+  appendChild(child: FakeElement): FakeElement {
+    this.children.push(child);
+    return child;
+  }
+  append(child: FakeElement): void {
+    this.appendChild(child);
+    child.remove = () => this.children.splice(this.children.indexOf(child), 1);
+  }
+  remove(): void {}
+  replaceChildren(): void {
+    this.children = [];
+  }
+}
+
+/** A source of events; the newest one is kept. */
+class FakeSource {
+  static newest: FakeSource;
+  isClosed = false;
+  readyState = 0;
+  onopen = () => {};
+  onerror = () => {};
+  onmessage = (_event: { data: string }) => {};
+
+  constructor(readonly url: string) {
+    FakeSource.newest = this;
+  }
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+/** Runs the script of the page in a window of 500 lines that shows the page from `scrollY`. */
+async function runScript(scrollY = 0) {
+  await using service = startWire();
+  const [, script = ""] = /<script>([^]*?)<\/script>/.exec((await ask(service.port, PAGE)).body) ??
+    [];
+  const [list, state, button] = [new FakeElement(), new FakeElement(), new FakeElement()];
+  const elements: Record<string, FakeElement> = { ol: list, output: state, button };
+  const document = {
+    hidden: false,
+    body: { scrollHeight: 1_000 },
+    querySelector: (name: string) => elements[name],
+    createElement: () => new FakeElement(),
+    onVisibility: () => {},
+    addEventListener(_type: string, call: () => void) {
+      document.onVisibility = call;
+    },
+  };
+  const scrolls: number[][] = [];
+  const values = {
+    document,
+    scrollY,
+    innerHeight: 500,
+    scrollTo: (...to: number[]) => scrolls.push(to),
+    EventSource: FakeSource,
+    location: { search: "?token=abc" },
+  };
+  new Function(...Object.keys(values), script)(...Object.values(values));
+  const send = (event: object) => FakeSource.newest.onmessage({ data: JSON.stringify(event) });
+  return { list, state, button, document, scrolls, send };
+}
+
+Deno.test("wire: the script shows each line of an event, and what was lost", async () => {
+  const { list, send } = await runScript();
+  send({ number: 7, remote: "127.0.0.1", mark: "<", lines: ["GET / HTTP/1.1", ""] });
+  send({ number: 7, remote: "127.0.0.1", mark: ">", lines: ["HTTP/1.1 200 OK"] });
+  send({ lost: 3 });
+  const shown = list.children.map(({ children }) =>
+    children.map(({ textContent, className, title }) => [textContent, className, title])
+  );
+  assertEquals(shown, [
+    [["#7", "", "127.0.0.1"], ["< GET / HTTP/1.1", "request", ""], ["< ", "request", ""]],
+    [["#7", "", "127.0.0.1"], ["> HTTP/1.1 200 OK", "response", ""]],
+    [["", "", ""], ["* 3 header sections are not shown: too many at once", "note", ""]],
+  ]);
+});
+
+for (const [scrollY, scrolls] of [[460, [[0, 1_000]]], [459, []]] as const) {
+  Deno.test(`wire: the script ${scrollY === 460 ? "scrolls" : "does not scroll"} when line ${scrollY} is on top`, async () => {
+    const page = await runScript(scrollY);
+    page.send({ lost: 1 });
+    assertEquals(page.scrolls, scrolls.map((to) => [...to]));
+  });
+}
+
+Deno.test("wire: the script keeps the last 1,000 events", async () => {
+  const { list, button, send } = await runScript();
+  for (let count = 0; count <= 1_001; count++) {
+    send({ lost: count });
+    assertEquals(list.children.length, Math.min(count + 1, 1_000));
+  }
+  assertMatch(list.firstChild?.children[1]?.textContent ?? "", /^\* 2 header/);
+  button.onclick();
+  assertEquals(list.children, []);
+});
+
+Deno.test("wire: the script says how the connection is", async () => {
+  const { state, document } = await runScript();
+  const { newest } = FakeSource;
+  assertEquals(newest.url, "/.wire/events?token=abc");
+  newest.onopen();
+  assertEquals(state.value, "live");
+  newest.onerror();
+  assertEquals(state.value, "waiting for the server");
+  newest.readyState = 2;
+  newest.onerror();
+  assertEquals(state.value, "refused: reload");
+  document.hidden = true;
+  document.onVisibility();
+  assertEquals([state.value, newest.isClosed], ["paused while hidden", true]);
+  document.hidden = false;
+  document.onVisibility();
+  assert(FakeSource.newest !== newest && !FakeSource.newest.isClosed);
+});
+
 // ---- What it shows -----------------------------------------------------
 
 Deno.test("wire: shows the header lines of another connection, as they were sent", async () => {
