@@ -9,7 +9,7 @@ import {
 import { parseCommandLine } from "../cli.ts";
 import { UsageError } from "../protocol.ts";
 import { checkOptions, COMMAND } from "../udp_ping_server.ts";
-import { ROOT, runProgram, startProgram } from "./helpers.ts";
+import { ROOT, type Running, runProgram, startProgram } from "./helpers.ts";
 import {
   addressOf,
   Client,
@@ -18,6 +18,7 @@ import {
   settled,
   sleep,
   udp,
+  until,
   web,
 } from "./udp_ping_server_helpers.ts";
 
@@ -239,6 +240,53 @@ Deno.test("command line: -v shows datagrams escaped, --json prints JSON", async 
   assertMatch(stderr, /^> 4 octets, 127.0.0.1:\d+: \\x1b\[2J$/m);
   const { event, received, echoed, loss } = JSON.parse(stdout);
   assertEquals([event, received, echoed, loss], ["summary", 1, 1, 0]);
+});
+
+/** Sends datagrams to the program, run with -v, and waits until it shows the last one. */
+async function sendAll(texts: string[], port: number, program: Running): Promise<void> {
+  const client = new Client({ hostname: "127.0.0.1", port, transport: "udp" });
+  for (const text of texts) await client.send(text);
+  assert(await until(() => program.stderr.includes(`: ${texts.at(-1)}`)));
+  await client.close();
+}
+
+Deno.test("command line: the summary in JSON has all counts, the loss in per cent, the seed", async () => {
+  const args = ["--loss", "100%", "--seed", "7", "--json", "-v"];
+  const { stdout } = await running(args, (port, program) => sendAll(["abc"], port, program));
+  assertEquals(JSON.parse(stdout), {
+    ...{ event: "summary", received: 1, dropped: 1, echoed: 0, limited: 0, ignored: 0, failed: 0 },
+    ...{ held: 0, clients: 1, bytes: 3, loss: 100, seed: 7 },
+  });
+});
+
+Deno.test("command line: --heartbeat prints events with their times, and a line for each sender", async () => {
+  const texts = [web(1), web(3), web(3), "junk"];
+  const { code, stdout } = await running(
+    ["--heartbeat", "-v"],
+    (port, program) => sendAll(texts, port, program),
+  );
+  assertEquals([code, stdout.replace(/^\S+T\S+Z /gm, "T ").split("\n")], [0, [
+    "T web1: started",
+    "T web1: 1 lost (sequence 2)",
+    "web1: 2 received, 1 lost (33.3% loss), 0 late, 1 duplicate, 0 stops, up 100%, jitter 0 ms",
+    "1 sender, 1 junk",
+    "",
+  ]]);
+});
+
+Deno.test("command line: --heartbeat -q prints no first line and no events", async () => {
+  const free = udp();
+  const { port } = addressOf(free);
+  free.close();
+  const args = ["-p", String(port), "--heartbeat", "-q", "-v"];
+  const starting = startProgram("udp_ping_server.ts", args, /^< (\d+) octets/);
+  const client = new Client({ hostname: "127.0.0.1", port, transport: "udp" });
+  const timer = setInterval(() => client.send(web(1)), 10);
+  const program = await starting;
+  clearInterval(timer);
+  const { stdout } = await program.stop("SIGINT");
+  await client.close();
+  assertMatch(stdout, /^web1: 1 received, [^\n]*\n1 sender, 0 junk\n$/);
 });
 
 Deno.test("-v: a stuck reader of standard error does not stop the echo", async () => {
