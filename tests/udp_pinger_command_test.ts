@@ -155,6 +155,24 @@ const COMMANDS = [
     stderr: /^$/,
   },
   {
+    args: ["--heartbeat", "-c1", "--fail=x", "-i.01", "127.0.0.1"],
+    code: 0,
+    stdout: /^1 heartbeat sent/,
+    stderr: /^$/,
+  },
+  {
+    args: ["-c1", "-s34", "-q", "-W.05", "127.0.0.1", "1"],
+    code: 1,
+    stdout: /\n1 packet transmitted/,
+    stderr: /^$/,
+  },
+  {
+    args: ["-c1", "-T", "-s89", "-q", "-W.05", "127.0.0.1", "1"],
+    code: 1,
+    stdout: /\n1 packet transmitted/,
+    stderr: /^$/,
+  },
+  {
     args: ["--heartbeat", "-w.05", "-i60", "127.0.0.1"],
     code: 0,
     stdout: /^2 heartbeats/,

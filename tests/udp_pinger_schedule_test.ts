@@ -5,8 +5,10 @@
  * @module
  */
 import { assertEquals } from "jsr:@std/assert@^1.0.19";
+import { toByteString } from "../protocol.ts";
 import { Pinger, type PingEvent, type PingOptions, type Window } from "../udp_pinger.ts";
 import { onVirtualClock, PEER, virtualSocket } from "./clock.ts";
+import { octetsOf } from "./helpers.ts";
 
 /** A path, and what the pinger does on it. */
 interface Schedule {
@@ -361,3 +363,33 @@ Deno.test("schedule: after a stall a flood does not catch up", async () => {
   const times = await flood({ options: { deadline: 1230 }, stalls: [[655, 545]] });
   assertEquals(times.slice(64), [640, 650, 1200, 1210, 1220]);
 });
+
+// ---- The times of the server, of -T --------------------------------------
+
+/** Pings a server once that says it held the probe for a time (ms); the round trip takes 5 ms. */
+async function pingHeld(held: number) {
+  const pinger = await onVirtualClock(async (clock) => {
+    const { socket, arrive } = virtualSocket((octets) => {
+      const receivedAt = performance.timeOrigin + performance.now();
+      const [rx, tx] = [receivedAt, receivedAt + held].map((ms) => (ms / 1000).toFixed(6));
+      const fields = `\trx=${rx}\ttx=${tx}\tn=0000000001`;
+      const reply = octetsOf(toByteString(octets).replace(/\trx=.*/, fields));
+      clock.at(clock.now + 5, () => arrive(reply), true);
+    });
+    const pinger = new Pinger(socket, PEER, {
+      ...{ count: 1, timeout: 250, preload: 1, flood: false, oneWay: true, report: () => {} },
+      signal: new AbortController().signal,
+    });
+    await pinger.run();
+    return pinger;
+  });
+  return pinger.statistics.summary();
+}
+
+for (const [held, isTaken] of [[0, true], [5.005, true], [5.02, false], [-0.005, false]] as const) {
+  const outcome = isTaken ? "are taken" : "are impossible";
+  Deno.test(`Pinger -T: times of the server ${held} ms apart ${outcome} within 5 ms`, async () => {
+    const { received, oneWay } = await pingHeld(held);
+    assertEquals([received, oneWay !== null], [1, isTaken]);
+  });
+}
