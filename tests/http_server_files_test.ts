@@ -490,6 +490,43 @@ Deno.test("files: in the first 50 ms a file that is shorter than its size ends w
   });
 });
 
+Deno.test("files: many transfers read smaller parts, 8 MiB in all and 16 KiB at least", async () => {
+  using folder = new Folder({ "file.bin": new Uint8Array(600_000) });
+  const sizes: number[] = [];
+  const go = Promise.withResolvers<void>();
+  using _replaced = replaced("openSync", (real) => (path) => {
+    const file = real(path);
+    const read = file.read.bind(file);
+    return Object.assign(file, {
+      async read(octets: Uint8Array) {
+        sizes.push(octets.length);
+        await go.promise;
+        return await read(octets);
+      },
+    });
+  });
+  await serveAtStart(folder.root, async (port) => {
+    const clients: Client[] = [];
+    for (let count = 1; count <= 513; count++) {
+      const client = await Client.open(port);
+      clients.push(client);
+      await client.send(request("/file.bin", ["Connection: close"]));
+      while (sizes.length < count) await pause(0);
+    }
+    const at = (transfers: number) => sizes[transfers - 1];
+    assertEquals([1, 16, 17, 512, 513].map(at), [524_288, 524_288, 493_447, 16_384, 16_384]);
+    go.resolve();
+    for (const client of clients) client[Symbol.dispose]();
+    for (let tries = 0; sizes[0] !== 524_288 || sizes.length > 2; tries++) {
+      assert(tries < 100, "the others have ended");
+      await pause(20);
+      sizes.length = 0;
+      assertEquals((await ask(port, "/file.bin")).body.length, 600_000);
+    }
+    assertEquals(sizes, [524_288, 75_712]);
+  });
+});
+
 /** Names, and the media types that they get. */
 const TYPES = {
   "a.html": "text/html; charset=utf-8",
