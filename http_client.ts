@@ -708,7 +708,7 @@ async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attemp
   if (proxy?.authorization) lines.push(`Proxy-Authorization: ${proxy.authorization}`);
   const wire = new Wire(conn, { trace: io.trace });
   const stop = () => wire.close();
-  signal.addEventListener("abort", stop);
+  signal.addEventListener("abort", stop, { once: true });
   try {
     wire.setDeadline(readTimeout);
     traceRequest([...lines, ""], io.trace);
@@ -722,8 +722,6 @@ async function openTunnel(conn: Deno.TcpConn, authority: string, attempt: Attemp
     const failure = exitErrorOf(error, { malformed: 56, limit: 56, closed: 56 }, readTimeout);
     if (!(failure instanceof ExitError) || failure.status === 28) throw failure;
     throw new ExitError(56, `No tunnel through the proxy: ${failure.message}`);
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
 }
 
@@ -1727,7 +1725,6 @@ async function makeAttempts(
     try {
       return await abortable(work, signal);
     } catch (error) {
-      if (interrupted.aborted) throw error;
       const late = new ExitError(28, `Not done within ${options.maxTime / 1000} s`);
       const failure = timeout?.aborted ? late : error;
       const mayRetry = left > 0 && !options.upload?.isSpent;

@@ -319,6 +319,12 @@ const INTERIM: Row[] = [
     out: "hello",
   },
   {
+    rule: "RFC 9110 §15.2: -i prints interim responses before the final one",
+    sends: [["HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + hello("Content-Length: 5")]],
+    args: ["-i", "URL"],
+    out: "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + hello("Content-Length: 5"),
+  },
+  {
     rule: "RFC 9110 §15.2: 50 interim responses are skipped",
     sends: [["HTTP/1.1 102 P\r\n\r\n".repeat(50) + hello("Content-Length: 5")]],
     out: "hello",
