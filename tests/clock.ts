@@ -12,6 +12,9 @@ interface Due {
   readonly call: () => void;
 }
 
+/** Longest delay of setTimeout (ms). A longer one is 1 ms. */
+const MAX_DELAY = 0x7fff_ffff;
+
 /** Number of calls after which a test has failed. */
 const MAX_STEPS = 20_000;
 
@@ -78,7 +81,8 @@ export async function onVirtualClock<T>(run: (clock: Clock) => Promise<T>): Prom
   try {
     performance.now = () => start + clock.now;
     Date.now = () => startDate + clock.now + clock.wallClockStep;
-    const set = (call: () => void, ms = 0) => clock.at(clock.now + Math.max(ms, 0), call);
+    const set = (call: () => void, ms = 0) =>
+      clock.at(clock.now + (ms > MAX_DELAY ? 1 : Math.max(ms, 0)), call);
     Object.assign(globalThis, {
       setTimeout: set,
       clearTimeout: (number?: number) => clock.cancel(number),

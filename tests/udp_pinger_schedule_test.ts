@@ -1,12 +1,19 @@
 /**
- * Tests of the schedule of the pinger, on a virtual clock: when probes go out, when they are lost,
- * when a run ends.
+ * Tests of the schedule of the pinger, on a virtual clock: when probes and heartbeats go out, when
+ * probes are lost, when a run ends.
  *
  * @module
  */
 import { assertEquals } from "jsr:@std/assert@^1.0.19";
 import { toByteString } from "../protocol.ts";
-import { Pinger, type PingEvent, type PingOptions, type Window } from "../udp_pinger.ts";
+import {
+  type HeartbeatOptions,
+  Pinger,
+  type PingEvent,
+  type PingOptions,
+  sendHeartbeats,
+  type Window,
+} from "../udp_pinger.ts";
 import { onVirtualClock, PEER, virtualSocket } from "./clock.ts";
 import { octetsOf } from "./helpers.ts";
 
@@ -114,6 +121,15 @@ const SCHEDULES: Schedule[] = [
     want: [
       ...["0 probe 1", "5 reply 1", "100 probe 2", "200 probe 3", "205 reply 3"],
       ...["350 timeout 2", "360 end"],
+    ],
+  },
+  {
+    rule: "an interval may be longer than the longest timer, of 25 days",
+    options: { interval: 60 * 86_400_000, count: 2 },
+    path: good,
+    want: [
+      ...["0 probe 1", "5 reply 1", "5184000000 probe 2", "5184000005 reply 2"],
+      "5184000015 end",
     ],
   },
   {
@@ -391,5 +407,76 @@ for (const [held, isTaken] of [[0, true], [5.005, true], [5.02, false], [-0.005,
   Deno.test(`Pinger -T: times of the server ${held} ms apart ${outcome} within 5 ms`, async () => {
     const { received, oneWay } = await pingHeld(held);
     assertEquals([received, oneWay !== null], [1, isTaken]);
+  });
+}
+
+// ---- Heartbeats ----------------------------------------------------------
+
+interface Beats {
+  rule: string;
+  options: Partial<HeartbeatOptions>;
+  /** When the signal aborts (ms). */
+  stopAt?: number;
+  stalls?: [at: number, ms: number][];
+  /** The time of each datagram (ms), its number without `-c`, and "bye". */
+  want: string[];
+}
+
+const BEATS: Beats[] = [
+  {
+    rule: "beats follow the interval, and a farewell in three copies the signal",
+    options: { interval: 1000 },
+    stopAt: 2500,
+    want: ["0 1", "1000 2", "2000 3", "2500 4 bye", "2600 4 bye", "2700 4 bye"],
+  },
+  {
+    rule: "with -c the copies of a beat are 100 ms apart, and the last one ends the run",
+    options: { interval: 1000, count: 2 },
+    want: ["0", "100", "200", "1000", "1100", "1200"],
+  },
+  {
+    rule: "copies of a beat fit in the interval",
+    options: { interval: 150, count: 2 },
+    want: ["0", "50", "100", "150", "200", "250"],
+  },
+  {
+    rule: "copies of a beat have their own gap",
+    options: { interval: 1000, count: 1, copyGap: 7 },
+    want: ["0", "7", "14"],
+  },
+  {
+    rule: "an interval may be longer than the longest timer, of 25 days",
+    options: { interval: 60 * 86_400_000 },
+    stopAt: 60 * 86_400_000 + 1,
+    want: [
+      ...["0 1", "5184000000 2", "5184000001 3 bye", "5184000101 3 bye", "5184000201 3 bye"],
+    ],
+  },
+  {
+    rule: "after a stall the beats that were missed are skipped",
+    options: { interval: 1000 },
+    stalls: [[1500, 1800]],
+    stopAt: 4500,
+    want: ["0 1", "1000 2", "3300 3", "4000 4", "4500 5 bye", "4600 5 bye", "4700 5 bye"],
+  },
+];
+for (const { rule, options, stopAt, stalls = [], want } of BEATS) {
+  Deno.test(`heartbeat: ${rule}`, async () => {
+    const log: string[] = [];
+    await onVirtualClock(async (clock) => {
+      const stop = new AbortController();
+      if (stopAt !== undefined) clock.at(stopAt, () => stop.abort());
+      for (const [at, ms] of stalls) clock.stall(at, ms);
+      const { socket } = virtualSocket((octets) => {
+        const [, number] = /^sequence=(\d+)\t/.exec(toByteString(octets)) ?? [];
+        const shown = options.count === undefined ? ` ${number}` : "";
+        const bye = toByteString(octets).endsWith("\tbye=1") ? " bye" : "";
+        log.push(`${clock.now}${shown}${bye}`);
+      });
+      await sendHeartbeats(socket, PEER, {
+        ...{ interval: 1000, count: Infinity, signal: stop.signal, warn: () => {}, ...options },
+      });
+    });
+    assertEquals(log, want);
   });
 }
