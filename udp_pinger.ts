@@ -755,14 +755,13 @@ export class Pinger {
     const { signal } = this.#options;
     const end = new AbortController();
     const wake = () => this.#wake();
-    signal.addEventListener("abort", wake);
+    signal.addEventListener("abort", wake, { signal: end.signal });
     const receiving = receiveAll(this.#socket, end.signal, (octets, from) => {
       this.#receive(octets, from, performance.now());
     });
     try {
       await Promise.race([this.#schedule(), receiving]);
     } finally {
-      signal.removeEventListener("abort", wake);
       end.abort();
       await receiving.catch(() => {}); // its error has already won the race above
     }

@@ -88,6 +88,7 @@ const REFUSED = [
   { args: ["-i", "1e3", "h"], says: 'Cannot use -i "1e3"' },
   { args: ["-s", "33", "h"], says: 'Cannot use -s "33": expected a whole number from 34 to 65527' },
   { args: ["-s", "33", "-c100", "h"], says: 'Cannot use -s "33": expected a whole number from 35' },
+  { args: ["-w1", "-s41", "h"], says: 'Cannot use -s "41": expected a whole number from 42' },
   { args: ["-s", "41-50", "h"], says: 'Cannot use -s "41": expected a whole number from 42' },
   { args: ["-T", "-s", "88", "h"], says: 'Cannot use -s "88": expected a whole number from 89' },
   { args: ["h", "70000"], says: 'Cannot use PORT "70000"' },

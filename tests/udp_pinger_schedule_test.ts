@@ -27,17 +27,22 @@ interface Schedule {
   stalls?: [at: number, ms: number][];
   /** Probes that cannot be sent. */
   unsendable?: number[];
+  /** When the signal aborts (ms). */
+  stopAt?: number;
   /** Time, event and probe; a window is `from-to sent/received`. */
   want: string[];
 }
 
+/** A path on which each probe is answered after 5 ms. */
+const good = () => [5];
+
 /** Runs a pinger on a path. Returns its events with their times (ms), and the time of its end. */
 async function runOn(
-  { options, path, stalls = [], unsendable = [] }: Omit<Schedule, "rule" | "want">,
+  { options, path, stalls = [], unsendable = [], stopAt }: Omit<Schedule, "rule" | "want">,
 ) {
   const log: string[] = [];
   const times: number[] = [];
-  const pinger = await onVirtualClock(async (clock) => {
+  const { pinger, waiting } = await onVirtualClock(async (clock) => {
     let probe = 0;
     const { socket, arrive } = virtualSocket((octets) => {
       probe++;
@@ -48,6 +53,8 @@ async function runOn(
       }
     });
     for (const [at, ms] of stalls) clock.stall(at, ms);
+    const stop = new AbortController();
+    if (stopAt !== undefined) clock.at(stopAt, () => stop.abort());
     const report = ({ event, seq }: PingEvent) => log.push(`${clock.now} ${event} ${seq}`);
     const reportWindow = ({ from, to, statistics }: Window) => {
       const { transmitted, received } = statistics.summary();
@@ -55,17 +62,15 @@ async function runOn(
     };
     const pinger = new Pinger(socket, PEER, {
       ...{ count: 3, timeout: 250, preload: 1, flood: false, oneWay: false, report, reportWindow },
-      ...{ signal: new AbortController().signal, ...options },
+      ...{ signal: stop.signal, ...options },
     });
     await pinger.run();
     log.push(`${clock.now} end`);
-    return pinger;
+    return { pinger, waiting: clock.waiting };
   });
-  return { log, times, summary: pinger.statistics.summary() };
+  return { log, times, waiting, summary: pinger.statistics.summary() };
 }
 
-/** A path on which each probe is answered after 5 ms. */
-const good = () => [5];
 /** A path on which one probe is answered, after a delay (ms). */
 const only = (answered: number, ...delays: number[]) => (probe: number) =>
   probe === answered ? delays : [];
@@ -223,6 +228,12 @@ const SCHEDULES: Schedule[] = [
     path: (probe) => probe === 1 ? [300] : [60],
     want: ["0 probe 1", "250 timeout 1", "250 probe 2", "300 late 1", "310 reply 2", "610 end"],
   },
+  {
+    rule: "the signal ends the run at once, with a probe in flight",
+    path: except(2),
+    stopAt: 60,
+    want: ["0 probe 1", "5 reply 1", "5 probe 2", "60 end"],
+  },
   // With a deadline
   {
     rule: "with a deadline the run ends there, with a probe in flight",
@@ -337,6 +348,10 @@ const SCHEDULES: Schedule[] = [
 for (const { rule, want, ...run } of SCHEDULES) {
   Deno.test(`schedule: ${rule}`, async () => assertEquals((await runOn(run)).log, want));
 }
+
+Deno.test("schedule: no timer is left at the end", async () => {
+  assertEquals((await runOn({ path: good })).waiting, 0);
+});
 
 Deno.test("schedule: the time of a run is from the first send to the last, its pipe the most in flight", async () => {
   const { summary } = await runOn({ options: { interval: 100, count: 4 }, path: () => [210] });

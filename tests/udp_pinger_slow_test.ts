@@ -178,6 +178,15 @@ Deno.test(
   },
 );
 
+Deno.test(
+  { name: "--live: after more than 1,000 probes the line ends in the newest", ignore: !hasScript },
+  async () => {
+    const shown = await inTerminal(["--live", "-c1100", "-l100", "-W1"]);
+    const last = shown.split("\r\x1b[J").findLast((drawing) => drawing.includes("p50")) ?? "";
+    assertMatch(last, /^loss \d*\.\d+% {2}p50 [\d.]+ ms {2}p95 [\d.]+ ms {2}[▁-█]{50,60}\r\r?\n/);
+  },
+);
+
 // ---- The windows of --every ----------------------------------------------
 
 Deno.test("--every: windows follow each other, and their counts add up to the summary", async () => {
