@@ -514,6 +514,36 @@ Deno.test({
   assertMatch(toByteString(stdout), /^45 bytes from 127\.0\.0\.1:/);
 });
 
+for (const [action, code] of [[echo, 0], [drop, 1]] as const) {
+  const outcome = action === echo ? "answered" : "lost";
+  Deno.test(`command line: one probe that is ${outcome} after a send error is exit ${code}`, async () => {
+    const server = udp();
+    const { port } = addressOf(server);
+    const responder = respond(server, [action]);
+    const lines = [
+      "const { listenDatagram } = Deno;",
+      "let sent = 0;",
+      "Deno.listenDatagram = (options) => {",
+      "  const socket = listenDatagram(options);",
+      "  const send = socket.send.bind(socket);",
+      "  socket.send = (octets, to) => {",
+      `    if (to.port === ${port} && sent++ === 0) throw new Error("Too bad (os error 1)");`,
+      "    return send(octets, to);",
+      "  };",
+      "  return socket;",
+      "};",
+    ];
+    const preload = `--preload=data:text/javascript,${encodeURIComponent(lines.join("\n"))}`;
+    const allow = ["--allow-net", preload];
+    const args = ["-c2", "-W.2", "127.0.0.1", String(port)];
+    const result = await runProgram("udp_pinger.ts", args, { allow });
+    await responder.stop();
+    assertEquals(result.code, code, result.stderr);
+    assertMatch(result.stdout, /^seq=1 error: too bad\n/);
+    assertMatch(result.stdout, /\n2 packets transmitted, [01] received, \+1 error, /);
+  });
+}
+
 Deno.test("command line: Ctrl-C prints the statistics at once", async () => {
   const { code, stdout } = await during(["-c0", "-i.02", "-W30"], [echo], async (child, out) => {
     await out.until(/seq=/);

@@ -492,6 +492,12 @@ const ONE_WAY: {
     down: 1,
   },
   {
+    rule: "the server restarts, a count has a damaged digit, and a request is lost",
+    actions: [stamp(1), stamp(2), stamp(3), stamp(1), stamp(5), stamp(3), drop],
+    up: 1,
+    down: 0,
+  },
+  {
     rule: "a count that stands still while nothing is lost",
     actions: [stamp(1), stamp(1), stamp(1), stamp(1)],
     up: 0,
