@@ -570,7 +570,7 @@ async function resolveHost(place: Place, hop: Hop): Promise<string[]> {
   const all = known ?? await lookUp(place, hop);
   const addresses = all.filter((address) => family === null || familyOf(address) === family);
   if (addresses.length === 0) throw noAddress(place, family);
-  if (!isLiteral) trace?.("*", `${host} is ${addresses.join(", ")}`);
+  if (addresses[0] !== host) trace?.("*", `${host} is ${addresses.join(", ")}`);
   if (isLiteral || place.addresses || family !== null) return addresses;
   const isAllowed = addresses.every((address) =>
     isGranted({ name: "net", host: showAddress(address, port) })
@@ -597,9 +597,11 @@ async function lookUp(place: Place, { options: { family }, io, phases }: Hop): P
     const found = await timed(phases, "dns", () => lookup(host, settings));
     return alternateFamilies([...new Set(found.map(({ address }) => address))]);
   } catch (error) {
-    // Deno.connect then names the missing permission.
-    if (error instanceof Error && error.message.includes("EPERM")) return [host];
-    throw noAddress(place, family);
+    const isDenied = error instanceof Error && error.message.includes("EPERM");
+    // Deno.connect then names the missing permission. It takes no family.
+    if (isDenied && family === null) return [host];
+    const { status, message } = noAddress(place, family);
+    throw new ExitError(status, isDenied ? `${message}; add --allow-net=${host}` : message);
   }
 }
 

@@ -342,15 +342,26 @@ for (
   const [flag, ...args] of [
     ["net", "http://127.0.0.1:1/"],
     ["net", "-w", "%{time_connect}", "http://no.such.host.invalid/"],
+    ["net=no.such.host.invalid\n", "-4", "http://no.such.host.invalid/"],
+    ["net=no.such.host.invalid\n", "-6", "http://no.such.host.invalid/"],
     ["read", "-d", "@x", "u"],
   ] as const
 ) {
-  Deno.test(`a missing --allow-${flag} is named in the message (${args[0]})`, async () => {
+  Deno.test(`a missing --allow-${flag.trim()} is named in the message (${args[0]})`, async () => {
     const { stderr, code } = await runProgram("http_client.ts", [...args], { allow: [] });
     assertStringIncludes(stderr, `--allow-${flag}`);
     assert(code > 0 && stderr.trim().split("\n").length === 1, stderr);
   });
 }
+
+Deno.test("-4 and -6 need permission for the name without a port", async () => {
+  const allow = ["--allow-net=no.such.host.invalid:80"];
+  for (const option of ["-4", "-6"]) {
+    const args = [option, "http://no.such.host.invalid/"];
+    const { stderr } = await runProgram("http_client.ts", args, { allow });
+    assertStringIncludes(stderr, "; add --allow-net=no.such.host.invalid\n");
+  }
+});
 
 for (const option of ["-v", "--timing"]) {
   Deno.test(`${option} needs no more permission than the name of the server`, async () => {

@@ -78,7 +78,8 @@ const ROWS: Row[] = [
   {
     rule: "--resolve: the address of an address",
     sends: [[DONE]],
-    args: ["--resolve", "[2001:db8::1]:PORT:127.0.0.1", "http://[2001:db8::1]:PORT/"],
+    args: ["-v", "--resolve", "[2001:db8::1]:PORT:127.0.0.1", "http://[2001:db8::1]:PORT/"],
+    says: "* 2001:db8::1 is 127.0.0.1\n",
     asks: [/^Host: \[2001:db8::1\]:\d+\r$/m],
     out: "done",
   },
