@@ -617,6 +617,17 @@ for (
       true,
       "it cannot be checked (unhandled thing)",
     ],
+    [
+      'invalid peer certificate: only valid for DnsName("a.example") or IpAddress(10.0.0.1)',
+      true,
+      "it is for a.example, 10.0.0.1",
+    ],
+    [
+      "invalid peer certificate: UnhandledThing {\n  id: One,\n}",
+      true,
+      "it cannot be checked (unhandled thing)",
+    ],
+    ["invalid peer certificate: ?", true, "it cannot be checked (?)"],
     ["invalid peer certificate: Odd(\nThing)", true, "it cannot be checked (thing)"],
     [
       "received corrupt message of type InvalidContentType",
