@@ -330,9 +330,9 @@ function normalizeArgs(args: readonly string[], table: Options): Normalized {
       continue;
     }
     const { spelling, attached, isLong } = splitOption(arg);
-    const name = names.get(spelling);
-    const option = name === undefined ? undefined : table[name];
-    if (name === undefined || option === undefined) {
+    const name = names.get(spelling) ?? "";
+    const option = table[name];
+    if (option === undefined) {
       throw new UsageError(`Unknown option ${quoteForMessage(spelling)}: ${hint(spelling, names)}`);
     }
     given.push({ name, spelling });

@@ -49,6 +49,7 @@ const LINES = [
   { rule: "one char an octet", sent: "\xe9\xff\x80\r\n", want: "\xe9\xff\x80" },
   { rule: "RFC 9112 §2.2: a bare LF does not end a line", sent: "a\nb\r\n", want: MalformedError },
   { rule: "RFC 9112 §2.2: a bare CR does not end a line", sent: "a\rb\r\n", want: MalformedError },
+  { rule: "RFC 9112 §2.2: a bare LF is no empty line", sent: "\nab\r\n", want: MalformedError },
   { rule: "CR CR LF holds a bare CR", sent: "a\r\r\n", want: MalformedError },
   { rule: "an end before a line begins gives null", sent: "", want: null },
   { rule: "an end inside a line is a ClosedError", sent: "abc", want: ClosedError },
@@ -58,6 +59,7 @@ const LINES = [
 const LENIENT = [
   { rule: "LF ends a line", sent: "abc\n", want: "abc" },
   { rule: "CRLF ends a line", sent: "abc\r\n", want: "abc" },
+  { rule: "LF is an empty line", sent: "\nabc\n", want: "" },
   { rule: "a CR inside the line is refused", sent: "a\rb\n", want: MalformedError },
   { rule: "two CRs before the LF are refused", sent: "a\r\r\n", want: MalformedError },
 ] as const;
