@@ -169,6 +169,18 @@ Deno.test("readLine: an end after a line was read is null, and stays null", asyn
   ]);
 });
 
+Deno.test("readLine: a line feed after a line that was read is an empty line", async () => {
+  using wire = wireOn(new ScriptedConn("a\n\nb\n"));
+  const lines = [await wire.readLine(16, "LF"), await wire.readLine(16, "LF")];
+  assertEquals([...lines, await wire.readLine(16, "LF")], ["a", "", "b"]);
+});
+
+Deno.test("RFC 9112 §2.2: a bare LF after a line that was read is malformed", async () => {
+  using wire = wireOn(new ScriptedConn("a\r\n\nb\r\n"));
+  assertEquals(await wire.readLine(16), "a");
+  await assertRejects(() => wire.readLine(16), MalformedError);
+});
+
 for (
   const [text, end, message] of [
     ["abc", "CRLF", "Connection closed inside a line"],
