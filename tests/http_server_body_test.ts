@@ -464,7 +464,7 @@ const REPEATED: readonly [rule: string, pieces: string[], answers: number][] = [
   ["with a part of the next one", [HELLO, HELLO + HELLO.slice(0, 9), HELLO.slice(9)], 3],
   ["after empty lines", [HELLO, "\r\n", HELLO, `\r\n${HELLO}`], 3],
   ["with a body that comes later", [`${FIVE}hello`, FIVE, "hello", `${FIVE}hel`, "lo"], 3],
-  ["with a body that waits for 100", [`${EXPECTING}hello`, EXPECTING, "hello"], 3],
+  ["with a body that waits for 100", [`${EXPECTING}hello`, EXPECTING, "hello"], 2],
   [
     "as the body of another one",
     [request("/", [`Content-Length: ${HELLO.length}`]) + HELLO, HELLO],
@@ -489,11 +489,12 @@ for (const [rule, pieces, want] of REPEATED) {
       await client.send(piece);
       await pause(5); // so that each is read for itself
     }
-    const answers = readAnswers(await reading);
+    // No 100 comes if the body is there before the server looks for it.
+    const answers = readAnswers(await reading).filter(({ status }) => status !== 100);
     assertEquals(answers.length, want + 1);
     assertEquals(answers.at(-1)?.body, "the end\n");
     for (const { status, body } of answers.slice(0, -1)) {
-      assert(status === 100 || (status === 200 && /Hello|home/.test(body)));
+      assert(status === 200 && /Hello|home/.test(body));
     }
   });
 }

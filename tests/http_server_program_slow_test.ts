@@ -41,6 +41,14 @@ Deno.test(
 const hasTerminal = UNIX && await new Deno.Command("script", { args: ["--version"] }).output()
   .then(({ success }) => success, () => false);
 
+/** The URLs for other machines, one a line. */
+const NETWORK = Deno.networkInterfaces()
+  .filter(({ address }) => !/^(127\.|::1$|fe80:)/.test(address))
+  .map(() => " +http:[^\\n]+\\n").join("") || " +http:[^\\n]+\\n";
+const EVERYWHERE = new RegExp(
+  `Local +http:[^]*Network${NETWORK}\\s+Anyone on this network can read`,
+);
+
 /** What it shows there, by arguments and colours. */
 const TERMINALS: readonly [args: string, colour: boolean, want: RegExp][] = [
   ["--wire", false, /\n {2}Wire {5}http:\S*\/\.wire\?token=[\w-]{24}\r?\n/],
@@ -49,8 +57,8 @@ const TERMINALS: readonly [args: string, colour: boolean, want: RegExp][] = [
     false,
     /^(?![^]*Wire)[^]*serving \S*www[^]*Local +http:\/\/localhost:\d+\/[^]*--lan[^]*Ctrl-C/,
   ],
-  ["-b 0.0.0.0", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
-  ["--lan", false, /Local +http:[^]*Network +http:\/\/[^]*Anyone on this network can read/],
+  ["-b 0.0.0.0", false, EVERYWHERE],
+  ["--lan", false, EVERYWHERE],
   // deno-lint-ignore no-control-regex
   ["", true, /\x1b\[\d+m/],
 ];
