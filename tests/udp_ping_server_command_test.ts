@@ -4,6 +4,7 @@ import {
   assertEquals,
   assertLess,
   assertMatch,
+  assertStringIncludes,
   assertThrows,
 } from "jsr:@std/assert@^1.0.19";
 import { parseCommandLine } from "../cli.ts";
@@ -172,6 +173,17 @@ const LOSSES = [
   { args: ["--loss", "30%"], says: "30%" },
   { args: ["--loss=1/8"], says: "12.5%" },
   { args: ["--loss", "100%"], says: "100%" },
+  {
+    args: [
+      "--loss=0",
+      "--delay=5",
+      "--jitter=2",
+      "--duplicate=0.1",
+      "--corrupt=1/8",
+      "--reorder=5%",
+    ],
+    says: "0%, delay 5 ms, jitter 2 ms, duplicate 10%, corrupt 12.5%, reorder 5%",
+  },
   { args: ["--loss", "0.5", "--burst", "3", "--upper"], says: "50%, burst 3, upper case" },
 ];
 for (const { args, says } of LOSSES) {
@@ -479,4 +491,25 @@ Deno.test("command line: the help fits 80 columns and has every option", async (
   for (const name of ["bind", "burst", "jitter", "reorder", "rate", "upper", "interval", "json"]) {
     assert(stdout.includes(`--${name}`), name);
   }
+});
+
+/** What the help says with a number. */
+const HELP = [
+  "listen on this port; 0 takes a free one (default: 12000)",
+  "0.3, 30% or 4/11 (default: 4/11)",
+  "hold each reply (default: 0)",
+  "much longer or shorter (default: 0)",
+  "answer twice (default: 0)",
+  "flip one bit of a reply (default: 0)",
+  "let the next reply overtake (default: 0)",
+  "0 is no limit (default: 1000)",
+  "(default: 5, then as observed)",
+  "(default: 3 intervals)",
+  "udp_ping_server.ts --loss 30%",
+  "Exit status: 0 stopped by a signal, 1 cannot start, 2 usage.",
+];
+Deno.test("command line: the numbers in the help", async () => {
+  const { stdout } = await runProgram("udp_ping_server.ts", ["--help"]);
+  const help = stdout.replace(/\s+/g, " ");
+  for (const phrase of HELP) assertStringIncludes(help, phrase);
 });

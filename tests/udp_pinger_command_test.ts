@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch, assertThrows } from "jsr:@std/assert@^1.0.19";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "jsr:@std/assert@^1.0.19";
 import { parseCommandLine } from "../cli.ts";
 import { printable, toByteString, UsageError } from "../protocol.ts";
 import { COMMAND } from "../udp_pinger.ts";
@@ -674,3 +680,26 @@ for (const zone of ["nope", "no%pe"]) {
     );
   });
 }
+
+/** What the help says with a number. */
+const HELP = [
+  "probes, with -w replies; 0 is until Ctrl-C (default: 10)",
+  "time to wait for a reply (default: 1)",
+  "-c probes each (default: 3), and shows which pass",
+  "probes in flight at once (default: 1)",
+  "as fast as replies come, or 100 a second if that is more",
+  "HOST:PORT or HOST PORT (default: 12000)",
+  "-4, --ipv4 IPv4 only -6, --ipv6 IPv6 only",
+  "exit 1 if more is lost: 0.1, 10% or 1/10",
+  "exit 1 if the 95th percentile is above",
+  "send heartbeats until Ctrl-C, every -i seconds (5); -c N sends N, for cron",
+  "Times are seconds (0.2) unless the option says MS; 20ms is accepted, too.",
+  "fe80::1%eth0",
+  "udp_pinger.ts -i 0.2 127.0.0.1",
+  "Exit status: 0 some reply, 1 none, 2 error.",
+];
+Deno.test("command line: the numbers in the help", async () => {
+  const { stdout } = await runProgram("udp_pinger.ts", ["--help"]);
+  const help = stdout.replace(/\s+/g, " ");
+  for (const phrase of HELP) assertStringIncludes(help, phrase);
+});

@@ -44,6 +44,13 @@ Deno.test("walk: the first pass is evenly spaced, with both ends", () => {
   ]);
 });
 
+Deno.test("walk: a size that is lost below one that passes is not the limit", () => {
+  const sizes = [...walkSizes(1200, 1500, (size) => size <= 1372 && size !== 1220)];
+  assertEquals([sizes.includes(1220), sizes.includes(1372), sizes.includes(1373)], [
+    ...[true, true, true],
+  ]);
+});
+
 Deno.test("walk: a short range takes each size once", () => {
   assertEquals(walk(100, 103, 103), [100, 101, 102, 103]);
   assertEquals(walk(100, 100, 100), [100]);
