@@ -461,6 +461,8 @@ const ONE_WAY: {
   { rule: "nothing lost", actions: [stamp(1), stamp(2), stamp(3)], up: 0, down: 0 },
   { rule: "one request lost", actions: [stamp(1), drop, stamp(2)], up: 1, down: 0 },
   { rule: "one reply lost", actions: [stamp(1), drop, stamp(3)], up: 0, down: 1 },
+  { rule: "the first request lost", actions: [drop, stamp(1), stamp(2)], up: 1, down: 0 },
+  { rule: "the first reply lost", actions: [drop, stamp(2), stamp(3)], up: 0, down: 1 },
   {
     rule: "the server restarts",
     actions: [stamp(1), stamp(2), stamp(3), stamp(1), stamp(2)],

@@ -349,6 +349,16 @@ for (const { rule, want, ...run } of SCHEDULES) {
   Deno.test(`schedule: ${rule}`, async () => assertEquals((await runOn(run)).log, want));
 }
 
+Deno.test("schedule: losses on both sides of a probe in flight at the end are one burst", async () => {
+  const { summary } = await runOn({
+    options: { interval: 10, timeout: 25, deadline: 40, count: 100 },
+    path: only(1, 5),
+    unsendable: [4],
+  });
+  const { transmitted, received, lost, bursts, longest } = summary;
+  assertEquals([transmitted, received, lost, bursts, longest], [3, 1, 2, 1, 2]);
+});
+
 Deno.test("schedule: no timer is left at the end", async () => {
   assertEquals((await runOn({ path: good })).waiting, 0);
 });
