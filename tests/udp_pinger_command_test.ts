@@ -400,6 +400,7 @@ Deno.test("command line: --json prints one object a line, with numbers as number
   assertEquals([event, received, loss, typeof time], ["summary", 2, 33.3333, "number"]);
   assertEquals(Object.keys(rtt), ["min", "avg", "max", "mdev"]);
   const reply = events.find(({ event }) => event === "reply");
+  assertEquals(Object.keys(reply), ["event", "seq", "bytes", "from", "rtt", "timestamp"]);
   assertEquals([reply.seq, typeof reply.rtt, typeof reply.timestamp], [1, "number", "number"]);
   const kinds = new Set(events.map(({ event }) => event));
   assertEquals(

@@ -359,6 +359,15 @@ Deno.test("schedule: losses on both sides of a probe in flight at the end are on
   assertEquals([transmitted, received, lost, bursts, longest], [3, 1, 2, 1, 2]);
 });
 
+Deno.test("schedule: after a reply and a late one, probes in flight at the end are not counted", async () => {
+  const { summary } = await runOn({
+    options: { interval: 10, timeout: 25, deadline: 42, count: 100 },
+    path: (probe) => probe === 1 ? [5] : probe === 2 ? [30] : [],
+  });
+  const { transmitted, received, late, lost } = summary;
+  assertEquals([transmitted, received, late, lost], [2, 1, 1, 1]);
+});
+
 Deno.test("schedule: no timer is left at the end", async () => {
   assertEquals((await runOn({ path: good })).waiting, 0);
 });

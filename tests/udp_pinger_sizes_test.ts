@@ -5,6 +5,7 @@
  */
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.19";
 import { describeSizes, pingSizes, type SizeResult, Statistics, walkSizes } from "../udp_pinger.ts";
+import { onVirtualClock, PEER, virtualSocket } from "./clock.ts";
 import {
   type Action,
   addressOf,
@@ -122,6 +123,38 @@ Deno.test("walk: after the signal no further size is tried", async () => {
   }, new Statistics());
   await responder.stop();
   assertEquals(opened, 1);
+});
+
+/** Walks over a virtual path that passes sizes up to a limit, with a probe of each size. */
+async function walkVirtually(range: [number, number], limit: number, stopAt?: number) {
+  return await onVirtualClock(async (clock) => {
+    const stop = new AbortController();
+    if (stopAt !== undefined) clock.at(stopAt, () => stop.abort());
+    const open = () => {
+      const { socket, arrive } = virtualSocket((octets) => {
+        if (octets.length <= limit) clock.at(clock.now + 5, () => arrive(octets), true);
+      });
+      return socket;
+    };
+    const options = {
+      ...{ count: 1, timeout: 100, preload: 1, flood: false, oneWay: false },
+      ...{ signal: stop.signal, report: () => {} },
+    };
+    return await pingSizes(open, PEER, range, options, new Statistics());
+  });
+}
+
+Deno.test("walk: a wide range is searched for the limit, and reported in order of size", async () => {
+  const results = await walkVirtually([60, 160], 77);
+  const sizes = results.map(({ size }) => size);
+  assertEquals(sizes, sizes.toSorted((one, other) => one - other));
+  const passed = results.filter(({ received }) => received > 0).map(({ size }) => size);
+  assertEquals([Math.max(...passed), sizes.includes(78), results.length], [77, true, 19]);
+});
+
+Deno.test("walk: a size whose probes are in flight at the signal is not reported", async () => {
+  const results = await walkVirtually([60, 62], 60, 50);
+  assertEquals(results, [{ size: 60, transmitted: 1, received: 1 }]);
 });
 
 const result = (size: number, received: number): SizeResult => ({ size, transmitted: 3, received });
