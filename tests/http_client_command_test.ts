@@ -689,6 +689,13 @@ Deno.test("RFC 9110 §10.2.3: a Retry-After of 600 s is waited for, until Ctrl-C
   assertEquals(outcome, { code: 130, stdout: "", stderr });
 });
 
+Deno.test("-m: ends a wait for an output that takes nothing", async () => {
+  await using server = new ScriptedServer([[DONE]], (text) => [text], Deno.listen(LOCAL));
+  const stdout = { write: () => new Promise<number>(() => {}), isTerminal: () => false };
+  const { code, stderr } = await runHere(["-m", "0.1", `:${server.port}`], { stdout });
+  assertEquals({ code, stderr }, { code: 28, stderr: "http_client: Not done within 0.1 s\n" });
+});
+
 Deno.test("--retry: the pause before an attempt is 600 s at most", async () => {
   const sends = [
     ["HTTP/1.1 503 B\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"],

@@ -31,14 +31,16 @@ testShell([
   },
   {
     rule: "shell: -m ends a wait for a FIFO that is not read",
-    line: "f=$(mktemp -u); mkfifo $f; sleep 2.5 <> $f & CLIENT -m 0.5 -o $f URL; echo $?; rm $f",
+    line: "f=$(mktemp -u); mkfifo $f; exec 3<> $f; " +
+      "timeout 20 CLIENT -m 0.5 -o $f URL; echo $?; rm $f",
     sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
     out: /^28\n$/,
     err: /http_client: Not done within 0.5 s/,
   },
   {
     rule: "shell: -m ends a wait for a pipe that is not read",
-    line: "{ CLIENT -m 0.5 URL; echo $? >&2; } | sleep 2.5",
+    line: "f=$(mktemp); { timeout 20 CLIENT -m 0.5 URL; echo $? >&2; rm $f; } | " +
+      "while [ -e $f ]; do sleep 0.1; done",
     sends: [[`${OK}\r\n${BIG}`, BIG, BIG]],
     out: /^$/,
     err: /Not done within 0.5 s\n28\n/,
