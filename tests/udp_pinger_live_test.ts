@@ -204,6 +204,10 @@ for (const { rule, times, isRate } of RATES) {
   });
 }
 
+Deno.test("advice: one reply and one loss need none", () => {
+  assertEquals(adviceOn([0]), null);
+});
+
 const LOST: { rule: string; server?: string; localPort?: number; size?: number; want: RegExp }[] = [
   { rule: "our own port is 1023", localPort: 1023, want: /ignores clients on port 1023/ },
   {
