@@ -1,12 +1,12 @@
 /** Tests of --exec and --on: the command that the monitor runs for events. */
-import { assertEquals, assertLess } from "jsr:@std/assert@^1.0.19";
+import { assert, assertEquals, assertLess } from "jsr:@std/assert@^1.0.19";
 import {
   EventCommand,
   type EventCommandOptions,
   EXEC_LIMITS,
   type MonitorEvent,
 } from "../udp_ping_server.ts";
-import { sleep } from "./udp_ping_server_helpers.ts";
+import { sleep, until } from "./udp_ping_server_helpers.ts";
 
 /** Returns an event at a second. */
 const eventAt = (event: MonitorEvent["event"], name = "web1", second = 0): MonitorEvent => (
@@ -146,6 +146,42 @@ Deno.test("--exec: the message about skipped events comes once until the queue i
   for (const name of ["e", "f", "g", "h"]) command.onEvent(eventAt("late", name));
   assertEquals(messages.length, 2);
   await command.end();
+});
+
+Deno.test("--exec: the message about skipped events does not come again while one still runs", async () => {
+  const folder = await Deno.makeTempDir();
+  const [script, pipes] = [`${folder}/hook.sh`, ["a", "b", "d"].map((name) => `${folder}/${name}`)];
+  await new Deno.Command("mkfifo", { args: pipes }).output();
+  // The command for an event says that it has begun, and ends when its pipe is written to.
+  const lines = [
+    `cd ${folder}`,
+    `name=$(sed 's/.*"name":"\\(.*\\)".*/\\1/')`,
+    "echo > $name.begun",
+    "cat $name",
+  ];
+  await Deno.writeTextFile(script, `#!/bin/sh\n${lines.join("\n")}\n`, { mode: 0o755 });
+  const begun = async (name: string) => {
+    const exists = () => Deno.stat(`${folder}/${name}.begun`).then(() => true, () => false);
+    assert(await until(exists), name);
+  };
+  const release = async (name: string) => {
+    await begun(name);
+    (await Deno.open(`${folder}/${name}`, { write: true })).close();
+  };
+  const messages: unknown[] = [];
+  const warn = (error: unknown) => messages.push(error);
+  const command = new EventCommand(script, { stdout: "null", warn, limits: { waiting: 2 } });
+  for (const name of ["a", "b", "c"]) command.onEvent(eventAt("late", name));
+  assertEquals(messages.length, 1);
+  await release("a");
+  await begun("b");
+  for (const name of ["d", "e"]) command.onEvent(eventAt("late", name));
+  assertEquals(messages.length, 1);
+  await release("b");
+  await release("d");
+  await command.end(10_000);
+  assertEquals(messages.length, 1);
+  await Deno.remove(folder, { recursive: true });
 });
 
 Deno.test("--exec: a command that runs longer than the time at the end is ended", async () => {

@@ -767,6 +767,11 @@ Deno.test("monitor: each event has the time in UTC", () => {
   assert(event !== undefined && before <= event.time && event.time <= after, event?.time);
 });
 
+Deno.test("monitor: silence has three decimals", () => {
+  const { events } = watched([[0, web(1)], [3.0016789, null]]);
+  assertEquals(events[1]?.silence, 3.002);
+});
+
 Deno.test("monitor: a conflict names both hosts", () => {
   const { events } = watched([[0, web(1)], [1, web(2, "\tbye=1"), "2001:db8::9"]]);
   const { time: _, ...event } = events[1] ?? { time: "" };
