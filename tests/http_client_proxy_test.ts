@@ -200,7 +200,8 @@ const REFUSED: Row[] = [
     sends: [["HTTP/1.1 503 Busy\r\nRetry-After: 0\r\n\r\n"], ["HTTP/1.1 403 No\r\n\r\n"]],
     args: [...PROXY, "--retry", "1", "https://origin.invalid/"],
     code: 56,
-    says: "refused a tunnel to origin.invalid:443: 403 No",
+    says:
+      /^The proxy refused a tunnel to \S+: 503 Busy: again in 0 s, 1 left\nhttp_client: The proxy refused a tunnel to \S+: 403 No\n$/,
     hops: 2,
   },
   {
