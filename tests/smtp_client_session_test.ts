@@ -729,6 +729,37 @@ Deno.test("RFC 5321 §4.2.2: after 552 inside the message no more of it is sent"
   await Deno.remove(file);
 });
 
+Deno.test("RFC 5321 §4.2.2: after 552 no further chunk of the message is read", async () => {
+  using listener = Deno.listen(LOCAL);
+  const serving = listener.accept().then(async (conn) => {
+    using wire = new Wire(conn);
+    await wire.write("220 mx\r\n");
+    for (const reply of ["250 mx", "250 ok", "250 ok", "354 go", "552 5.3.4 too much"]) {
+      await wire.readLine(1000);
+      await wire.write(`${reply}\r\n`);
+    }
+    while (await wire.fill().catch(() => false)) wire.skip(wire.buffered.length);
+  });
+  const refused = Promise.withResolvers<void>();
+  let count = 0;
+  const octets = async function* () {
+    for (; count < 100; count++) {
+      yield octetsOf("x\r\n");
+      await refused.promise;
+    }
+  };
+  const server = { hostname: "127.0.0.1", port: listener.addr.port, tls: "none" } as const;
+  const mail = { from: "ann@example.org", to: ["bob@example.org"], notify: undefined };
+  const message = { size: 300, isInternational: false, isEightBit: false, octets };
+  const settings = { trust: null, helo: undefined, times: TIMES, login: null };
+  const trace = (_: string, text: string) => void (text.startsWith("552") && refused.resolve());
+  const job = { ...server, ...mail, ...settings, message };
+  const { status } = await sendMail(job, trace, new AbortController().signal);
+  await serving;
+  assertEquals(status, 69);
+  assert(count < 10, `${count} chunks`);
+});
+
 Deno.test("RFC 5321 §4.1.1.4: a 250 before the final dot accepts nothing, and the dot is not sent", async () => {
   using listener = Deno.listen(LOCAL);
   const serving = listener.accept().then(async (conn) => {
