@@ -279,10 +279,10 @@ export async function onTerminal(
   { interrupt = false, columns = 0, isRedirected = false } = {},
 ): Promise<{ code: number; shown: string }> {
   const script = String.raw`
-import os, pty, signal, sys, termios, time, select
+import fcntl, os, pty, signal, struct, sys, termios, time, select
 pid, fd = pty.fork()
 if pid == 0:
-    termios.tcsetwinsize(0, (24, int(sys.argv[2])))
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(sys.argv[2]), 0, 0))
     if sys.argv[3] == "redirected": os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
     os.execvp(sys.argv[4], sys.argv[4:])
 shown, start, sent = b"", time.time(), sys.argv[1] == "wait"
