@@ -477,6 +477,20 @@ Deno.test("wire: a viewer that does not read loses lines, and the service goes o
   assert(largest <= 262_144 + note && largest > 262_144 - 13_000, `${largest} octets waited`);
 });
 
+Deno.test("wire: a viewer that ends while it does not read makes room", async () => {
+  await using service = startWire();
+  using viewer = await Viewer.open(service.port);
+  using client = await Client.open(service.port);
+  const padding = `X-Padding: ${"x".repeat(12_000)}`;
+  for (let round = 0; round < 700; round++) await getKept(client, "/end.txt", [padding]);
+  await viewer.client.conn.closeWrite();
+  const hasEnded = () => service.exchanges.some(({ line }) => line.includes("/.wire/events"));
+  for (let tries = 0; !hasEnded(); tries++) {
+    assert(tries < 300, "its place becomes free");
+    await pause(10);
+  }
+});
+
 Deno.test("wire: a viewer is not idle, and is not closed for a new connection", async () => {
   const timeouts = { idle: 50, request: 50, write: 100, minIdle: 0 };
   await using service = startWire({ timeouts, maxConnections: 2 });
