@@ -723,12 +723,16 @@ class Rounds {
  */
 function closeLongestIdle({ connections, timeouts }: Service): void {
   const latest = performance.now() - timeouts.minIdle;
-  const byAddress = [...Map.groupBy(connections, ({ remote }) => remote).values()];
-  // Math.max(...) of more than 120,000 addresses would be too many arguments.
-  const most = byAddress.reduce((most, { length }) => Math.max(most, length), 0);
+  const counts = new Map<string, number>(); // Map.groupBy takes twice the time
+  let most = 0;
+  for (const { remote } of connections) {
+    const count = (counts.get(remote) ?? 0) + 1;
+    counts.set(remote, count);
+    most = Math.max(most, count);
+  }
   let longest: Connection | undefined;
-  for (const connection of byAddress.filter(({ length }) => length === most).flat()) {
-    if (connection.state !== "idle") continue;
+  for (const connection of connections) {
+    if (connection.state !== "idle" || counts.get(connection.remote) !== most) continue;
     if (connection.idleSince < (longest?.idleSince ?? latest)) longest = connection;
   }
   longest?.wire.close();
