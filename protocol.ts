@@ -1,10 +1,10 @@
 /**
- * The ground of the five programs on the wire: errors, octets and text, header fields, a
- * connection that is read with limits and one deadline, and datagrams. It knows no protocol, no
- * command line and no process (`cli.ts` does).
+ * What the five programs share on the wire: errors, octets and text, media types, header fields, a
+ * connection that is read with limits and one deadline, TLS with a check of the certificate, and
+ * datagrams. The conversations are in the programs; the command line and the process in `cli.ts`.
  *
- * The programs open the sockets; here octets become lines. Every read has a limit, and nothing
- * waits longer than the deadline.
+ * The programs open the sockets. A {@linkcode Wire} turns their octets into lines. Every read has a
+ * limit, and no wait is longer than the deadline.
  *
  * ```ts
  * import { assertEquals } from "jsr:@std/assert@^1.0.19";
@@ -33,12 +33,16 @@ export class WireError extends Error {
     return this.constructor.name;
   }
 }
+
 /** The peer sent what the grammar forbids. */
 export class MalformedError extends WireError {}
+
 /** The peer sent more than the program accepts. */
 export class LimitError extends WireError {}
-/** The connection ended in the middle of something; `cause` is the error of the system, if any. */
+
+/** The connection ended in the middle of a message; `cause` is the error of the system, if any. */
 export class ClosedError extends WireError {}
+
 /** The peer took longer than the deadline allowed. */
 export class DeadlineError extends WireError {}
 
@@ -68,7 +72,7 @@ export class ExitError extends Error {
 export function toByteString(octets: Uint8Array): string {
   let text = "";
   for (let at = 0; at < octets.length; at += 8192) {
-    // seven times as fast as spreading the octets as arguments
+    // Seven times as fast as spreading the octets as arguments.
     text += Reflect.apply(String.fromCharCode, null, octets.subarray(at, at + 8192));
   }
   return text;
@@ -116,8 +120,7 @@ export function escapeText(text: string): string {
 }
 
 /**
- * Makes a byte string from a peer fit for a terminal and for one line of a log: decodes UTF-8,
- * then escapes.
+ * Decodes and escapes a byte string from a peer, for a terminal and for one line of a log.
  *
  * ```ts
  * import { assertEquals } from "jsr:@std/assert@^1.0.19";
@@ -206,7 +209,7 @@ const LENIENT_VALUE = /^[^\r\n\0]*$/;
 
 /**
  * Removes `OWS = *( SP / HTAB )` (RFC 9110 §5.6.3) from both ends. A regex such as `/[\t ]+$/`
- * takes quadratic time: it starts anew at every blank of a long row.
+ * takes quadratic time: it starts again at every blank of a long row.
  */
 export function trimOws(text: string): string {
   let start = 0;
@@ -303,7 +306,10 @@ const LF = 0x0a;
 /** Initial size of a receive buffer (octets). Small, because thousands of connections are idle. */
 const INITIAL_BUFFER = 2048;
 
-/** The usual close reason. Shared, because creating an Error costs 5 % of a short connection. */
+/**
+ * The usual close reason. Shared, because creating an Error costs 5 % of a short connection. Created
+ * when first needed, because V8 takes 0.5 ms for an Error that is created while a module loads.
+ */
 let closed: ClosedError | undefined;
 
 /** Number of octets that `lingeringClose` reads and drops before it closes anyway. */
@@ -386,9 +392,9 @@ export class Wire implements Disposable {
   }
 
   /**
-   * Gives everything until the next call this many milliseconds from now; null removes the
-   * deadline. At the deadline the wire closes, because a message cut in the middle cannot be
-   * continued.
+   * Sets the deadline of all reads and writes until the next call: this many milliseconds from now;
+   * null removes it. At the deadline the wire closes, because a message that is cut in the middle
+   * cannot be continued.
    *
    * The timer is set again only when it fires or is too late, so a conversation of many short
    * steps costs one timer.
@@ -641,9 +647,11 @@ export function readTrust(pem: string): Trust | null {
   try {
     for (const der of readCertificates(pem)) {
       const { isSelfSigned, isCa, namesServers, signsCertificates } = parseCertificate(der);
+      const mayBeServers = !isCa || namesServers;
+      const mayBeCas = isCa && (!namesServers || signsCertificates);
       if (isSelfSigned) pinned.push(der);
-      if (isSelfSigned && (!isCa || namesServers)) pinFirst = true;
-      if (isSelfSigned && (!isCa || (namesServers && !signsCertificates))) continue;
+      if (isSelfSigned && mayBeServers) pinFirst = true;
+      if (isSelfSigned && !mayBeCas) continue;
       caCerts.push(`-----BEGIN CERTIFICATE-----\n${der.toBase64()}\n-----END CERTIFICATE-----\n`);
     }
   } catch {
@@ -773,9 +781,9 @@ async function startTls(
 }
 
 /**
- * The encrypted alert at the end of what was received that ends a connection (close_notify, RFC 8446
- * §6.1); node:tls does not report it. TLS 1.3 hides the type of a record, but not its length: two
- * octets, the type, and a tag of sixteen.
+ * Matches an encrypted alert, close_notify (RFC 8446 §6.1), at the end of what was received. node:tls
+ * does not report it. TLS 1.3 encrypts the type of a record, but not its length (19): an alert of two
+ * octets, the type, and a tag of 16. TLS 1.2 shows the type (0x15).
  */
 // deno-lint-ignore no-control-regex
 const CLOSE_NOTIFY = /(\x15\x03\x03\0(\x1a[^]{26}|\x12[^]{18})|\x17\x03\x03\0\x13[^]{19})$/;
@@ -803,7 +811,7 @@ async function startNodeTls(
   if (pinned === null || pinned.some((der) => der.toHex() === shown)) {
     return new NodeTlsConn(socket, conn, end);
   }
-  throw new Deno.errors.InvalidData("invalid peer certificate: NotPinned"); // as Deno words others
+  throw new Deno.errors.InvalidData("invalid peer certificate: NotPinned"); // in Deno's words
 }
 
 /** End of the octets below TLS. */
@@ -1041,7 +1049,7 @@ export function percent(share: number): number {
   return Number((100 * (share || 0)).toPrecision(6));
 }
 
-/** Returns the time of day as SECONDS.MICROS on the clock of `performance.now()`, which never steps back. */
+/** Returns the time of day as SECONDS.MICROS. Its clock, `performance.now()`, never steps back. */
 export function timeOfDay(now: number = performance.now()): string {
   return ((performance.timeOrigin + now) / 1000).toFixed(6);
 }
