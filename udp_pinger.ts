@@ -441,7 +441,7 @@ export function percentile(sorted: ArrayLike<number>, p: number): number {
   return sorted[Math.max(rank, 1) - 1] ?? 0;
 }
 
-/** Returns Wilson's 95 % score interval of the loss (%). */
+/** Returns Wilson's 95 % score interval of the loss (%): 0 to 100 if nothing was sent. */
 export function wilson(lost: number, sent: number): [low: number, high: number] {
   const share = lost / sent;
   const spread = Z * Z / sent;
@@ -558,7 +558,7 @@ function readSequence(reply: Uint8Array): number {
  */
 function readServerFields(reply: Uint8Array) {
   const text = toByteString(reply.subarray(-SERVER_FIELDS.length));
-  const [, rx, tx, n] = /\trx=(.+)\ttx=(.+)\tn=(.+)$/i.exec(text) ?? [];
+  const [, rx, tx, n] = /\trx=([\d.]+)\ttx=([\d.]+)\tn=(\d+)$/i.exec(text) ?? [];
   if (!(Number(rx) > 0)) return null;
   const toLocal = (time?: string) => Number(time) * 1000 - performance.timeOrigin;
   return { rx: toLocal(rx), tx: toLocal(tx), n: Number(n) };
