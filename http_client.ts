@@ -2019,7 +2019,7 @@ export const OPTIONS = {
   agent: option("-A, --user-agent AGENT", "value of User-Agent", PLAIN, AGENT),
   range: option("-r, --range RANGE", "ask for a part: 0-99, 100- or -100", RANGE),
   location: flag("-L, --location", "follow redirections"),
-  maxRedirects: option("--max-redirs N", "number of redirections; -1 is no limit",
+  maxRedirects: option("--max-redirs N", "number of redirections; -1 means no limit",
     wholeNumber(-1, Number.MAX_SAFE_INTEGER), "20"),
   head: flag("-I, --head", "ask for the header alone (HEAD)"),
   include: flag("-i, --include", "print the header before the body"),
@@ -2088,7 +2088,7 @@ export const COMMAND: Command<typeof OPTIONS> = {
   notes: [
     "URL: http://h/p, https://h/p, h/p, h:8000/p, [::1]:8000/p, :8000/p (localhost)",
     `A server that sends nothing for ${TIMES.readTimeout / 1000} s is given up. -m and ` +
-    "--connect-timeout: 0 is no limit.",
+    "--connect-timeout: 0 means no limit.",
     "Certificates: the roots of Mozilla, as Deno brings them; DENO_TLS_CA_STORE=system takes those " +
     "of the system, DENO_CERT=FILE adds some.",
     `FORMAT: \\n, \\t, \\r, %%, ${"%{VARIABLE}"} with ${

@@ -98,7 +98,7 @@ export interface EchoOptions {
   corrupt: number;
   /** Probability of sending a reply after the next one (0 to 1). */
   reorder: number;
-  /** Replies a second to one client; 0 is no limit. */
+  /** Replies a second to one client; 0 means no limit. */
   rate: number;
   /** Start of the random sequences. */
   seed: number;
@@ -1381,7 +1381,7 @@ export const OPTIONS = {
   duplicate: option("--duplicate P", "answer twice", probability, "0"),
   corrupt: option("--corrupt P", "flip one bit of a reply", probability, "0"),
   reorder: option("--reorder P", "let the next reply overtake", probability, "0"),
-  rate: option("--rate N", "replies a second to one client; 0 is no limit",
+  rate: option("--rate N", "replies a second to one client; 0 means no limit",
     decimal(0, 1e9), "1000"),
   seed: option("--seed N", "give each client the same faults, every time (default: random)",
     wholeNumber(0, 0xffff_ffff)),

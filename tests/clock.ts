@@ -51,7 +51,7 @@ export class Clock {
     return this.#due.size;
   }
 
-  /** Goes on to the next call. False if there is none. */
+  /** Makes the next call. Returns false if no call is left. */
   step(): boolean {
     const rank = ({ at, isDatagram }: Due) => at > this.now ? 2 : isDatagram ? 1 : 0;
     const [next] = [...this.#due].sort(([, one], [, other]) =>
@@ -72,7 +72,7 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 2000; turn++) await Promise.resolve();
 }
 
-/** Runs a function whose timers, and whose time, are those of a virtual clock. */
+/** Runs a function with a virtual clock: its timers and its time. */
 export async function onVirtualClock<T>(run: (clock: Clock) => Promise<T>): Promise<T> {
   const clock = new Clock();
   const real = { setTimeout, clearTimeout, now: performance.now, dateNow: Date.now };

@@ -247,7 +247,7 @@ const CODINGS: Row[] = [
 /** The limit of --max-filesize. */
 const SIZES: Row[] = [
   {
-    rule: "--max-filesize: 0 is no limit",
+    rule: "--max-filesize: 0 means no limit",
     sends: [[hello("Content-Length: 5")]],
     args: ["--max-filesize", "0", "URL"],
     out: "hello",

@@ -437,7 +437,7 @@ const SHOWN: Row[] = [
     hops: 0,
   },
   {
-    rule: "--connect-timeout and -m: 0 is no limit",
+    rule: "--connect-timeout and -m: 0 means no limit",
     sends: [[DONE]],
     args: ["--connect-timeout", "0", "-m", "0", "URL"],
     out: "done",
@@ -520,13 +520,13 @@ Deno.test("the help has the numbers of options and the exit statuses", async () 
   for (
     const phrase of [
       "ask for a part: 0-99, 100- or -100",
-      "number of redirections; -1 is no limit (default: 20)",
+      "number of redirections; -1 means no limit (default: 20)",
       "status 400 and above is exit 22, without the body",
       "attempts after 408, 429, 5xx and failures that may pass; a download resumes (default: 0)",
       "time limit of each connection (default: 300)",
       "-4, --ipv4 use IPv4 addresses only -6, --ipv6 use IPv6 addresses only",
       "h:8000/p, [::1]:8000/p, :8000/p (localhost)",
-      "-m and --connect-timeout: 0 is no limit.",
+      "-m and --connect-timeout: 0 means no limit.",
       "Exit status: 0 complete, 1 scheme, 2 usage, 3 URL, 5 proxy, 6 name, 7 connect, 8 not HTTP, " +
       "18 cut short, 22 status with -f, 23 cannot write, 26 cannot read -T, 28 time, " +
       "33 cannot resume, 35 TLS, 47 redirections, 52 nothing came, 55 send, 56 receive, " +

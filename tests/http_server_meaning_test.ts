@@ -354,7 +354,7 @@ function partsOf({ status, fields, body }: Answer, content: string): string {
     parts.push(`${first}-${last}`);
     rest = rest.slice(head.length + part.length + 2);
   }
-  assert(parts.length > 1, "§15.3.7.2: one part is no multipart");
+  assert(parts.length > 1, "§15.3.7.2: one part is sent without multipart");
   return parts.join(" ");
 }
 

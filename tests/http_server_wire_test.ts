@@ -182,7 +182,7 @@ Deno.test("wire: a host name that is not this machine's gets 421", async () => {
   assertMatch(await talk(service.port, [text]), /^HTTP\/1\.1 421 /);
 });
 
-Deno.test("RFC 9112 §6.1: the events of --wire are refused to HTTP/1.0, which knows no chunks", async () => {
+Deno.test("RFC 9112 §6.1: the events of --wire are refused to HTTP/1.0, which has no chunks", async () => {
   await using service = startWire();
   assertMatch(await talk(service.port, [`GET ${EVENTS} HTTP/1.0\r\n\r\n`]), /^HTTP\/1\.1 505 /);
 });

@@ -49,7 +49,7 @@ const LINES = [
   { rule: "one char an octet", sent: "\xe9\xff\x80\r\n", want: "\xe9\xff\x80" },
   { rule: "RFC 9112 §2.2: a bare LF does not end a line", sent: "a\nb\r\n", want: MalformedError },
   { rule: "RFC 9112 §2.2: a bare CR does not end a line", sent: "a\rb\r\n", want: MalformedError },
-  { rule: "RFC 9112 §2.2: a bare LF is no empty line", sent: "\nab\r\n", want: MalformedError },
+  { rule: "RFC 9112 §2.2: a bare LF is not an empty line", sent: "\nab\r\n", want: MalformedError },
   { rule: "CR CR LF holds a bare CR", sent: "a\r\r\n", want: MalformedError },
   { rule: "an end before a line begins gives null", sent: "", want: null },
   { rule: "an end inside a line is a ClosedError", sent: "abc", want: ClosedError },

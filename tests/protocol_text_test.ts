@@ -40,7 +40,7 @@ for (const kind of [WireError, MalformedError, LimitError, ClosedError, Deadline
   });
 }
 
-Deno.test("errors: a UsageError has its name, and is no WireError", () => {
+Deno.test("errors: a UsageError has its name, and is not a WireError", () => {
   assertEquals(String(new UsageError("why")), "UsageError: why");
   assert(!(new UsageError("why") instanceof WireError));
 });
@@ -302,7 +302,7 @@ async function receiveFrom(...steps: (string | Error | Deno.Addr)[]): Promise<st
   return seen;
 }
 
-Deno.test("receiveAll: an earlier datagram that reached no socket is no fault of this one", async () => {
+Deno.test("receiveAll: the fault of an earlier datagram does not end the reading", async () => {
   const reset = new Deno.errors.ConnectionReset("An existing connection was closed");
   assertEquals(await receiveFrom("a", reset, "b", "end", "late"), ["a", "b"]);
 });

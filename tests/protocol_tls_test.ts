@@ -661,7 +661,7 @@ for (
   });
 }
 
-Deno.test("RFC 8446 §6: what is thrown and is no error is shown as it is", () => {
+Deno.test("RFC 8446 §6: a thrown value that is not an Error is shown as it is", () => {
   const fault = { isCertificate: false, why: "gone" };
   assertEquals(describeTlsFault("gone", "--ca FILE"), fault);
 });

@@ -237,7 +237,7 @@ Deno.test("-v notes that QUIT got no reply", async () => {
 });
 
 for (const mode of ["none", "try"]) {
-  Deno.test(`-v shows the connection, and with --tls try that there is no TLS [${mode}]`, async () => {
+  Deno.test(`-v shows the connection, and with --tls try that TLS is missing [${mode}]`, async () => {
     const talk = `${prelude("none", [])}\n${BYE}`;
     const dialogue = { rule: "", talk, args: ["--check", "-v", "--tls", mode], code: 0 };
     const { stderr } = await converse(dialogue, null, (text) => [text]);

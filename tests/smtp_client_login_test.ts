@@ -107,7 +107,7 @@ const LOGINS: Dialogue[] = [
     says: "only GSSAPI NTLM",
   },
   {
-    rule: "RFC 4954 §3: without an offer of AUTH there is no login and no mail",
+    rule: "RFC 4954 §3: without an offer of AUTH nothing is sent",
     talk: BYE,
     code: 77,
     says: "no AUTH",

@@ -253,7 +253,7 @@ const CASES: Case[] = [
     raw: /^X-x{65}: \r\n =\?utf-8\?b\?w7w=\?=\r$/m,
   },
   {
-    rule: "RFC 5322 §3.6.3: with Cc alone there is no To",
+    rule: "RFC 5322 §3.6.3: with Cc alone the header has no To",
     args: ["--cc", "bob@example.org", "-m", "x"],
     raw: /^Cc: bob@example\.org\r$/m,
     not: /^To:/m,

@@ -188,7 +188,7 @@ const BEGINNINGS: Dialogue[] = [
     code: 75,
   },
   {
-    rule: "RFC 5321 §4.2.1: 221 is no greeting: exit 76",
+    rule: "RFC 5321 §4.2.1: 221 as a greeting is exit 76",
     talk: `S: 221 mx\n${BYE}`,
     args: CLEAR,
     code: 76,

@@ -502,7 +502,7 @@ const HELP = [
   "answer twice (default: 0)",
   "flip one bit of a reply (default: 0)",
   "let the next reply overtake (default: 0)",
-  "0 is no limit (default: 1000)",
+  "0 means no limit (default: 1000)",
   "(default: 5, then as observed)",
   "(default: 3 intervals)",
   "udp_ping_server.ts --loss 30%",

@@ -192,5 +192,5 @@ Deno.test("--exec: a command that runs longer than the time at the end is ended"
   const startedAt = performance.now();
   await command.end(50);
   assertLess(performance.now() - startedAt, 10_000);
-  assertEquals(warnings, []); // to be ended is no fault of the command
+  assertEquals(warnings, []); // a command that is ended did not fail
 });

@@ -283,7 +283,7 @@ const WATCHES: Watch[] = [
     want: ["10 web1: started", "9040 web1: stopped (silent for 3.0 s)"],
   },
   {
-    rule: "a stall of a second is no suspension",
+    rule: "a stall of a second does not count as a suspension",
     beats: [10, 3005],
     act: (clock) => clock.stall(2001, 1049),
     want: ["10 web1: started", "6100 web1: stopped (silent for 3.0 s)"],
